@@ -71,7 +71,11 @@ class Code(StrEnum):
 MEDIA_TYPE: Final = "application/problem+json"
 
 # What the OpenAI API calls these classes of errors, for SDK users who read ``error.type``.
-_OPENAI_TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_OPENAI_TYPES: Final = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
 _HTTP_CLIENT_CLOSED_REQUEST: Final = 499
 _SERVER_ERRORS: Final = 500
 

@@ -1,0 +1,74 @@
+"""The end of every request on both planes: one canonical log line and the metrics."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from gateway_core import context, metrics
+from gateway_core.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway_core.asgi import Application, Message, Receive, Scope, Send
+    from gateway_core.context import RequestRecord
+
+_log = get_logger("gateway.access")
+_SERVER_ERROR: Final = 500
+
+# Whatever else wants to know of each request that has ended; the audit trail adds itself here.
+sinks: list[Callable[[RequestRecord], None]] = []
+
+
+def conclude(record: RequestRecord) -> None:
+    """Log, count and hand on a request that has ended. Call it once."""
+    record.ended = time.monotonic()
+    metrics.count(record)
+    for sink in sinks:
+        sink(record)
+    if record.method == "OPTIONS":
+        return
+    line = _log.error if record.status >= _SERVER_ERROR else _log.info
+    line(
+        "request",
+        request_id=record.request_id,
+        trace_id=record.trace_id,
+        method=record.method,
+        path=record.path,
+        route=record.route,
+        operation=record.operation,
+        status=record.status,
+        code=record.error_code,
+        user_id=record.user_id,
+        client_ip=record.client_ip,
+        duration_ms=record.duration_ms,
+        first_byte_ms=record.first_byte_ms,
+        bytes_in=record.bytes_in,
+        bytes_out=record.bytes_out,
+        **record.facts,
+    )
+
+
+def recorded(application: Application) -> Application:
+    """Wrap the control plane: a record, ``X-Request-Id`` out, one line at the end."""
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        record = context.begin(scope)
+        request_id = record.request_id.encode()
+
+        async def send_recorded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+                record.first_byte = time.monotonic()
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+            elif message["type"] == "http.response.body":
+                record.bytes_out += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await application(scope, receive, send_recorded)
+        finally:
+            conclude(record)
+
+    return handle

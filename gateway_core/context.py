@@ -1,0 +1,94 @@
+"""What one request is, for everything that logs, measures or calls on: id, trace, record."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+REQUEST_ID_HEADER: Final = "x-request-id"
+
+# What is taken over from a caller: nothing that could break a log line or a header.
+_WELL_FORMED_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
+# https://www.w3.org/TR/trace-context/#traceparent-header, version 00.
+_WELL_FORMED_TRACE: Final = re.compile(
+    r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})"
+).fullmatch
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """All that is remembered of a request: one canonical log line, metrics, an audit event.
+
+    Times are ``time.monotonic()`` seconds; sizes are bytes; ``route`` and ``operation`` come from
+    closed sets, so they may be metric labels.
+    """
+
+    request_id: str
+    trace_id: str
+    method: str
+    path: str
+    client_ip: str
+    started: float
+    route: str = "control"
+    operation: str = "-"
+    user_id: str = ""
+    status: int = 0
+    error_code: str = ""
+    first_byte: float = 0.0
+    ended: float = 0.0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def duration_ms(self) -> float:
+        """Milliseconds from the first byte in to the last byte out."""
+        return round((self.ended - self.started) * 1000, 2)
+
+    @property
+    def first_byte_ms(self) -> float | None:
+        """Milliseconds to the first byte out, if there was one."""
+        return round((self.first_byte - self.started) * 1000, 2) if self.first_byte else None
+
+
+current: ContextVar[RequestRecord | None] = ContextVar("request_record", default=None)
+
+
+def begin(scope: Any) -> RequestRecord:
+    """Make the record of an ASGI request and bind it for the current task.
+
+    Takes over a well-formed ``X-Request-Id`` and the trace id of a well-formed ``traceparent``.
+    """
+    candidate = trace = ""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            candidate = value.decode("latin-1")
+        elif name == b"traceparent":
+            trace = value.decode("latin-1")
+    match = _WELL_FORMED_TRACE(trace) if trace else None
+    client = scope.get("client")
+    record = RequestRecord(
+        request_id=candidate if _WELL_FORMED_ID(candidate) else f"req_{secrets.token_hex(12)}",
+        trace_id=match[1] if match else secrets.token_hex(16),
+        method=scope.get("method", "WEBSOCKET"),
+        path=scope["path"],
+        client_ip=client[0] if client else "",
+        started=time.monotonic(),
+    )
+    current.set(record)
+    return record
+
+
+def request_id() -> str:
+    """Return the id of the request in hand; outside of one, a new id."""
+    record = current.get()
+    return record.request_id if record else f"req_{secrets.token_hex(12)}"
+
+
+def traceparent(record: RequestRecord) -> str:
+    """Return a W3C ``traceparent`` for a call that is part of this request."""
+    return f"00-{record.trace_id}-{secrets.token_hex(8)}-01"

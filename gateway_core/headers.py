@@ -1,0 +1,65 @@
+"""Which headers cross the gateway. Both ways by allow-list: what is not named here stops here.
+
+Nothing about identity, tenancy, routing or hops can pass, whatever it is called upstream:
+``user_id``, ``x-litellm-*``, ``x-organization-id``, cookies, ``connection`` and what it names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Pairs = Iterable[tuple[bytes, bytes]]
+
+# The SDKs' own description of themselves; Letta decides by its version (measured: ``streaming:
+# true`` is refused without ``X-Stainless-Package-Version`` >= 1.0).
+_REQUEST_PREFIX: Final = b"x-stainless-"
+_REQUEST: Final = frozenset(
+    {b"accept", b"content-type", b"anthropic-version", b"anthropic-beta", b"last-event-id"}
+)
+_RESPONSE: Final = frozenset(
+    {
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-type",
+        "etag",
+        "last-modified",
+        "retry-after",
+        "x-litellm-call-id",
+        "x-litellm-response-cost",
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-limit-tokens",
+        "x-ratelimit-remaining-requests",
+        "x-ratelimit-remaining-tokens",
+    }
+)
+
+
+def request_headers(pairs: Pairs) -> dict[str, str]:
+    """Return what of a caller's ASGI headers goes upstream. Of repeated fields the last counts."""
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in pairs
+        if name in _REQUEST or name.startswith(_REQUEST_PREFIX)
+    }
+
+
+def response_headers(raw: Pairs) -> list[tuple[bytes, bytes]]:
+    """Return what of an upstream's raw headers goes to the caller, names in lower case."""
+    return [
+        (lowered.encode("latin-1"), value)
+        for name, value in raw
+        if (lowered := name.decode("latin-1").lower()) in _RESPONSE
+    ]
+
+
+def first(pairs: Pairs, name: bytes) -> bytes | None:
+    """Return the value of the first header of that (lower-case) name."""
+    for key, value in pairs:
+        if key == name:
+            return value
+    return None

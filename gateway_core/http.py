@@ -1,0 +1,201 @@
+"""The pooled asynchronous client of the data plane: one for each upstream in a process.
+
+The only module that imports aiohttp. Its exceptions end here, as ``gateway_core.errors``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from gateway_core.errors import (
+    UpstreamAnswerInvalid,
+    UpstreamInterrupted,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Mapping
+
+# uvicorn, which serves both Letta and LiteLLM, closes idle connections after 5 s; leaving before
+# it does means that a request never meets a connection that is being closed.
+_KEEPALIVE_SECONDS: Final = 4.0
+_READ_BUFFER_BYTES: Final = 64 * 1024
+_USER_AGENT: Final = "ai-agent-gateway"
+
+
+class UpstreamResponse:
+    """An answer whose head is here and whose body is still on its way."""
+
+    __slots__ = ("_response", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers = response.headers
+
+    @property
+    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The header fields as they came."""
+        return self._response.raw_headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives, in pieces of whatever size the network gave.
+
+        Raises:
+            UpstreamInterrupted: it broke off.
+        """
+        content = self._response.content
+        try:
+            while chunk := await content.readany():
+                yield chunk
+        except aiohttp.ClientError as exc:
+            raise UpstreamInterrupted from exc
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            UpstreamAnswerInvalid: it is longer than ``limit`` bytes.
+            UpstreamInterrupted: it broke off.
+        """
+        body = bytearray()
+        async for chunk in self.chunks():
+            body += chunk
+            if len(body) > limit:
+                raise UpstreamAnswerInvalid
+        return bytes(body)
+
+    def close(self, *, reusable: bool) -> None:
+        """Give the connection back, or close it when the body was not read to its end."""
+        if reusable:
+            self._response.release()
+        else:
+            self._response.close()
+
+
+@dataclass(slots=True)
+class UpstreamClient:
+    """A pool of connections to one upstream, opened on first use in the running event loop.
+
+    Attributes:
+        name: the upstream's name in logs and metrics.
+        base_url: scheme, host and port, with no slash at the end.
+        connect_timeout: seconds for a connection.
+        max_connections: how many at once; a request waits for one up to ``connect_timeout``.
+    """
+
+    name: str
+    base_url: str
+    connect_timeout: float
+    max_connections: int
+    _session: aiohttp.ClientSession | None = field(default=None, init=False)
+    _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
+
+    async def open(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterable[bytes] | None = None,
+    ) -> UpstreamResponse:
+        """Send a request and return when the head of the answer has come.
+
+        Redirects are answers like any other: they are not followed. The time until the head is
+        the caller's to bound.
+
+        Args:
+            target: the encoded path and query, from the slash on.
+
+        Raises:
+            UpstreamUnreachable: there was no connection; nothing was sent.
+            UpstreamTimeout: there was none in time.
+            UpstreamInterrupted: the connection broke before the answer.
+        """
+        try:
+            response = await self._opened().request(
+                method,
+                URL(self.base_url + target, encoded=True),
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+            )
+        except aiohttp.ConnectionTimeoutError as exc:
+            raise UpstreamUnreachable from exc
+        except (TimeoutError, aiohttp.ServerTimeoutError) as exc:
+            raise UpstreamTimeout from exc
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as exc:
+            raise UpstreamUnreachable from exc
+        except aiohttp.ClientResponseError as exc:
+            raise UpstreamAnswerInvalid from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            raise UpstreamInterrupted from exc
+        return UpstreamResponse(response)
+
+    async def fetch(  # noqa: PLR0913 - the parts of an HTTP request
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str],
+        payload: Any = None,
+        timeout_seconds: float = 30.0,
+        limit: int = 4 * 1024 * 1024,
+    ) -> tuple[int, Any]:
+        """Make a small JSON call of the gateway's own and return status and parsed answer.
+
+        An answer that is not JSON comes back as text. Raises as ``open`` does.
+        """
+        sent = dict(headers)
+        body = None
+        if payload is not None:
+            body = orjson.dumps(payload)
+            sent["content-type"] = "application/json"
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                response = await self.open(method, target, headers=sent, body=body)
+                try:
+                    content = await response.read(limit)
+                finally:
+                    response.close(reusable=True)
+        except TimeoutError as exc:
+            raise UpstreamTimeout from exc
+        try:
+            return response.status, orjson.loads(content) if content else None
+        except orjson.JSONDecodeError:
+            return response.status, content.decode("utf-8", "replace")
+
+    async def close(self) -> None:
+        """Close the pool of the running loop."""
+        if self._session is not None and self._loop is asyncio.get_running_loop():
+            await self._session.close()
+            self._session = None
+
+    def _opened(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._loop is not loop:
+            self._loop = loop
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self.max_connections,
+                    keepalive_timeout=_KEEPALIVE_SECONDS,
+                    enable_cleanup_closed=False,
+                ),
+                timeout=aiohttp.ClientTimeout(
+                    total=None, connect=self.connect_timeout, sock_read=None
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                read_bufsize=_READ_BUFFER_BYTES,
+                trust_env=False,
+                skip_auto_headers=("accept-encoding", "accept", "user-agent"),
+                headers={"user-agent": _USER_AGENT},
+            )
+        return self._session

@@ -1,0 +1,126 @@
+"""One structured line for each event, the same for our own code, Django and libraries.
+
+JSON in production, a coloured console in development. Never bodies, tokens or prompts: values
+under sensitive names are replaced before they are rendered.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import structlog
+
+from gateway_core import context
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+REDACTED: Final = "[redacted]"
+
+_SENSITIVE: Final = re.compile(
+    r"password|passwd|secret|authorization|jwt|api_?key|bearer|credential|cookie"
+    r"|(^|_)(token|key|auth)$",
+    re.IGNORECASE,
+)
+# Libraries that speak of every request or query at INFO.
+_NOISY: Final = ("asyncio", "aiohttp", "urllib3", "daphne", "django.request", "httpx", "httpcore")
+
+
+@lru_cache(maxsize=1024)
+def is_sensitive(name: str) -> bool:
+    """Say whether values under this name are never shown."""
+    return _SENSITIVE.search(name) is not None
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace the values under sensitive names, at any depth."""
+    for name, value in event.items():
+        if is_sensitive(name) and value:
+            event[name] = REDACTED
+        elif type(value) is dict:
+            event[name] = redact(None, "", value)
+    return event
+
+
+def _add_request_id(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    record = context.current.get()
+    if record is not None:
+        event.setdefault("request_id", record.request_id)
+    return event
+
+
+def _dumps(event: Any, **_options: Any) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
+def configure(options: dict[str, str]) -> None:
+    """Set up logging once for the process. Django calls this (``LOGGING_CONFIG``).
+
+    Args:
+        options: ``level`` (a logging level name), ``format`` (``json`` or ``console``),
+            ``service`` and ``environment`` (added to each line).
+    """
+    fixed = {"service": options["service"], "environment": options["environment"]}
+
+    def add_fixed(
+        _logger: Any, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        event.update(fixed)
+        return event
+
+    is_json = options["format"] == "json"
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_request_id,
+        redact,
+    ]
+    if is_json:
+        shared.insert(0, add_fixed)
+        shared.append(structlog.processors.format_exc_info)
+        renderer: Any = structlog.processors.JSONRenderer(serializer=_dumps)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    level = logging.getLevelNamesMapping().get(options["level"], logging.INFO)
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    _configure_stdlib(level, shared, renderer)
+
+
+def _configure_stdlib(level: int, shared: list[Any], renderer: Any) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(("uvicorn", "django", "daphne")):
+            logger = logging.getLogger(name)
+            logger.handlers.clear()
+            logger.propagate = True
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # The canonical line replaces the server's own; with neither handler nor parent, uvicorn
+    # doesn't even format it.
+    logging.getLogger("uvicorn.access").propagate = False
+
+
+def get_logger(name: str) -> Any:
+    """Return a logger whose events carry ``logger=name``."""
+    return structlog.get_logger(logger=name)

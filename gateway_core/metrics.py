@@ -1,0 +1,42 @@
+"""Prometheus metrics. Labels come from closed sets; none names a user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from gateway_core.context import RequestRecord
+
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+REQUESTS = Counter(
+    "gateway_requests",
+    "Requests answered, by error code (- when there was none).",
+    ["route", "operation", "status", "code"],
+)
+REQUEST_SECONDS = Histogram(
+    "gateway_request_seconds", "Time to the last byte.", ["route"], buckets=_SECONDS
+)
+FIRST_BYTE_SECONDS = Histogram(
+    "gateway_first_byte_seconds", "Time to the first byte.", ["route"], buckets=_SECONDS
+)
+RESPONSE_BYTES = Counter("gateway_response_bytes", "Bytes of response bodies.", ["route"])
+IN_FLIGHT = Gauge(
+    "gateway_requests_in_flight",
+    "Requests being answered.",
+    ["route"],
+    multiprocess_mode="livesum",
+)
+CACHE_LOOKUPS = Counter("gateway_cache_lookups", "Process-local caches.", ["cache", "outcome"])
+
+
+def count(record: RequestRecord) -> None:
+    """Count a finished request."""
+    route = record.route
+    REQUESTS.labels(route, record.operation, str(record.status), record.error_code or "-").inc()
+    REQUEST_SECONDS.labels(route).observe(record.ended - record.started)
+    if record.first_byte:
+        FIRST_BYTE_SECONDS.labels(route).observe(record.first_byte - record.started)
+    RESPONSE_BYTES.labels(route).inc(record.bytes_out)

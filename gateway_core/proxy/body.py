@@ -1,0 +1,121 @@
+"""Taking in a request body: JSON is read whole and parsed, a form is filtered as it streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from gateway_core.errors import (
+    BodyTooLarge,
+    CallerGone,
+    GatewayError,
+    MediaTypeUnsupported,
+    RequestMalformed,
+)
+from gateway_core.headers import first
+from gateway_core.proxy.form import FormFilter, boundary_of
+from gateway_core.proxy.operations import BodyKind
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from gateway_core.proxy.exchange import Exchange
+
+_JSON_TYPES: Final = (b"application/json", b"text/json")
+_MEBIBYTE: Final = 1024 * 1024
+
+
+async def take_in(exchange: Exchange) -> None:
+    """Check the announced size and type; read and parse a JSON body into ``payload``.
+
+    Raises:
+        BodyTooLarge, MediaTypeUnsupported, RequestMalformed: as they say.
+        CallerGone: the client left before its body was complete.
+    """
+    kind = exchange.operation.body
+    if kind is BodyKind.NONE:
+        return
+    announced = first(exchange.request_headers, b"content-length")
+    if announced is not None and announced.isdigit():
+        check_size(exchange, int(announced))
+    content_type = first(exchange.request_headers, b"content-type") or b""
+    if kind is BodyKind.FORM:
+        boundary_of(content_type)
+        return
+    if content_type and not _is_json(content_type):
+        raise MediaTypeUnsupported("Send the body as application/json.")
+    exchange.payload = _parse(b"".join([piece async for piece in pieces(exchange)]))
+
+
+def check_size(exchange: Exchange, size: int) -> None:
+    """Refuse a body of more bytes than the operation takes.
+
+    Raises:
+        BodyTooLarge: it is.
+    """
+    limit = exchange.operation.max_bytes
+    if size > limit:
+        shown = f"{limit / _MEBIBYTE:.4g} MiB" if limit >= _MEBIBYTE else f"{limit} bytes"
+        raise BodyTooLarge(f"The body is larger than the {shown} that this route takes.")
+
+
+async def pieces(exchange: Exchange) -> AsyncIterator[bytes]:
+    """Yield the body as the client sends it; the client is read no faster than this is.
+
+    Raises:
+        BodyTooLarge: it grew over the operation's limit.
+        CallerGone: the client left before the end.
+    """
+    more = True
+    while more:
+        message = await exchange.receive()
+        if message["type"] == "http.disconnect":
+            raise CallerGone
+        piece = message.get("body", b"")
+        more = message.get("more_body", False)
+        if piece:
+            exchange.record.bytes_in += len(piece)
+            check_size(exchange, exchange.record.bytes_in)
+            yield piece
+
+
+class Upload:
+    """A multipart body on its way upstream, under a boundary of our own.
+
+    The HTTP client reports any failure of its body as one of the connection; ``error`` keeps what
+    it really was.
+    """
+
+    def __init__(self, exchange: Exchange, when_complete: Callable[[], None]) -> None:
+        self._exchange = exchange
+        self._when_complete = when_complete
+        content_type = first(exchange.request_headers, b"content-type") or b""
+        self._filter = FormFilter(boundary_of(content_type), exchange.form_fields)
+        self.content_type = self._filter.content_type
+        self.error: GatewayError | None = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in pieces(self._exchange):
+                if rewritten := self._filter.feed(piece):
+                    yield rewritten
+            yield self._filter.end()
+        except GatewayError as error:
+            self.error = error
+            raise
+        self._when_complete()
+
+
+def _is_json(content_type: bytes) -> bool:
+    media_type = content_type.partition(b";")[0].strip().lower()
+    return media_type in _JSON_TYPES or media_type.endswith(b"+json")
+
+
+def _parse(body: bytes) -> object:
+    if not body:
+        return None
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise RequestMalformed(f"The body is not JSON: {exc.msg} at byte {exc.pos}.") from exc

@@ -1,0 +1,108 @@
+"""One proxied request while it is on its way: what the steps read, decide and hand on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from uuid import UUID
+
+    from gateway_core.asgi import Receive, Scope, Send
+    from gateway_core.context import RequestRecord
+    from gateway_core.errors import GatewayError
+    from gateway_core.http import UpstreamClient
+    from gateway_core.proxy.operations import Catalogue, Operation
+
+
+class Principal(Protocol):
+    """Whoever makes the request, as far as the data plane has to know."""
+
+    @property
+    def user_id(self) -> UUID:
+        """The gateway user, who owns and pays."""
+        ...
+
+
+class Observer(Protocol):
+    """Watches an answer go by. It can't change it, and must not raise."""
+
+    def feed(self, chunk: bytes) -> None:
+        """See the next piece of the body."""
+        ...
+
+    def finish(self) -> None:
+        """The body has ended, whole or not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds: until the head of the answer, between two pieces of it, and for all of it."""
+
+    first_byte: float
+    idle: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What a proxying app declares: an upstream, its operations, and its part in each step.
+
+    Attributes:
+        name: of the route, a metric label.
+        prefixes: path prefixes below which the route lives; the rest is matched.
+        client: the upstream, made on first use.
+        catalogue: everything that may be forwarded.
+        identify: reads the caller's credential. Raises TokenRejected, KeysUnavailable.
+        authorize: decides, and sets what goes upstream (``target``, ``query``, ``headers``,
+            ``payload``). Raises what it refuses with.
+        translate: turns an upstream's error answer (status, headers, body) into ours.
+        reshape: for JSON answers of operations that need it: sees and returns the parsed answer
+            before the caller gets it; None when the answer passes as it is.
+        observe: makes the watcher of a body that passes as it is.
+        settle: runs at every end, after the caller has its answer.
+    """
+
+    name: str
+    prefixes: tuple[str, ...]
+    client: Callable[[], UpstreamClient]
+    catalogue: Catalogue[Any]
+    timeouts: Callable[[], Timeouts]
+    max_concurrent: Callable[[], int]
+    identify: Callable[[Exchange], Awaitable[Principal]]
+    authorize: Callable[[Exchange], Awaitable[None]]
+    translate: Callable[[Exchange, int, bytes], GatewayError]
+    reshape: Callable[[Exchange], Callable[[Any], Awaitable[Any]] | None] | None = None
+    observe: Callable[[Exchange], Observer | None] | None = None
+    settle: Callable[[Exchange], Awaitable[None]] | None = None
+
+
+@dataclass(slots=True)
+class Exchange:
+    """The state of one request.
+
+    ``request_headers`` are the caller's, for reading; ``headers`` are what goes upstream.
+    ``payload`` is the parsed JSON body and is what is forwarded.
+    """
+
+    route: Route
+    scope: Scope
+    receive: Receive
+    send: Send
+    record: RequestRecord
+    request_headers: list[tuple[bytes, bytes]]
+    principal: Any = None
+    operation: Operation | Any = None
+    params: dict[str, str] = field(default_factory=dict)
+    query: str = ""
+    target: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    payload: Any = None
+    form_fields: Callable[[str], bool] | None = None
+    upstream_status: int = 0
+    started: bool = False
+    is_stream: bool = False
+    client_gone: bool = False
+    notes: dict[str, Any] = field(default_factory=dict)

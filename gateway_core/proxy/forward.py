@@ -1,0 +1,71 @@
+"""Sending the request on: path built anew, headers by allow-list, our credential last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from gateway_core import context, headers
+from gateway_core.errors import UpstreamAnswerInvalid, UpstreamError
+from gateway_core.proxy.body import Upload
+from gateway_core.proxy.operations import BodyKind
+
+if TYPE_CHECKING:
+    from gateway_core.http import UpstreamResponse
+    from gateway_core.proxy.client import ClientWatch
+    from gateway_core.proxy.exchange import Exchange
+
+_ERROR_BYTES: Final = 256 * 1024
+_REDIRECT: Final = 300
+_ERROR: Final = 400
+
+
+async def forward(exchange: Exchange, watch: ClientWatch) -> UpstreamResponse:
+    """Send the request and return the answer, whose head has come and is a success.
+
+    Raises:
+        GatewayError: what the route's ``translate`` makes of an error answer; UpstreamError for
+            a redirect or none at all; whatever ended the caller's body.
+    """
+    response = await _send(exchange, watch)
+    exchange.upstream_status = response.status
+    if response.status < _REDIRECT:
+        return response
+    try:
+        if response.status < _ERROR:
+            raise UpstreamAnswerInvalid
+        body = await response.read(_ERROR_BYTES)
+    finally:
+        response.close(reusable=False)
+    raise exchange.route.translate(exchange, response.status, body)
+
+
+async def _send(exchange: Exchange, watch: ClientWatch) -> UpstreamResponse:
+    operation = exchange.operation
+    sent = headers.request_headers(exchange.request_headers)
+    body: bytes | Upload | None = None
+    if operation.body is BodyKind.FORM:
+        body = Upload(exchange, watch.start)
+        sent["content-type"] = body.content_type
+    else:
+        watch.start()
+        if exchange.payload is not None:
+            body = orjson.dumps(exchange.payload)
+            sent["content-type"] = "application/json"
+        else:
+            sent.pop("content-type", None)
+    sent["x-request-id"] = exchange.record.request_id
+    sent["traceparent"] = context.traceparent(exchange.record)
+    sent.update(exchange.headers)
+    try:
+        return await exchange.route.client().open(
+            operation.method,
+            f"{exchange.target}?{exchange.query}" if exchange.query else exchange.target,
+            headers=sent,
+            body=body,
+        )
+    except UpstreamError as exc:
+        if isinstance(body, Upload) and body.error is not None:
+            raise body.error from exc
+        raise

@@ -1,0 +1,126 @@
+"""The way of a proxied request, top to bottom. Each step is one call; none reaches back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from django.db import InterfaceError, OperationalError
+
+from gateway_core import access, context, metrics
+from gateway_core.errors import (
+    CallerGone,
+    DatabaseUnavailable,
+    GatewayError,
+    InternalError,
+    RequestMalformed,
+    UpstreamTimeout,
+)
+from gateway_core.limits import ConcurrencyCap
+from gateway_core.logging import get_logger
+from gateway_core.proxy.body import take_in
+from gateway_core.proxy.client import ClientWatch
+from gateway_core.proxy.exchange import Exchange
+from gateway_core.proxy.forward import forward
+from gateway_core.proxy.operations import split_path
+from gateway_core.proxy.relay import refuse, relay
+
+if TYPE_CHECKING:
+    from gateway_core.asgi import Application, Receive, Scope, Send
+    from gateway_core.proxy.exchange import Route
+
+_log = get_logger("gateway.proxy")
+
+
+def proxy(route: Route) -> Application:
+    """Return the ASGI application of a route."""
+    cap = ConcurrencyCap(route.max_concurrent)
+    in_flight = metrics.IN_FLIGHT.labels(route.name)
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = _begin(route, scope, receive, send)
+        in_flight.inc()
+        try:
+            await _carry(exchange, cap)
+        except GatewayError as error:
+            await refuse(exchange, error)
+        except (OperationalError, InterfaceError) as exc:
+            _log.error("database unavailable", error=str(exc))
+            await refuse(exchange, DatabaseUnavailable(retry_after=2))
+        except Exception:  # noqa: BLE001 - the outermost handler
+            _log.exception("unexpected failure")
+            await refuse(exchange, InternalError())
+        finally:
+            in_flight.dec()
+            await _settle(exchange)
+
+    return handle
+
+
+async def _carry(exchange: Exchange, cap: ConcurrencyCap) -> None:
+    route = exchange.route
+    exchange.principal = await route.identify(exchange)
+    _match(exchange)
+    await take_in(exchange)
+    await route.authorize(exchange)
+    with cap:
+        await _exchange(exchange)
+
+
+async def _exchange(exchange: Exchange) -> None:
+    """Forward and relay, for as long as the client stays and the upstream keeps its time."""
+    try:
+        async with (
+            ClientWatch(exchange) as watch,
+            asyncio.timeout(exchange.route.timeouts().first_byte) as deadline,
+        ):
+            response = await forward(exchange, watch)
+            is_whole = False
+            try:
+                await relay(exchange, response, deadline)
+                is_whole = True
+            finally:
+                response.close(reusable=is_whole)
+    except TimeoutError as exc:
+        raise UpstreamTimeout from exc
+
+
+def _begin(route: Route, scope: Scope, receive: Receive, send: Send) -> Exchange:
+    record = context.begin(scope)
+    record.route = route.name
+    return Exchange(
+        route=route,
+        scope=scope,
+        receive=receive,
+        send=send,
+        record=record,
+        request_headers=list(scope["headers"]),
+    )
+
+
+def _match(exchange: Exchange) -> None:
+    exchange.record.user_id = str(exchange.principal.user_id)
+    raw = exchange.scope.get("raw_path") or exchange.scope["path"].encode()
+    for prefix in exchange.route.prefixes:
+        tail = raw.removeprefix(prefix.encode())
+        if len(tail) != len(raw) and tail[:1] in (b"/", b""):
+            break
+    else:
+        raise RequestMalformed("The path is encoded where it need not be. Write it plainly.")
+    exchange.operation, exchange.params = exchange.route.catalogue.match(
+        exchange.scope["method"], split_path(tail)
+    )
+    exchange.record.operation = exchange.operation.name
+    exchange.target = exchange.operation.target(exchange.params)
+
+
+async def _settle(exchange: Exchange) -> None:
+    try:
+        if exchange.route.settle is not None:
+            await exchange.route.settle(exchange)
+    except Exception:  # noqa: BLE001 - the caller already has its answer
+        _log.exception("settling failed")
+    finally:
+        if exchange.client_gone:
+            exchange.record.error_code = exchange.record.error_code or CallerGone.code
+        access.conclude(exchange.record)

@@ -1,0 +1,148 @@
+"""Handing the answer on: bytes as they come, or one JSON document that the route has seen."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from gateway_core import errors, headers, sse
+from gateway_core.errors import (
+    CallerGone,
+    GatewayError,
+    UpstreamAnswerInvalid,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway_core.http import UpstreamResponse
+    from gateway_core.proxy.exchange import Exchange
+
+_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
+
+
+async def relay(exchange: Exchange, response: UpstreamResponse, deadline: asyncio.Timeout) -> None:
+    """Send the upstream's answer to the caller.
+
+    Raises:
+        UpstreamAnswerInvalid, UpstreamInterrupted: the answer is not whole.
+    """
+    content_type = response.headers.get("content-type", "")
+    if sse.is_event_stream(content_type):
+        await _relay_events(exchange, response, deadline)
+    elif exchange.route.reshape and (reshape := exchange.route.reshape(exchange)):
+        await _relay_document(exchange, response, reshape)
+    else:
+        await _relay_bytes(exchange, response, deadline)
+
+
+async def refuse(exchange: Exchange, error: GatewayError) -> None:
+    """Answer with an error in the one envelope.
+
+    After the first byte a stream gets it as its last event. Any other answer stays short, and the
+    server closes the connection, which is how HTTP says that an answer is not whole.
+    """
+    exchange.record.error_code = error.code
+    if isinstance(error, CallerGone):
+        exchange.record.status = exchange.record.status or error.status
+        return
+    if exchange.started:
+        if exchange.is_stream:
+            frame = sse.error_frame(error, exchange.record.request_id)
+            await _write(exchange, frame, more=False)
+        return
+    body = errors.encode(error, exchange.record.request_id)
+    fields = [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in errors.response_headers(error).items()
+    ]
+    fields.append((b"content-type", errors.MEDIA_TYPE.encode()))
+    fields.append((b"content-length", b"%d" % len(body)))
+    await _start(exchange, error.status, fields)
+    await _write(exchange, body, more=False)
+
+
+async def _relay_events(
+    exchange: Exchange, response: UpstreamResponse, deadline: asyncio.Timeout
+) -> None:
+    fields = [pair for pair in headers.response_headers(response.raw_headers) if not _caches(pair)]
+    exchange.is_stream = True
+    await _start(exchange, response.status, [*fields, *sse.ANTI_BUFFERING])
+    aligner = sse.FrameAligner()
+    await _pump(exchange, response, deadline, aligner.feed)
+    await _write(exchange, aligner.rest(), more=False)
+
+
+async def _relay_bytes(
+    exchange: Exchange, response: UpstreamResponse, deadline: asyncio.Timeout
+) -> None:
+    fields = headers.response_headers(response.raw_headers)
+    length = response.headers.get("content-length")
+    if length is not None:
+        fields.append((b"content-length", length.encode("latin-1")))
+    await _start(exchange, response.status, fields)
+    await _pump(exchange, response, deadline, None)
+    await _write(exchange, b"", more=False)
+
+
+async def _relay_document(
+    exchange: Exchange, response: UpstreamResponse, reshape: Callable[[Any], Awaitable[Any]]
+) -> None:
+    raw = await response.read(_DOCUMENT_BYTES)
+    try:
+        document = orjson.loads(raw) if raw else None
+    except orjson.JSONDecodeError as exc:
+        raise UpstreamAnswerInvalid from exc
+    body = orjson.dumps(await reshape(document)) if raw else b""
+    fields = [pair for pair in headers.response_headers(response.raw_headers) if not _encoded(pair)]
+    fields.append((b"content-length", b"%d" % len(body)))
+    await _start(exchange, response.status, fields)
+    await _write(exchange, body, more=False)
+
+
+async def _pump(
+    exchange: Exchange,
+    response: UpstreamResponse,
+    deadline: asyncio.Timeout,
+    align: Callable[[bytes], bytes] | None,
+) -> None:
+    observer = exchange.route.observe(exchange) if exchange.route.observe else None
+    timeouts = exchange.route.timeouts()
+    now = asyncio.get_running_loop().time
+    last = now() + timeouts.total
+    try:
+        async for piece in response.chunks():
+            deadline.reschedule(min(now() + timeouts.idle, last))
+            if observer is not None:
+                observer.feed(piece)
+            whole = align(piece) if align else piece
+            if whole:
+                await _write(exchange, whole, more=True)
+    finally:
+        if observer is not None:
+            observer.finish()
+
+
+async def _start(exchange: Exchange, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+    record = exchange.record
+    record.status = status
+    record.first_byte = time.monotonic()
+    exchange.started = True
+    fields.append((b"x-request-id", record.request_id.encode()))
+    await exchange.send({"type": "http.response.start", "status": status, "headers": fields})
+
+
+async def _write(exchange: Exchange, piece: bytes, *, more: bool) -> None:
+    exchange.record.bytes_out += len(piece)
+    await exchange.send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+def _caches(pair: tuple[bytes, bytes]) -> bool:
+    return pair[0] == b"cache-control"
+
+
+def _encoded(pair: tuple[bytes, bytes]) -> bool:
+    return pair[0] == b"content-encoding"

@@ -1,0 +1,115 @@
+"""The synchronous client of the control plane. The only module that imports requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import requests
+
+from gateway_core.errors import (
+    UpstreamAnswerInvalid,
+    UpstreamInterrupted,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CHUNK_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RestAnswer:
+    """Status, headers (case-insensitive) and body of an answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def json(self) -> Any:
+        """Return the parsed body.
+
+        Raises:
+            UpstreamAnswerInvalid: it is not JSON.
+        """
+        try:
+            return orjson.loads(self.content)
+        except orjson.JSONDecodeError as exc:
+            raise UpstreamAnswerInvalid from exc
+
+
+@dataclass(slots=True)
+class RestClient:
+    """Calls to one upstream: no redirects, no proxies of the environment, bounded answers.
+
+    Attributes:
+        base_url: scheme, host and port, with no slash at the end.
+        headers: sent with each call.
+        connect_timeout, read_timeout: seconds.
+        limit: bytes of an answer at the most.
+    """
+
+    base_url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    connect_timeout: float = 5.0
+    read_timeout: float = 30.0
+    limit: int = 16 * 1024 * 1024
+    _session: requests.Session | None = field(default=None, init=False)
+
+    def call(
+        self,
+        method: str,
+        target: str,
+        *,
+        payload: Any = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> RestAnswer:
+        """Make one call and return its answer, whatever its status.
+
+        Raises:
+            UpstreamUnreachable: there was no connection; nothing was sent.
+            UpstreamTimeout: no answer in time.
+            UpstreamInterrupted: the connection broke.
+            UpstreamAnswerInvalid: the answer is longer than the limit.
+        """
+        try:
+            with self._opened().request(
+                method,
+                self.base_url + target,
+                json=payload,
+                params=params,
+                headers={**self.headers, **(headers or {})},
+                timeout=(self.connect_timeout, self.read_timeout),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                content = bytearray()
+                for chunk in response.iter_content(_CHUNK_BYTES):
+                    content += chunk
+                    if len(content) > self.limit:
+                        raise UpstreamAnswerInvalid
+                return RestAnswer(response.status_code, response.headers, bytes(content))
+        except requests.ConnectTimeout as exc:
+            raise UpstreamUnreachable from exc
+        except requests.Timeout as exc:
+            raise UpstreamTimeout from exc
+        except requests.ConnectionError as exc:
+            raise UpstreamUnreachable from exc
+        except (requests.RequestException, OSError) as exc:
+            raise UpstreamInterrupted from exc
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _opened(self) -> requests.Session:
+        if self._session is None:
+            self._session = requests.Session()
+            self._session.trust_env = False
+        return self._session

@@ -1,0 +1,65 @@
+"""Server-sent events on the relay: whole frames out, an error frame when a stream breaks.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway_core import errors
+
+if TYPE_CHECKING:
+    from gateway_core.errors import GatewayError
+
+# What a proxy or a browser must not do to a stream. Letta sends neither header (measured).
+ANTI_BUFFERING: Final = (
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+_FRAME_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_HELD_BYTES: Final = 1024 * 1024
+
+
+def is_event_stream(content_type: str) -> bool:
+    """Say whether a Content-Type is that of an event stream."""
+    return content_type.lower().startswith("text/event-stream")
+
+
+class FrameAligner:
+    """Cuts a byte stream at the ends of frames, so that a break never leaves half a frame.
+
+    Upstreams write one frame at a time, so nearly every piece passes uncopied. A frame that
+    never ends is let through after 1 MiB.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return what may be sent now: whole frames, or nothing yet."""
+        if self._held:
+            chunk = self._held + chunk
+            self._held = b""
+        if chunk.endswith(_FRAME_ENDS):
+            return chunk
+        cut = max((chunk.rfind(end) + len(end) for end in _FRAME_ENDS if end in chunk), default=0)
+        if not cut and len(chunk) > _HELD_BYTES:
+            return chunk
+        self._held = chunk[cut:]
+        return chunk[:cut]
+
+    def rest(self) -> bytes:
+        """Return what came after the last frame of a stream that ended by itself."""
+        held, self._held = self._held, b""
+        return held
+
+
+def error_frame(error: GatewayError, request_id: str) -> bytes:
+    """Return the in-band end of a stream that broke after its first byte.
+
+    The data is the usual envelope; its ``error`` member is what the OpenAI SDK raises.
+    """
+    return b"event: error\ndata: " + errors.encode(error, request_id) + b"\n\n"

@@ -1,0 +1,228 @@
+"""All settings, from the environment. ``env.example`` lists every variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from gateway_project.environment import boolean, integer, number, secret, secrets, text, words
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environ.Env.read_env(str(BASE_DIR / ".env"), overwrite=False)
+
+# -- process
+ENVIRONMENT = text("ENVIRONMENT", "development")
+IS_PRODUCTION = ENVIRONMENT == "production"
+DEBUG = boolean("DEBUG", default=False)
+VERSION = text("VERSION", "0.1.0")
+LOG_LEVEL = text("LOG_LEVEL", "INFO").upper()
+LOG_FORMAT = text("LOG_FORMAT", "json" if IS_PRODUCTION else "console")
+SECRET_KEY = secret("DJANGO_SECRET_KEY")
+if not SECRET_KEY and not IS_PRODUCTION:
+    SECRET_KEY = "development-only-" + "0" * 50
+if not SECRET_KEY:
+    raise ImproperlyConfigured("Set DJANGO_SECRET_KEY to 50 or more random characters.")
+ALLOWED_HOSTS = list(words("ALLOWED_HOSTS", "" if IS_PRODUCTION else "localhost,127.0.0.1,[::1]"))
+
+# -- storage
+DATABASE_URL = secret("DATABASE_URL")
+REDIS_URL = secret("REDIS_URL")
+DATABASES = {
+    "default": {
+        **(environ.Env.db_url_config(DATABASE_URL) if DATABASE_URL else {"NAME": "gateway"}),
+        "ENGINE": "django.db.backends.postgresql",
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": False,
+        "OPTIONS": {
+            "pool": {
+                "min_size": 0,
+                "max_size": integer("DATABASE_POOL_SIZE", 10),
+                "timeout": number("DATABASE_POOL_TIMEOUT", 5),
+            },
+            "connect_timeout": 5,
+        },
+    },
+}
+CACHES = {
+    "default": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        if REDIS_URL
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    ),
+}
+CHANNEL_LAYERS = {
+    "default": (
+        {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [REDIS_URL]},
+        }
+        if REDIS_URL
+        else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+    ),
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ENCRYPTION_KEYS = secrets("ENCRYPTION_KEYS")
+
+# -- Supabase Auth
+SUPABASE_URL = text("SUPABASE_URL").rstrip("/")
+SUPABASE_KEY = secret("SUPABASE_KEY")
+SUPABASE_SERVICE_KEY = secret("SUPABASE_SERVICE_KEY")
+SUPABASE_JWT_SECRETS = secrets("SUPABASE_JWT_SECRET")
+SUPABASE_JWKS_URL = text(
+    "SUPABASE_JWKS_URL",
+    f"{SUPABASE_URL}/auth/v1/.well-known/jwks.json" if SUPABASE_URL else "",
+)
+SUPABASE_ISSUERS = words("SUPABASE_ISSUERS", f"{SUPABASE_URL}/auth/v1" if SUPABASE_URL else "")
+SUPABASE_AUDIENCE = text("SUPABASE_AUDIENCE", "authenticated")
+SUPABASE_ROLES = words("SUPABASE_ROLES", "authenticated")
+SUPABASE_ALGORITHMS = words("SUPABASE_ALGORITHMS", "ES256,RS256,EdDSA")
+TOKEN_LEEWAY_SECONDS = number("TOKEN_LEEWAY_SECONDS", 30)
+TOKEN_MAX_LIFETIME_SECONDS = number("TOKEN_MAX_LIFETIME_SECONDS", 7 * 86400 + 1200)
+ALLOW_ANONYMOUS_USERS = boolean("ALLOW_ANONYMOUS_USERS", default=True)
+ALLOW_OAUTH_CLIENTS = boolean("ALLOW_OAUTH_CLIENTS", default=False)
+CACHE_TTL_JWT = number("CACHE_TTL_JWT", 300)
+JWKS_SOFT_TTL_SECONDS = number("JWKS_SOFT_TTL_SECONDS", 300)
+JWKS_HARD_TTL_SECONDS = number("JWKS_HARD_TTL_SECONDS", 1200)
+
+# -- upstreams; every timeout in seconds
+LITELLM_BASE_URL = text("LITELLM_BASE_URL").rstrip("/")
+LITELLM_MASTER_KEY = secret("LITELLM_MASTER_KEY")
+LITELLM_TIMEOUT = number("LITELLM_TIMEOUT", 600)
+LITELLM_MAX_CONCURRENT = integer("LITELLM_MAX_CONCURRENT", 200)
+LETTA_BASE_URL = text("LETTA_BASE_URL").rstrip("/")
+LETTA_API_KEY = secret("LETTA_API_KEY")
+LETTA_TIMEOUT = number("LETTA_TIMEOUT", 600)
+LETTA_MAX_CONCURRENT = integer("LETTA_MAX_CONCURRENT", 100)
+UPSTREAM_CONNECT_TIMEOUT = number("UPSTREAM_CONNECT_TIMEOUT", 5)
+UPSTREAM_IDLE_TIMEOUT = number("UPSTREAM_IDLE_TIMEOUT", 120)
+AMS_BASE_URL = text("AMS_BASE_URL").rstrip("/")
+AMS_API_KEY = secret("AMS_API_KEY")
+CACHE_TTL_HEALTH = number("CACHE_TTL_HEALTH", 5)
+CACHE_TTL_OWNERSHIP = number("CACHE_TTL_OWNERSHIP", 600)
+CACHE_TTL_USER = number("CACHE_TTL_USER", 300)
+CACHE_TTL_VIRTUAL_KEY = number("CACHE_TTL_VIRTUAL_KEY", 300)
+
+# -- bodies, in bytes
+MAX_JSON_BYTES = integer("MAX_JSON_BYTES", 1024 * 1024)
+MAX_LLM_BYTES = integer("MAX_LLM_BYTES", 20 * 1024 * 1024)
+MAX_UPLOAD_BYTES = integer("MAX_UPLOAD_BYTES", 100 * 1024 * 1024)
+MAX_AUDIO_BYTES = integer("MAX_AUDIO_BYTES", 25 * 1024 * 1024)
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_JSON_BYTES
+
+# -- what is recorded
+AUDIT_SPOOL_DIR = Path(text("AUDIT_SPOOL_DIR", str(BASE_DIR / ".local" / "spool")))
+ENABLE_METRICS = boolean("ENABLE_METRICS", default=True)
+ENABLE_DOCS = boolean("ENABLE_DOCS", default=True)
+
+# -- Django
+INSTALLED_APPS = [
+    "daphne",
+    "gateway_project.apps.GatewayAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "channels",
+    "django_prometheus",
+    "gateway_core.audit",
+    "accounts",
+    "templates_app",
+    "llm_proxy",
+    "letta_proxy",
+    "agents",
+    "gateway_project",
+]
+MIDDLEWARE = [
+    "gateway_project.middleware.request_context",
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "gateway_project.urls"
+ASGI_APPLICATION = "gateway_project.asgi.application"
+AUTH_USER_MODEL = "accounts.User"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "static"
+LANGUAGE_CODE = "en-us"
+LANGUAGES = [("en", "English"), ("ru", "Русский")]
+TIME_ZONE = "UTC"
+USE_TZ = True
+LOGGING_CONFIG = "gateway_core.logging.configure"
+LOGGING = {
+    "level": LOG_LEVEL,
+    "format": LOG_FORMAT,
+    "service": "gateway",
+    "environment": ENVIRONMENT,
+}
+RATELIMIT_USE_CACHE = "default"
+SILENCED_SYSTEM_CHECKS = [
+    "django_ratelimit.W001",  # Django's own RedisCache counts atomically; the check knows names
+]
+
+# -- browsers; TLS ends at the load balancer, which says so in X-Forwarded-Proto
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
+SESSION_COOKIE_AGE = 12 * 3600
+SECURE_HSTS_SECONDS = integer("SECURE_HSTS_SECONDS", 31_536_000 if IS_PRODUCTION else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_PRODUCTION
+SECURE_SSL_REDIRECT = boolean("SECURE_SSL_REDIRECT", default=IS_PRODUCTION)
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/system/", r"^metrics$"]
+X_FRAME_OPTIONS = "DENY"
+ALLOWED_ORIGINS = words("ALLOWED_ORIGINS")
+CSRF_TRUSTED_ORIGINS = [origin for origin in ALLOWED_ORIGINS if urlsplit(origin).scheme]
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SupabaseAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "gateway_project.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "AI Agent Gateway",
+    "DESCRIPTION": "One API over Letta agents and LiteLLM models, for users of Supabase Auth.",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "POSTPROCESSING_HOOKS": ["gateway_project.openapi.add_proxied_routes"],
+}
