@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gateway_core import context, metrics
+from gateway_core.errors import FIRST_SERVER_ERROR
 from gateway_core.logging import get_logger
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from gateway_core.context import RequestRecord
 
 _log = get_logger("gateway.access")
-_SERVER_ERROR: Final = 500
 
 # Whatever else wants to know of each request that has ended; the audit trail adds itself here.
 sinks: list[Callable[[RequestRecord], None]] = []
@@ -29,7 +29,7 @@ def conclude(record: RequestRecord) -> None:
         sink(record)
     if record.method == "OPTIONS":
         return
-    line = _log.error if record.status >= _SERVER_ERROR else _log.info
+    line = _log.error if record.status >= FIRST_SERVER_ERROR else _log.info
     line(
         "request",
         request_id=record.request_id,

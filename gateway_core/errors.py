@@ -77,7 +77,7 @@ _OPENAI_TYPES: Final = {
     429: "rate_limit_error",
 }
 _HTTP_CLIENT_CLOSED_REQUEST: Final = 499
-_SERVER_ERRORS: Final = 500
+FIRST_SERVER_ERROR: Final = 500
 
 
 class GatewayError(Exception):
@@ -385,7 +385,7 @@ def _openai_type(error: GatewayError) -> str:
         return "insufficient_quota"
     if error.status in _OPENAI_TYPES:
         return _OPENAI_TYPES[error.status]
-    return "api_error" if error.status >= _SERVER_ERRORS else "invalid_request_error"
+    return "api_error" if error.status >= FIRST_SERVER_ERROR else "invalid_request_error"
 
 
 def _challenge(error: GatewayError) -> str:

@@ -137,11 +137,11 @@ INSTALLED_APPS = [
     "llm_proxy",
     "letta_proxy",
     "agents",
-    "gateway_project",
+    "gateway_project.apps.RoofConfig",
 ]
 MIDDLEWARE = [
-    "gateway_project.middleware.request_context",
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

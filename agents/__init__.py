@@ -1,0 +1,1 @@
+"""Agents made from templates, through AMS."""

@@ -1,0 +1,58 @@
+"""What a process opens and closes: upstream pools and the ear for invalidations.
+
+Servers that speak the lifespan protocol announce start and stop; with daphne, which does not, the
+first request starts things and the process's end closes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway_core import cache
+from letta_proxy.proxy import ROUTE as LETTA
+from llm_proxy.proxy import ROUTE as LLM
+
+if TYPE_CHECKING:
+    from gateway_core.asgi import Application, Receive, Scope, Send
+
+_ROUTES = (LETTA, LLM)
+
+
+class Lifecycle:
+    """Answers lifespan events and starts the process's background work once for each loop."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._listener: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or the process's own life."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if self._loop is not asyncio.get_running_loop():
+            self._start()
+        await self._application(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self._stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    def _start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listener = cache.start_listening()
+
+    async def _stop(self) -> None:
+        if self._listener is not None:
+            self._listener.cancel()
+        for route in _ROUTES:
+            await route.client().close()

@@ -1,0 +1,152 @@
+"""The control plane's errors in the same envelope as the data plane's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpResponse
+from django.views import defaults
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from gateway_core import context, errors
+from gateway_core.errors import (
+    CallerError,
+    Code,
+    DatabaseUnavailable,
+    FieldInvalid,
+    GatewayError,
+    InternalError,
+    MediaTypeUnsupported,
+    MethodNotAllowed,
+    PolicyError,
+    RateLimited,
+    RequestMalformed,
+    ResourceNotFound,
+    TokenRejected,
+)
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+_API = "/api/"
+
+
+def exception_handler(exc: Exception, _context: dict[str, Any]) -> Response | None:
+    """Turn what a DRF view raised into the envelope; None for what is not ours to explain."""
+    error = as_gateway_error(exc)
+    if error is None:
+        return None
+    _remember(error)
+    response = Response(
+        errors.as_problem(error, context.request_id()),
+        status=error.status,
+        headers=errors.response_headers(error),
+        content_type=errors.MEDIA_TYPE,
+    )
+    response.exception = True
+    return response
+
+
+def as_gateway_error(exc: Exception) -> GatewayError | None:
+    """Return the error of ours that a framework's exception means."""
+    if isinstance(exc, GatewayError):
+        return exc
+    if isinstance(exc, (OperationalError, InterfaceError)):
+        return DatabaseUnavailable(retry_after=2)
+    if isinstance(exc, Http404):
+        return ResourceNotFound()
+    if isinstance(exc, PermissionDenied):
+        return PolicyError("This is not allowed for this account.")
+    if isinstance(exc, exceptions.APIException):
+        return _from_api_exception(exc)
+    return None
+
+
+def _from_api_exception(exc: exceptions.APIException) -> GatewayError:  # noqa: PLR0911 - a table
+    match exc:
+        case exceptions.ValidationError():
+            faults = list(_faults(exc.detail))
+            return FieldInvalid(faults[0]["message"], param=faults[0]["pointer"], errors=faults)
+        case exceptions.ParseError():
+            return RequestMalformed(str(exc.detail))
+        case exceptions.NotAuthenticated():
+            return TokenRejected(
+                "Send a token: Authorization: Bearer <access token>.",
+                code=Code.CALLER_TOKEN_MISSING,
+            )
+        case exceptions.AuthenticationFailed():
+            return TokenRejected("The token is not valid. Sign in again.")
+        case exceptions.PermissionDenied():
+            return PolicyError("This is not allowed for this account.")
+        case exceptions.NotFound():
+            return ResourceNotFound()
+        case exceptions.MethodNotAllowed():
+            return MethodNotAllowed(str(exc.detail))
+        case exceptions.UnsupportedMediaType() | exceptions.NotAcceptable():
+            return MediaTypeUnsupported(str(exc.detail), status=exc.status_code)
+        case exceptions.Throttled():
+            return RateLimited(retry_after=exc.wait)
+        case _:
+            kind = CallerError if exc.status_code < errors.FIRST_SERVER_ERROR else InternalError
+            return kind(str(exc.detail), status=exc.status_code)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's 404: the envelope below /api, a page elsewhere."""
+    if not request.path.startswith(_API):
+        return defaults.page_not_found(request, exception)
+    return render(ResourceNotFound(f"There is no {request.method} {request.path}. See /docs."))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's 500: the envelope below /api, a page elsewhere."""
+    if not request.path.startswith(_API):
+        return defaults.server_error(request)
+    return render(InternalError())
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's 400, for a forbidden Host or a suspicious request."""
+    if not request.path.startswith(_API):
+        return defaults.bad_request(request, exception)
+    return render(RequestMalformed("The request can't be understood, or its Host is not allowed."))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's 403."""
+    if not request.path.startswith(_API):
+        return defaults.permission_denied(request, exception)
+    return render(PolicyError("This is not allowed for this account."))
+
+
+def render(error: GatewayError) -> HttpResponse:
+    """Return the envelope as a plain Django response."""
+    _remember(error)
+    return HttpResponse(
+        errors.encode(error, context.request_id()),
+        status=error.status,
+        headers=errors.response_headers(error),
+        content_type=errors.MEDIA_TYPE,
+    )
+
+
+def _remember(error: GatewayError) -> None:
+    record = context.current.get()
+    if record is not None:
+        record.error_code = error.code
+
+
+def _faults(detail: Any, pointer: str = "") -> Any:
+    """Yield one ``{"pointer", "message"}`` for each leaf of DRF's nested error detail."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            yield from _faults(inner, f"{pointer}/{name}")
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            is_leaf = not isinstance(inner, dict | list)
+            yield from _faults(inner, pointer if is_leaf else f"{pointer}/{index}")
+    else:
+        yield {"pointer": pointer, "message": str(detail)}

@@ -1,0 +1,17 @@
+"""The control plane's addresses. The data plane's are in ``routing``."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("api/v1/me", include("accounts.urls")),
+    path("api/v1/system/", include("gateway_project.system.urls")),
+    path("admin/", admin.site.urls),
+    path("", include("gateway_project.docs")),
+]
+handler400 = "gateway_project.problems.bad_request"
+handler403 = "gateway_project.problems.forbidden"
+handler404 = "gateway_project.problems.not_found"
+handler500 = "gateway_project.problems.server_error"

@@ -1,0 +1,1 @@
+"""Agent templates and their immutable versions."""
