@@ -40,6 +40,15 @@ RESPONSE = {
     "instructions": None, "error": None, "incomplete_details": None,
 }
 
+RESPONSE_EVENTS = [
+    {"type": "response.created", "sequence_number": 0, "response": {**RESPONSE, "status": "in_progress", "output": [], "usage": None}},
+    {"type": "response.output_text.delta", "sequence_number": 1, "item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": "Hel", "logprobs": []},
+    {"type": "response.output_text.delta", "sequence_number": 2, "item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": "lo", "logprobs": []},
+    {"type": "response.completed", "sequence_number": 3, "response": RESPONSE},
+]
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+STREAM_END = b"0\r\n\r\n"
+
 
 def response(body, status=200, content_type="application/json", headers=""):
     body = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -130,6 +139,9 @@ class Stub(asyncio.Protocol):
         if path.endswith("/completions"):
             self.complete(path, body)
             return
+        if path.endswith("/responses") and b'"stream":true' in body.replace(b" ", b""):
+            self.transport.write(STREAM_HEAD + b"".join(map(event, RESPONSE_EVENTS)) + STREAM_END)
+            return
         for ending, answer in FIXED.items():
             if path.endswith(ending):
                 self.transport.write(answer)
@@ -174,7 +186,7 @@ class Stub(asyncio.Protocol):
         def delta(content, finish=None):
             return event({**base, "choices": [{"index": 0, "delta": content, "finish_reason": finish}]})
 
-        write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        write(STREAM_HEAD)
         write(delta({"role": "assistant", "content": ""}))
         token = delta({"content": "tok "})
         for i in range(chunks):
@@ -187,12 +199,12 @@ class Stub(asyncio.Protocol):
                 return
             if i == 2 and "miderr" in model:
                 error = {"message": "stub overloaded mid-stream", "type": "server_error", "param": None, "code": "503"}
-                write(event({"error": error}) + b"0\r\n\r\n")
+                write(event({"error": error}) + STREAM_END)
                 return
         write(delta({}, "stop"))
         if with_usage:
             write(event({**base, "choices": [], "usage": USAGE}))
-        write(chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+        write(chunk(b"data: [DONE]\n\n") + STREAM_END)
 
     @classmethod
     def next_number(cls):

@@ -146,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
         if plan.error:
             error = {"message": f"stub error {plan.error}", "type": "stub_error", "code": ERROR_CODES.get(plan.error, "stub")}
             return self.answer(plan.error, {"error": error}, {"Retry-After": "1"} if plan.error == 429 else {})
-        base = {"id": "chatcmpl-stub", "created": int(time.time()), "model": body.get("model"), "system_fingerprint": "stub"}
+        base = {"id": f"chatcmpl-{time.time_ns()}", "created": int(time.time()), "model": body.get("model"), "system_fingerprint": "stub"}
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 10, "total_tokens": prompt_tokens + 10}
         if body.get("stream"):
             return self.stream(plan, base, usage)
