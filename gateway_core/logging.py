@@ -122,5 +122,5 @@ def _configure_stdlib(level: int, shared: list[Any], renderer: Any) -> None:
 
 
 def get_logger(name: str) -> Any:
-    """Return a logger whose events carry ``logger=name``."""
-    return structlog.get_logger(logger=name)
+    """Return a logger whose events carry ``logger_name``."""
+    return structlog.get_logger(logger_name=name)

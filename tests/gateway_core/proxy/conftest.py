@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from gateway_core.http import UpstreamClient
+from gateway_core.proxy.exchange import Route, Timeouts
+from gateway_core.proxy.operations import Catalogue
+from gateway_core.proxy.pipeline import proxy
+from tests.gateway_core.proxy.loopback import (
+    OPERATIONS,
+    Gateway,
+    Knobs,
+    Upstream,
+    authorize,
+    identify,
+    refuse,
+    serving,
+    translate,
+)
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    state = Upstream()
+    server = await asyncio.start_server(state.serve, "127.0.0.1", 0)
+    state.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    yield state
+    server.close()
+
+
+@pytest.fixture
+def knobs() -> Knobs:
+    return Knobs()
+
+
+@pytest.fixture
+async def gateway(upstream: Upstream, knobs: Knobs) -> AsyncIterator[Gateway]:
+    pool = UpstreamClient(
+        name="test", base_url=upstream.url, connect_timeout=1, max_connections=100
+    )
+    route = Route(
+        name="test",
+        prefixes=("/api/v1/test/v1", "/api/v1/test"),
+        client=lambda: knobs.hooks.get("client", pool),
+        catalogue=Catalogue(OPERATIONS, refuse=refuse),
+        timeouts=lambda: Timeouts(first_byte=knobs.first_byte, idle=knobs.idle, total=knobs.total),
+        max_concurrent=lambda: knobs.max_concurrent,
+        identify=identify,
+        authorize=lambda exchange: knobs.hooks.get("authorize", authorize)(exchange),
+        translate=translate,
+        reshape=lambda exchange: knobs.hooks.get("reshape"),
+        observe=lambda exchange: knobs.hooks.get("observe"),
+    )
+    async with (
+        serving(proxy(route)) as url,
+        httpx.AsyncClient(
+            base_url=url, headers={"authorization": "Bearer good"}, timeout=30
+        ) as client,
+    ):
+        yield Gateway(url, client)
+    await pool.close()

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import email
+import email.policy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway_core.errors import FieldForbidden, MediaTypeUnsupported, RequestMalformed
+from gateway_core.proxy.form import FormFilter, boundary_of
+
+
+def form(*parts: tuple[bytes, bytes], boundary: bytes = b"abc") -> bytes:
+    body = b"".join(b"--%s\r\n%s\r\n\r\n%s\r\n" % (boundary, head, data) for head, data in parts)
+    return body + b"--" + boundary + b"--\r\n"
+
+
+def field(name: bytes, data: bytes = b"x") -> tuple[bytes, bytes]:
+    return b'Content-Disposition: form-data; name="' + name + b'"', data
+
+
+def parsed(form_filter: FormFilter, body: bytes) -> dict[str, bytes]:
+    head = f"Content-Type: {form_filter.content_type}\r\n\r\n".encode()
+    message = email.message_from_bytes(head + body, policy=email.policy.HTTP)
+    return {
+        str(part.get_param("name", header="content-disposition")): part.get_payload(decode=True)
+        for part in message.iter_parts()  # type: ignore[attr-defined]
+    }
+
+
+@given(
+    values=st.dictionaries(
+        st.text("abcdefgh_", min_size=1, max_size=8), st.binary(max_size=300), max_size=5
+    ),
+    size=st.integers(min_value=1, max_value=50),
+)
+def test_every_field_arrives_as_it_was_whatever_the_pieces(
+    values: dict[str, bytes], size: int
+) -> None:
+    body = form(*(field(name.encode(), data) for name, data in values.items()), boundary=b"q-9-q")
+    form_filter = FormFilter(b"q-9-q", None)
+    if not values:
+        return
+    out = b"".join(form_filter.feed(body[i : i + size]) for i in range(0, len(body), size))
+    assert parsed(form_filter, out + form_filter.end()) == values
+
+
+def test_a_field_that_may_not_pass_is_refused_by_name() -> None:
+    form_filter = FormFilter(b"abc", lambda name: name == "file")
+    with pytest.raises(FieldForbidden, match="api_base") as refused:
+        form_filter.feed(form(field(b"file"), field(b"api_base", b"http://evil")))
+    assert refused.value.param == "api_base"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b'Content-Disposition: form-data; name="file"; name="api_base"',
+        b'Content-Disposition: form-data; name="file"\r\nContent-Disposition: f; name="api_base"',
+        b"Content-Disposition: form-data; name*=utf-8''api_base; name=\"file\"",
+        b'Content-Disposition: form-data; name="file"\r\nX-Other: name="api_base"',
+    ],
+)
+def test_what_goes_on_is_what_was_understood(head: bytes) -> None:
+    understood: list[str] = []
+    form_filter = FormFilter(b"abc", lambda name: understood.append(name) or True)
+    out = form_filter.feed(form((head, b"x"))) + form_filter.end()
+    assert list(parsed(form_filter, out)) == understood
+    assert len(understood) == 1
+    assert b"X-Other" not in out
+
+
+def test_a_name_cant_break_out_of_its_header() -> None:
+    form_filter = FormFilter(b"abc", None)
+    out = form_filter.feed(form(field(b'a\\"; filename=\\"b'))) + form_filter.end()
+    assert out.count(b"Content-Disposition") == 1
+    assert b'"a"' not in out
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"not a form",
+        b'--abc\r\nContent-Disposition: form-data; name="' + b"n" * 9000 + b'"\r\n\r\nx\r\n',
+        b"--abc\r\nContent-Type: text/plain\r\n\r\nx\r\n--abc--\r\n",
+        form(*(field(b"f%d" % i) for i in range(65))),
+    ],
+)
+def test_a_form_that_is_broken_or_absurd_is_refused(body: bytes) -> None:
+    form_filter = FormFilter(b"abc", None)
+    with pytest.raises(RequestMalformed):
+        form_filter.feed(body)
+
+
+@pytest.mark.parametrize("given_type", [b"application/json", b"multipart/form-data", b""])
+def test_a_form_needs_its_media_type_and_a_boundary(given_type: bytes) -> None:
+    with pytest.raises(MediaTypeUnsupported):
+        boundary_of(given_type)

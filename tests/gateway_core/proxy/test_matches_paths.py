@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway_core.errors import RequestMalformed, ResourceNotFound
+from gateway_core.proxy.operations import Catalogue, Operation, split_path
+
+
+def no_such(method: str, path: str, allowed: frozenset[str]) -> ResourceNotFound:
+    return ResourceNotFound(f"{method} {path} {sorted(allowed)}")
+
+
+CATALOGUE = Catalogue(
+    [
+        Operation(name="list", method="GET", path="/agents"),
+        Operation(name="get", method="GET", path="/agents/{agent_id}"),
+        Operation(name="count", method="GET", path="/agents/count"),
+        Operation(
+            name="block",
+            method="PATCH",
+            path="/agents/{agent_id}/blocks/{label}",
+            upstream_path="/v1/agents/{agent_id}/core-memory/blocks/{label}",
+        ),
+    ],
+    refuse=no_such,
+)
+
+
+def test_parameters_are_named_and_quoted_again() -> None:
+    operation, params = CATALOGUE.match("PATCH", split_path(b"/agents/a-1/blocks/my%20label%C3%A9"))
+    assert params == {"agent_id": "a-1", "label": "my labelé"}
+    assert operation.target(params) == "/v1/agents/a-1/core-memory/blocks/my%20label%C3%A9"
+
+
+def test_a_literal_wins_over_a_parameter() -> None:
+    assert CATALOGUE.match("GET", ("agents", "count"))[0].name == "count"
+
+
+def test_a_refusal_knows_the_methods_of_the_path() -> None:
+    with pytest.raises(ResourceNotFound, match=r"DELETE /agents \['GET'\]"):
+        CATALOGUE.match("DELETE", ("agents",))
+
+
+def test_two_operations_may_not_share_a_method_and_path() -> None:
+    with pytest.raises(ValueError, match="declared twice"):
+        Catalogue(
+            [
+                Operation(name="a", method="GET", path="/x/{one}"),
+                Operation(name="b", method="GET", path="/x/{two}"),
+            ],
+            refuse=no_such,
+        )
+
+
+@given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=5))
+def test_a_path_is_refused_or_comes_back_segment_by_segment(segments: list[str]) -> None:
+    raw = "/" + "/".join(quote(segment, safe="", errors="surrogatepass") for segment in segments)
+    try:
+        assert split_path(raw.encode()) == tuple(segments)
+    except RequestMalformed:
+        ambiguous = set("/\\%;?#\x7f") | {chr(code) for code in range(32)}
+        assert any(
+            not segment.strip(".")
+            or ambiguous & set(segment)
+            or any(0xD800 <= ord(letter) <= 0xDFFF for letter in segment)
+            for segment in segments
+        )
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_give_a_segment_that_another_parser_could_read_otherwise(raw: bytes) -> None:
+    try:
+        segments = split_path(raw)
+    except RequestMalformed:
+        return
+    for segment in segments:
+        assert segment not in ("", ".", "..")
+        assert not set("/\\%;?#\x00\r\n") & set(segment)

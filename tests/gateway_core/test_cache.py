@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import redis
+from django.conf import settings
+
+from gateway_core import cache
+from gateway_core.cache import LocalCache
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_an_entry_lives_for_its_ttl_and_no_longer_than_the_caches() -> None:
+    clock = Clock()
+    local: LocalCache[str, int] = LocalCache("t1", ttl=lambda: 10, max_entries=9, clock=clock)
+    local.put("a", 1)
+    local.put("b", 2, ttl=5)
+    local.put("c", 3, ttl=500)
+    clock.now = 5
+    assert (local.get("a"), local.get("b"), local.get("c")) == (1, None, 3)
+    clock.now = 10
+    assert (local.get("a"), local.get("c")) == (None, None)
+
+
+def test_the_least_recently_used_entry_goes_first() -> None:
+    local: LocalCache[str, int] = LocalCache("t2", ttl=lambda: 10, max_entries=2)
+    local.put("a", 1)
+    local.put("b", 2)
+    local.get("a")
+    local.put("c", 3)
+    assert (local.get("a"), local.get("b"), local.get("c")) == (1, None, 3)
+
+
+async def test_an_invalidation_of_another_process_is_heard_within_a_second() -> None:
+    local: LocalCache[str, int] = LocalCache("t3", ttl=lambda: 100, max_entries=9)
+    cache.on_invalidate("t3", local.forget)
+    listener = cache.start_listening()
+    assert listener is not None
+    try:
+        with redis.Redis.from_url(settings.REDIS_URL) as client:
+            async with asyncio.timeout(2):
+                while not client.pubsub_numsub("gateway:invalidate")[0][1]:
+                    await asyncio.sleep(0.01)
+            local.put("a", 1)
+            async with asyncio.timeout(1):
+                while local.get("a") is not None:
+                    client.publish("gateway:invalidate", b'["t3","a"]')
+                    await asyncio.sleep(0.01)
+    finally:
+        listener.cancel()
+        await asyncio.gather(listener, return_exceptions=True)
+
+
+async def test_this_process_forgets_at_once_also_without_valkey(
+    settings: pytest.FixtureRequest,
+) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"  # type: ignore[attr-defined]
+    local: LocalCache[str, int] = LocalCache("t4", ttl=lambda: 100, max_entries=9)
+    cache.on_invalidate("t4", local.forget)
+    local.put("a", 1)
+    await asyncio.to_thread(cache.invalidate, "t4", "a")
+    assert local.get("a") is None
