@@ -1,0 +1,143 @@
+"""The model behind an endpoint: chat completions and embeddings in OpenAI's protocol."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from gateway_core.errors import UpstreamError
+from gateway_project.sandbox.letta import model_errors
+from gateway_project.sandbox.letta.model import Delta
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway_core.http import UpstreamClient, UpstreamResponse
+    from gateway_project.sandbox.letta.model import Prompt
+
+_LIMIT_BYTES: Final = 8 * 1024 * 1024
+_ERRORS_FROM: Final = 400
+
+
+async def answer(client: UpstreamClient, prompt: Prompt, *, key: str) -> AsyncIterator[Delta]:
+    """Yield the answer that the endpoint of ``prompt.config`` gives.
+
+    Args:
+        client: with an empty ``base_url``.
+        prompt: what is asked.
+        key: sent as Bearer.
+
+    Raises:
+        ModelError: it failed or can't be reached.
+        ContextExceededError: the prompt is too long for it.
+    """
+    url = prompt.config["model_endpoint"].rstrip("/") + "/chat/completions"
+    byok = prompt.config.get("provider_category") == "byok"
+    try:
+        async with _posted(client, url, _payload(prompt), key) as response:
+            if response.status >= _ERRORS_FROM:
+                body = _parsed(await response.read(_LIMIT_BYTES))
+                raise model_errors.from_answer(response.status, body, byok=byok)
+            async for completion in _completions(response, stream=prompt.stream):
+                for delta in _deltas(completion):
+                    yield delta
+    except UpstreamError as exc:
+        raise model_errors.no_connection() from exc
+
+
+async def embed(client: UpstreamClient, config: dict[str, Any], text: str, *, key: str) -> object:
+    """Return the vector of a text, or None when the endpoint does not give one."""
+    url = config["embedding_endpoint"].rstrip("/") + "/embeddings"
+    payload = {"model": config["embedding_model"], "input": [text]}
+    try:
+        async with _posted(client, url, payload, key) as response:
+            body = _parsed(await response.read(_LIMIT_BYTES))
+    except UpstreamError:
+        return None
+    if response.status >= _ERRORS_FROM or not isinstance(body, dict):
+        return None
+    return body["data"][0]["embedding"]
+
+
+@asynccontextmanager
+async def _posted(
+    client: UpstreamClient, url: str, payload: dict[str, Any], key: str
+) -> AsyncIterator[UpstreamResponse]:
+    headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+    response = await client.open("POST", url, headers=headers, body=orjson.dumps(payload))
+    finished = False
+    try:
+        yield response
+        finished = True
+    finally:
+        response.close(reusable=finished)
+
+
+def _payload(prompt: Prompt) -> dict[str, Any]:
+    payload: dict[str, Any] = {
+        "model": prompt.config["model"],
+        "messages": prompt.messages,
+        "user": prompt.user,
+        "temperature": prompt.config.get("temperature", 1.0),
+        "max_completion_tokens": prompt.config.get("max_tokens"),
+    }
+    if prompt.tools:
+        payload |= {"tools": prompt.tools, "tool_choice": "auto"}
+    if prompt.stream:
+        payload |= {"stream": True, "stream_options": {"include_usage": True}}
+    return payload
+
+
+async def _completions(
+    response: UpstreamResponse, *, stream: bool
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield the answer's completion objects: the chunks of a stream, or the only one."""
+    if not stream:
+        body = _parsed(await response.read(_LIMIT_BYTES))
+        if not isinstance(body, dict) or "choices" not in body:
+            raise model_errors.not_an_answer()
+        yield body
+        return
+    pending = b""
+    async for chunk in response.chunks():
+        *lines, pending = (pending + chunk).split(b"\n")
+        for line in lines:
+            data = line.removeprefix(b"data:").strip()
+            if line.startswith(b"data:") and data != b"[DONE]":
+                yield json.loads(data)
+
+
+def _deltas(completion: dict[str, Any]) -> list[Delta]:
+    deltas = []
+    for choice in completion.get("choices") or []:
+        said = choice.get("delta") or choice.get("message") or {}
+        if text := said.get("content"):
+            deltas.append(Delta(text=text))
+        deltas += [_call(c) for c in said.get("tool_calls") or []]
+    if usage := completion.get("usage"):
+        deltas.append(
+            Delta(
+                prompt_tokens=usage.get("prompt_tokens", 0),
+                completion_tokens=usage.get("completion_tokens", 0),
+            )
+        )
+    return deltas
+
+
+def _call(call: dict[str, Any]) -> Delta:
+    function = call.get("function") or {}
+    return Delta(
+        call_id=call.get("id") or "",
+        call_name=function.get("name") or "",
+        arguments=function.get("arguments") or "",
+    )
+
+
+def _parsed(content: bytes) -> object:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return content.decode(errors="replace")

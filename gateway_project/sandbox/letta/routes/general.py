@@ -1,0 +1,109 @@
+"""Health, models, model providers and tags."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway_core.errors import UpstreamError
+from gateway_project.sandbox.letta import catalogue, shapes
+from gateway_project.sandbox.letta.calls import Call, Routes
+from gateway_project.sandbox.letta.ids import now
+from gateway_project.sandbox.letta.paging import page
+from gateway_project.sandbox.letta.store import Row, public
+
+routes: Final = Routes()
+
+VERSION: Final = "0.16.8"
+_PROVIDER_FIELDS: Final = ("base_url", "region", "api_version")
+
+
+@routes.add("GET", "/health/", "/ready/")
+async def health(_call: Call) -> Row:
+    """Return that the server is up."""
+    return {"version": VERSION, "status": "ok"}
+
+
+@routes.add("GET", "/models/")
+async def list_models(call: Call) -> list[Row]:
+    """Return the base models and those of the organization's providers."""
+    return [catalogue.model_shape(c) for c in catalogue.llm_configs(call.store, call.actor)]
+
+
+@routes.add("GET", "/models/embedding")
+async def list_embedding_models(call: Call) -> list[Row]:
+    """Return the embedding models."""
+    configs = catalogue.embedding_configs(call.store, call.actor)
+    return [catalogue.embedding_shape(config) for config in configs]
+
+
+@routes.add("GET", "/tags/")
+async def list_tags(call: Call) -> list[str]:
+    """Return all tags of the organization's agents."""
+    rows = call.store.own_rows("agents", call.actor)
+    return sorted({tag for row in rows for tag in row["tags"]})
+
+
+@routes.add("GET", "/providers/")
+async def list_providers(call: Call) -> list[Row]:
+    """Return the organization's model providers, keys in clear as the real server."""
+    rows = [public(row) for row in call.store.own_rows("providers", call.actor)]
+    return page(rows, call.request.query_params)
+
+
+@routes.add("POST", "/providers/")
+async def create_provider(call: Call) -> Row:
+    """Make a model provider and ask it for its models."""
+    given = await call.body(["name", "provider_type", "api_key"])
+    provider = call.store.add("providers", shapes.provider(given, call.actor), call.actor)
+    answer = public(provider)
+    await _sync(call, provider)
+    return answer
+
+
+@routes.add("GET", "/providers/{provider_id}")
+async def get_provider(call: Call) -> Row:
+    """Return one provider, key in clear as the real server."""
+    return public(call.own("providers", "provider_id"))
+
+
+@routes.add("PATCH", "/providers/{provider_id}")
+async def update_provider(call: Call) -> Row:
+    """Change a provider."""
+    given = await call.body()
+    provider = call.own("providers", "provider_id")
+    provider |= {name: given[name] for name in _PROVIDER_FIELDS if name in given}
+    if given.get("api_key"):
+        provider["api_key_enc"] = given["api_key"]
+    provider["updated_at"] = now()
+    return public(provider)
+
+
+@routes.add("PATCH", "/providers/{provider_id}/refresh")
+async def refresh_provider(call: Call) -> Row:
+    """Ask a provider again for its models."""
+    provider = call.own("providers", "provider_id")
+    await _sync(call, provider)
+    return public(provider)
+
+
+@routes.add("DELETE", "/providers/{provider_id}")
+async def delete_provider(call: Call) -> Row:
+    """Delete a provider."""
+    provider = call.own("providers", "provider_id")
+    call.store.remove("providers", provider["id"])
+    return {"message": f"Provider id={provider['id']} successfully deleted"}
+
+
+async def _sync(call: Call, provider: Row) -> None:
+    """Note the models that the provider lists; one that does not answer has none."""
+    if not provider["base_url"]:
+        return
+    url = provider["base_url"].rstrip("/") + "/models"
+    headers = {"authorization": f"Bearer {provider['api_key_enc']}"}
+    try:
+        _, body = await call.world.outside.client.fetch("GET", url, headers=headers)
+    except UpstreamError:
+        return
+    listed = body.get("data", []) if isinstance(body, dict) else []
+    provider["_models"] = [model["id"] for model in listed]
+    provider["last_synced"] = now()
