@@ -1,0 +1,200 @@
+"""What the whole test run stands on: engines, stand-ins for the upstreams, and the gateway itself.
+
+Before Django reads its settings, PostgreSQL and Valkey are started in a temporary directory and
+the environment is made the same everywhere: nothing of a developer's ``.env`` or shell comes in.
+
+Fixtures (those of a server are clean at the beginning of each test):
+
+- ``supabase``, ``litellm``, ``letta``: a running stand-in with ``url``, ``requests()``,
+  ``fault(…)`` and ``client`` (an ``httpx.Client`` on it). ``supabase.token(email, **claims)`` gives
+  a valid access token of that user, made when new; ``supabase.mint(…)`` a wrong one.
+- ``gateway``: address of the real application under a real uvicorn in this process, with the three
+  stand-ins behind it. It serves from threads and connections of its own and sees committed data
+  only, so it brings ``transactional_db`` along: tables are emptied after the test.
+- ``client_for(email)``: an ``httpx.Client`` on the gateway that is signed in as that user.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway_project.sandbox.engines import Engines
+from gateway_project.sandbox.serving import LoopbackServer
+from gateway_project.sandbox.stand_ins import STAND_INS, StandIn
+from gateway_project.sandbox.store import Store
+
+_CHECKOUT = Path(__file__).resolve().parent.parent
+_DATA = Path(tempfile.mkdtemp(prefix="gateway-tests-"))
+_ENGINES = Engines(_DATA, hasty=True)
+_STORE = Store(_DATA)
+_SERVERS = {stand_in.name: LoopbackServer() for stand_in in STAND_INS}
+
+
+def _prepare_environment() -> None:
+    variables = re.findall(r"^#?\s*([A-Z][A-Z0-9_]+)=", _env_example(), flags=re.MULTILINE)
+    os.environ |= dict.fromkeys(variables, "")
+    for _ in _ENGINES.start():
+        pass
+    for stand_in in STAND_INS:
+        if stand_in.name != "ams":  # without its address the local driver is used
+            os.environ |= stand_in.environment(_SERVERS[stand_in.name].url, _STORE)
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "gateway_project.settings",
+        "ENVIRONMENT": "test",
+        "DJANGO_SECRET_KEY": "test-" + "0" * 50,
+        "ENCRYPTION_KEYS": "11" * 32,
+        "AGENT_SECRET_MASTER_KEY": "22" * 32,
+        "AUDIT_SPOOL_DIR": str(_DATA / "spool"),
+    }
+
+
+def _env_example() -> str:
+    return (_CHECKOUT / "env.example").read_text(encoding="utf-8")
+
+
+_prepare_environment()
+
+
+def pytest_unconfigure() -> None:
+    for server in _SERVERS.values():
+        server.stop()
+    _ENGINES.stop()
+    shutil.rmtree(_DATA)
+
+
+@dataclass
+class Running:
+    """A stand-in that serves."""
+
+    url: str
+    credentials: dict[str, str]
+    client: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(base_url=self.url)
+
+    def reset(self) -> None:
+        self.client.post("/_sandbox/reset").raise_for_status()
+
+    def fault(self, path: str, **members: Any) -> None:
+        """Make requests whose path matches go wrong; see ``gateway_project.sandbox.faults``."""
+        self.client.post("/_sandbox/fault", json={"path": path, **members}).raise_for_status()
+
+    def mend(self) -> None:
+        """Remove all faults."""
+        self.client.delete("/_sandbox/fault").raise_for_status()
+
+    def requests(self, path: str = "") -> list[dict[str, Any]]:
+        """Return what arrived at paths that match, oldest first."""
+        log = self.client.get("/_sandbox/requests").raise_for_status().json()
+        return [request for request in log if re.search(path, request["path"])]
+
+
+class RunningSupabase(Running):
+    """The stand-in for Supabase Auth."""
+
+    def token(self, email: str = "alice@example.com", **claims: Any) -> str:
+        """Return an access token; ``claims`` go over the usual ones, None removes one."""
+        return self.mint(email=email, claims=claims)["access_token"]
+
+    def mint(self, **wish: Any) -> dict[str, Any]:
+        """Return ``{"access_token", "session"}``; see ``sandbox.supabase.controls``."""
+        answer = self.client.post("/_sandbox/mint", json=wish).raise_for_status()
+        return dict(answer.json())
+
+
+def _serve(name: str, kind: type[Running] = Running) -> Iterator[Any]:
+    stand_in: StandIn = next(one for one in STAND_INS if one.name == name)
+    credentials = dict(stand_in.credentials(_STORE))
+    server = _SERVERS[name]
+    server.start(stand_in.build(server.url, credentials, None))
+    running = kind(server.url, credentials)
+    yield running
+    running.client.close()
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def supabase_server() -> Iterator[RunningSupabase]:
+    yield from _serve("supabase", RunningSupabase)
+
+
+@pytest.fixture(scope="session")
+def litellm_server() -> Iterator[Running]:
+    yield from _serve("litellm")
+
+
+@pytest.fixture(scope="session")
+def letta_server() -> Iterator[Running]:
+    yield from _serve("letta")
+
+
+@pytest.fixture
+def supabase(supabase_server: RunningSupabase) -> RunningSupabase:
+    supabase_server.reset()
+    return supabase_server
+
+
+@pytest.fixture
+def litellm(litellm_server: Running) -> Running:
+    litellm_server.reset()
+    return litellm_server
+
+
+@pytest.fixture
+def letta(letta_server: Running) -> Running:
+    letta_server.reset()
+    return letta_server
+
+
+@pytest.fixture(scope="session")
+def gateway_server(
+    django_db_setup: None,
+    supabase_server: RunningSupabase,
+    litellm_server: Running,
+    letta_server: Running,
+) -> Iterator[str]:
+    del django_db_setup, supabase_server, litellm_server, letta_server
+    from gateway_project.asgi import application  # noqa: PLC0415 - needs the settings above
+
+    with LoopbackServer().start(application) as server:
+        yield server.url
+
+
+@pytest.fixture
+def gateway(
+    transactional_db: None,
+    gateway_server: str,
+    supabase: RunningSupabase,
+    litellm: Running,
+    letta: Running,
+) -> str:
+    del transactional_db, supabase, litellm, letta
+    from gateway_core import cache  # noqa: PLC0415 - needs the settings above
+
+    cache.clear_all()
+    return gateway_server
+
+
+@pytest.fixture
+def client_for(gateway: str, supabase: RunningSupabase) -> Iterator[Callable[[str], httpx.Client]]:
+    clients: list[httpx.Client] = []
+
+    def sign_in(email: str) -> httpx.Client:
+        headers = {"authorization": f"Bearer {supabase.token(email)}"}
+        clients.append(httpx.Client(base_url=gateway, headers=headers))
+        return clients[-1]
+
+    yield sign_in
+    for client in clients:
+        client.close()
