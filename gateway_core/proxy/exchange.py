@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from uuid import UUID
 
     from gateway_core.asgi import Receive, Scope, Send
@@ -84,7 +84,8 @@ class Exchange:
     """The state of one request.
 
     ``request_headers`` are the caller's, for reading; ``headers`` are what goes upstream.
-    ``payload`` is the parsed JSON body and is what is forwarded.
+    ``payload`` is the parsed JSON body and is what is forwarded. ``upstream_status`` and
+    ``upstream_headers`` are those of the answer, once its head has come.
     """
 
     route: Route
@@ -102,6 +103,7 @@ class Exchange:
     payload: Any = None
     form_fields: Callable[[str], bool] | None = None
     upstream_status: int = 0
+    upstream_headers: Mapping[str, str] = field(default_factory=dict)
     started: bool = False
     is_stream: bool = False
     client_gone: bool = False

@@ -30,6 +30,7 @@ async def forward(exchange: Exchange, watch: ClientWatch) -> UpstreamResponse:
     """
     response = await _send(exchange, watch)
     exchange.upstream_status = response.status
+    exchange.upstream_headers = response.headers
     if response.status < _REDIRECT:
         return response
     try:
