@@ -1,22 +1,25 @@
-"""Typed reading of environment variables; secrets also from the file that ``NAME_FILE`` names."""
+"""Typed reading of environment variables; secrets also from the file that ``NAME_FILE`` names.
+
+An empty variable is an absent one: that is what a compose file makes of a name that nobody set.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
-
-env = environ.Env()
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
 
 def text(name: str, default: str = "") -> str:
-    """Return a variable's text without surrounding blanks."""
-    return env.str(name, default=default).strip()
+    """Return a variable's text without surrounding blanks.
+
+    Read as it is: ``environ.Env.str`` would take a secret that begins with ``$`` for a reference.
+    """
+    return os.environ.get(name, "").strip() or default
 
 
 def secret(name: str, default: str = "") -> str:

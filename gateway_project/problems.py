@@ -88,7 +88,10 @@ def _from_api_exception(exc: exceptions.APIException) -> GatewayError:  # noqa: 
         case exceptions.UnsupportedMediaType() | exceptions.NotAcceptable():
             return MediaTypeUnsupported(str(exc.detail), status=exc.status_code)
         case exceptions.Throttled():
-            return RateLimited(retry_after=exc.wait)
+            return RateLimited(
+                "Too many requests from here. Wait for the seconds that Retry-After says.",
+                retry_after=getattr(exc, "wait", None),
+            )
         case _:
             kind = CallerError if exc.status_code < errors.FIRST_SERVER_ERROR else InternalError
             return kind(str(exc.detail), status=exc.status_code)

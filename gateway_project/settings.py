@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -30,13 +30,17 @@ ALLOWED_HOSTS = list(words("ALLOWED_HOSTS", "" if IS_PRODUCTION else "localhost,
 # -- storage
 DATABASE_URL = secret("DATABASE_URL")
 REDIS_URL = secret("REDIS_URL")
+_database: dict[str, Any] = {"NAME": "gateway"}
+if DATABASE_URL:
+    _database = environ.Env.db_url_config(DATABASE_URL)
 DATABASES = {
     "default": {
-        **(environ.Env.db_url_config(DATABASE_URL) if DATABASE_URL else {"NAME": "gateway"}),
+        **_database,
         "ENGINE": "django.db.backends.postgresql",
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": False,
         "OPTIONS": {
+            **_database.get("OPTIONS", {}),
             "pool": {
                 "min_size": 0,
                 "max_size": integer("DATABASE_POOL_SIZE", 10),
@@ -51,6 +55,15 @@ CACHES = {
         {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
         if REDIS_URL
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    ),
+    "limits": (
+        {
+            "BACKEND": "gateway_project.throttling.ForgivingRedisCache",
+            "LOCATION": REDIS_URL,
+            "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+        }
+        if REDIS_URL
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "limits"}
     ),
 }
 CHANNEL_LAYERS = {
@@ -114,7 +127,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_JSON_BYTES
 
 # -- what is recorded
 AUDIT_SPOOL_DIR = Path(text("AUDIT_SPOOL_DIR", str(BASE_DIR / ".local" / "spool")))
+AUDIT_SHIP_SECONDS = number("AUDIT_SHIP_SECONDS", 1)  # 0: leave the spool to other processes
+AUDIT_ROUTES = ("control", "letta", "llm")  # what the admin can filter by
 ENABLE_METRICS = boolean("ENABLE_METRICS", default=True)
+METRICS_TOKEN = secret("METRICS_TOKEN")
 ENABLE_DOCS = boolean("ENABLE_DOCS", default=True)
 
 # -- Django
@@ -141,7 +157,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "gateway_project.static.StaticFilesMiddleware",
+    "gateway_project.slashes.LastSlashMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -176,6 +193,15 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "static"
+STORAGES = {
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"
+        if IS_PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+# In development files come from where the apps keep them; in production from ``collectstatic``.
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = not IS_PRODUCTION
 LANGUAGE_CODE = "en-us"
 LANGUAGES = [("en", "English"), ("ru", "Русский")]
 TIME_ZONE = "UTC"
@@ -187,10 +213,7 @@ LOGGING = {
     "service": "gateway",
     "environment": ENVIRONMENT,
 }
-RATELIMIT_USE_CACHE = "default"
-SILENCED_SYSTEM_CHECKS = [
-    "django_ratelimit.W001",  # Django's own RedisCache counts atomically; the check knows names
-]
+RATELIMIT_USE_CACHE = "limits"
 
 # -- browsers; TLS ends at the load balancer, which says so in X-Forwarded-Proto
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -202,7 +225,8 @@ SECURE_SSL_REDIRECT = boolean("SECURE_SSL_REDIRECT", default=IS_PRODUCTION)
 SECURE_REDIRECT_EXEMPT = [r"^api/v1/system/", r"^metrics$"]
 X_FRAME_OPTIONS = "DENY"
 ALLOWED_ORIGINS = words("ALLOWED_ORIGINS")
-CSRF_TRUSTED_ORIGINS = [origin for origin in ALLOWED_ORIGINS if urlsplit(origin).scheme]
+# Of the admin, which is no business of the origins that may call the API.
+CSRF_TRUSTED_ORIGINS = list(words("CSRF_TRUSTED_ORIGINS"))
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SupabaseAuthentication"],
@@ -218,6 +242,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "One API over Letta agents and LiteLLM models, for users of Supabase Auth.",
     "VERSION": VERSION,
     "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],

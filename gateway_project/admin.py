@@ -1,0 +1,71 @@
+"""The admin site of the product: for staff only, with a guarded sign-in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+
+from gateway_project.throttling import address, seconds_to_wait
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+_TOO_MANY: Final = "too_many_attempts"
+_TOO_MANY_REQUESTS: Final = 429
+# One address guessing the password of one name, and one address trying many names.
+_RATE_OF_NAME: Final = "10/m"
+_RATE_OF_ADDRESS: Final = "60/m"
+
+
+class SignInForm(AdminAuthenticationForm):
+    """The admin's sign-in, so many times a minute; a limited attempt does not look at passwords."""
+
+    request: HttpRequest
+
+    def clean(self) -> dict[str, Any]:
+        """Count the attempt, then check name and password.
+
+        Raises:
+            ValidationError: too many attempts, or they don't fit.
+        """
+        wait = self._seconds_to_wait()
+        if wait is not None:
+            raise ValidationError(
+                "Too many attempts to sign in. Try again in %(wait)s seconds.",
+                code=_TOO_MANY,
+                params={"wait": wait},
+            )
+        return super().clean()
+
+    def _seconds_to_wait(self) -> int | None:
+        who = address(self.request)
+        name = str(self.data.get("username", "")).strip().casefold()
+        waits = (
+            seconds_to_wait(self.request, group="admin-address", rate=_RATE_OF_ADDRESS, who=who),
+            seconds_to_wait(
+                self.request, group="admin-name", rate=_RATE_OF_NAME, who=f"{who} {name}"
+            ),
+        )
+        return max((wait for wait in waits if wait is not None), default=None)
+
+
+class GatewayAdminSite(admin.AdminSite):
+    """Django's admin under the product's name."""
+
+    site_title = "AI Agent Gateway"
+    site_header = "AI Agent Gateway"
+    index_title = "Administration"
+    login_form = SignInForm
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the form or sign in; 429 when an attempt was one too many."""
+        response = super().login(request, extra_context)
+        form = getattr(response, "context_data", {}).get("form")
+        if form is not None and form.is_bound and form.has_error(NON_FIELD_ERRORS, _TOO_MANY):
+            response.status_code = _TOO_MANY_REQUESTS
+        return response

@@ -1,0 +1,137 @@
+"""The proxied routes and the error envelope in the OpenAPI document.
+
+Bodies and answers of proxied operations are the upstreams' own, which their SDKs describe: here
+they are any object.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway_core.errors import MEDIA_TYPE, Code
+from gateway_core.proxy.operations import BodyKind
+from letta_proxy.proxy import ROUTE as LETTA
+from llm_proxy.proxy import ROUTE as LLM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway_core.proxy.exchange import Route
+    from gateway_core.proxy.operations import Operation
+
+_TAGS: Final = {
+    "llm": "The OpenAI API, answered by LiteLLM with the caller's own virtual key.",
+    "letta": "Letta's V1 API, within the caller's own organization.",
+    "me": "The signed-in user.",
+    "system": "The gateway itself.",
+}
+_SECURITY: Final[list[dict[str, list[str]]]] = [{"supabase": []}]
+_PARAMETERS: Final = re.compile(r"\{(\w+)\}").findall
+_MEDIA: Final = {BodyKind.JSON: "application/json", BodyKind.FORM: "multipart/form-data"}
+_ANY_OBJECT: Final = {"schema": {"type": "object", "additionalProperties": {}}}
+_PROBLEM: Final = {"$ref": "#/components/responses/Problem"}
+_ERRORS: Final = {"4XX": _PROBLEM, "5XX": _PROBLEM}
+
+
+def add_proxied_routes(
+    result: dict[str, Any],
+    generator: Any,  # noqa: ARG001 - drf-spectacular passes these by name
+    request: Any,  # noqa: ARG001
+    public: Any,  # noqa: ARG001
+) -> dict[str, Any]:
+    """Add what drf-spectacular can't see; it calls this at the end."""
+    components = result.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = _problem_schema()
+    components.setdefault("responses", {})["Problem"] = {
+        "description": "What went wrong, whose fault it is, and whether to repeat.",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for methods in result["paths"].values():
+        for operation in methods.values():
+            operation["responses"] = {**operation["responses"], **_ERRORS}
+    for route in (LLM, LETTA):
+        for path, method, operation in _described(route):
+            result["paths"].setdefault(path, {})[method] = operation
+    result["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
+    return result
+
+
+def _described(route: Route) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    prefix = min(route.prefixes, key=len)
+    for operation in route.catalogue.operations:
+        if getattr(operation, "offered", True):
+            yield prefix + operation.path, operation.method.lower(), _describe(route, operation)
+
+
+def _describe(route: Route, operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": f"{route.name}_{operation.name}".replace(".", "_").replace("-", "_"),
+        "summary": operation.summary or operation.name,
+        "tags": [route.name],
+        "security": _SECURITY,
+        "responses": {"200": _answer(operation), **_ERRORS},
+    }
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETERS(operation.path)
+    ]
+    if parameters:
+        described["parameters"] = parameters
+    if operation.body is not BodyKind.NONE:
+        described["requestBody"] = {"content": {_MEDIA[operation.body]: _ANY_OBJECT}}
+    return described
+
+
+def _answer(operation: Operation) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": {}}}
+    if operation.streams:
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    return {"description": "The upstream's answer.", "content": content}
+
+
+def _problem_schema() -> dict[str, Any]:
+    text = {"type": "string"}
+    code = {"type": "string", "enum": [code.value for code in Code]}
+    return {
+        "type": "object",
+        "description": "RFC 9457, with an OpenAI-style error object for SDKs.",
+        "properties": {
+            "type": {**text, "format": "uri"},
+            "title": text,
+            "status": {"type": "integer"},
+            "detail": {**text, "description": "What happened and what to do about it."},
+            "code": code,
+            "request_id": text,
+            "retryable": {"type": "boolean"},
+            "error": {
+                "type": "object",
+                "properties": {
+                    "message": text,
+                    "type": text,
+                    "code": code,
+                    "param": {"type": ["string", "null"]},
+                },
+                "required": ["message", "type", "code", "param"],
+            },
+            "errors": {
+                "type": "array",
+                "description": "Each fault, when a body has several.",
+                "items": {
+                    "type": "object",
+                    "properties": {"pointer": text, "message": text},
+                    "required": ["pointer", "message"],
+                },
+            },
+        },
+        "required": [
+            "type",
+            "title",
+            "status",
+            "detail",
+            "code",
+            "request_id",
+            "retryable",
+            "error",
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Whether this process lives, whether it can serve, and what it is."""

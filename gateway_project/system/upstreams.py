@@ -1,0 +1,84 @@
+"""What stands behind the gateway, as far as may be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+if TYPE_CHECKING:
+    from gateway_project.system.readiness import Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """A service behind the gateway.
+
+    Attributes:
+        name: also of its probe.
+        serves: what callers reach through it.
+        prefix: of the paths that do.
+        setting: the beginning of the names of its settings.
+    """
+
+    name: str
+    serves: str
+    prefix: str
+    setting: str
+
+    @property
+    def base_url(self) -> str:
+        """Where it is, empty when it is not configured."""
+        return str(getattr(settings, f"{self.setting}_BASE_URL"))
+
+
+UPSTREAMS = (
+    Upstream(
+        name="litellm",
+        serves="models: the OpenAI API through a LiteLLM proxy",
+        prefix="/api/v1/llm",
+        setting="LITELLM",
+    ),
+    Upstream(
+        name="letta",
+        serves="agents: the V1 API of a self-hosted Letta server 0.16.8",
+        prefix="/api/v1/letta",
+        setting="LETTA",
+    ),
+)
+
+
+def described() -> list[dict[str, object]]:
+    """Return what anybody may know."""
+    return [
+        {
+            "name": upstream.name,
+            "serves": upstream.serves,
+            "prefix": upstream.prefix,
+            "is_configured": bool(upstream.base_url),
+        }
+        for upstream in UPSTREAMS
+    ]
+
+
+def examined(report: Report) -> list[dict[str, object]]:
+    """Return what staff may know: addresses without credentials, limits, and what probes found."""
+    return [
+        {
+            **described_one,
+            "address": _without_credentials(upstream.base_url),
+            "timeout_seconds": getattr(settings, f"{upstream.setting}_TIMEOUT"),
+            "max_concurrent": getattr(settings, f"{upstream.setting}_MAX_CONCURRENT"),
+            "checks": [
+                finding for finding in report.findings if finding.name.startswith(upstream.name)
+            ],
+        }
+        for upstream, described_one in zip(UPSTREAMS, described(), strict=True)
+    ]
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

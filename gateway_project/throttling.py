@@ -1,0 +1,125 @@
+"""Limits of the synchronous edges, by address: sign-in to the admin, and routes without a token.
+
+django-ratelimit counts in fixed windows, in the cache that ``RATELIMIT_USE_CACHE`` names.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.cache.backends.redis import RedisCache
+from django_ratelimit.core import get_usage
+from redis.exceptions import RedisError
+from rest_framework.throttling import BaseThrottle
+
+from gateway_core.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest
+    from rest_framework.request import Request
+    from rest_framework.views import APIView
+
+_log = get_logger("gateway.throttling")
+_IPV6_NETWORK_BITS: Final = 64  # what one subscriber gets
+ResultT = TypeVar("ResultT")
+
+
+def seconds_to_wait(request: HttpRequest, *, group: str, rate: str, who: str) -> int | None:
+    """Count a request and return the seconds until ``who`` may go on, None when they may now.
+
+    Args:
+        group: what is limited.
+        rate: like ``10/m``.
+    """
+    usage = get_usage(request, group=group, key=lambda *_: who, rate=rate, increment=True)
+    if usage is None or not usage["should_limit"]:
+        return None
+    return max(1, int(usage["time_left"]))
+
+
+def address(request: HttpRequest) -> str:
+    """Return the client's address; of IPv6 the network, since one subscriber has all of it."""
+    given: str = request.META.get("REMOTE_ADDR", "")
+    try:
+        ip = ip_address(given)
+    except ValueError:
+        return given
+    if not isinstance(ip, IPv6Address):
+        return given
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ip_network((ip, _IPV6_NETWORK_BITS), strict=False).network_address)
+
+
+class AddressThrottle(BaseThrottle):
+    """For views that need no token: so many requests from one address."""
+
+    rate: ClassVar[str] = "120/m"
+    _wait: int | None = None
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        """Count the request and say whether it may go on."""
+        self._wait = seconds_to_wait(
+            request, group=type(view).__name__, rate=self.rate, who=address(request)
+        )
+        return self._wait is None
+
+    def wait(self) -> float | None:
+        """Return the seconds until the next window."""
+        return self._wait
+
+
+class ForgivingRedisCache(RedisCache):
+    """Counters in Redis and, while Redis is away, in the memory of this process.
+
+    Only what django-ratelimit calls is made safe. Django's own class would raise, which is a 500.
+    Django makes an object of this class for each request; what is kept in memory is shared.
+    """
+
+    is_away: ClassVar[bool] = False
+
+    def __init__(self, server: str, params: dict[str, Any]) -> None:
+        super().__init__(server, params)
+        self._own = LocMemCache("limits", {})
+
+    def add(
+        self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> bool:
+        """Set a counter that is not there yet."""
+        return self._first(
+            lambda: RedisCache.add(self, key, value, timeout, version),
+            lambda: self._own.add(key, value, timeout, version),
+        )
+
+    def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
+        """Return a counter."""
+        return self._first(
+            lambda: RedisCache.get(self, key, default, version),
+            lambda: self._own.get(key, default, version),
+        )
+
+    def incr(self, key: str, delta: int = 1, version: int | None = None) -> int:
+        """Raise a counter."""
+
+        def raise_own() -> int:
+            # Redis may have gone between ``add`` and here.
+            self._own.add(key, 0, version=version)
+            return self._own.incr(key, delta, version)
+
+        return self._first(lambda: RedisCache.incr(self, key, delta, version), raise_own)
+
+    def _first(self, shared: Callable[[], ResultT], own: Callable[[], ResultT]) -> ResultT:
+        try:
+            result = shared()
+        except RedisError as exc:
+            if not ForgivingRedisCache.is_away:
+                _log.warning("limits hold for one process only", error=type(exc).__name__)
+            ForgivingRedisCache.is_away = True
+            return own()
+        ForgivingRedisCache.is_away = False
+        return result
