@@ -15,10 +15,11 @@ import litellm_proxy
 import postgres
 import processes
 from places import (
-    FAST_STUB_PORT, FAST_STUB_URL, GATEWAY_ENVIRONMENT, HERE, HOME, MODEL_STUB_PORT, MODEL_STUB_URL, RUN,
+    FAST_STUB_PORT, GATEWAY_ENVIRONMENT, HERE, HOME, MODEL_STUB_PORT, RUN, STUB_ADDRESSES,
 )
 
 _NAMES = ("litellm", "letta", "fast_stub", "model_stub", "valkey", "postgres")  # in the order of their ending
+_ADDRESSES = RUN / "addresses.sh"
 
 
 def install() -> None:
@@ -36,12 +37,14 @@ def start() -> None:
     for service in (postgres.service(), letta_server.valkey_service(), _stub("model_stub", MODEL_STUB_PORT), _stub("fast_stub", FAST_STUB_PORT)):
         _start(service)
     _both(_start_litellm, _start_letta)
+    _ADDRESSES.write_text("".join(f"export {name}={value}\n" for name, value in {**GATEWAY_ENVIRONMENT, **STUB_ADDRESSES}.items()))
 
 
 def stop() -> None:
     for name in _NAMES:
         if processes.stop(name):
             print(f"{name}: stopped")
+    _ADDRESSES.unlink(missing_ok=True)
 
 
 def status() -> None:
@@ -52,9 +55,10 @@ def status() -> None:
 
 
 def env() -> None:
-    stubs = {"MODEL_STUB_URL": MODEL_STUB_URL, "FAST_STUB_URL": FAST_STUB_URL}
-    for name, value in (GATEWAY_ENVIRONMENT | stubs).items():
-        print(f"export {name}={value}")
+    """Say where the upstreams are that run, whatever the environment says by now."""
+    if not _ADDRESSES.exists():
+        raise SystemExit("upstreams: not started")
+    print(_ADDRESSES.read_text(), end="")
 
 
 def _start_litellm() -> None:
