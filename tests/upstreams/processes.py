@@ -87,8 +87,9 @@ def stop(name: str) -> bool:
     process = _process(record)
     if process:
         _signal_group(process.pid, signal.Signals(record["stop_signal"]))
-        with contextlib.suppress(psutil.TimeoutExpired):
-            process.wait(_STOP_WITHIN_SECONDS)
+        deadline = time.monotonic() + _STOP_WITHIN_SECONDS
+        while _process(record) and time.monotonic() < deadline:  # gone, or a zombie that nobody has reaped
+            time.sleep(0.05)
     if record:
         _signal_group(record["pid"], signal.SIGKILL)
         _pid_file(name).unlink()
