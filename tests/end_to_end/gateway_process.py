@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,8 +50,11 @@ def run_gateway(data: Path, settings: Mapping[str, str]) -> Iterator[Gateway]:
     """
     port = free_port()
     log = data / "gateway.log"
-    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(data)} | {
+    environment = {
+        **_no_settings(),
         **settings,
+        "PATH": os.environ["PATH"],
+        "HOME": str(data),
         "SANDBOX_DIR": str(data / "sandbox"),
         "PORT": str(port),
     }
@@ -70,6 +74,12 @@ def run_gateway(data: Path, settings: Mapping[str, str]) -> Iterator[Gateway]:
         yield gateway
     finally:
         _stop(gateway, process)
+
+
+def _no_settings() -> dict[str, str]:
+    """Return every setting as empty, which keeps a developer's ``.env`` out."""
+    text = (_PROJECT / "env.example").read_text(encoding="utf-8")
+    return dict.fromkeys(re.findall(r"^#?\s*([A-Z][A-Z0-9_]+)=", text, flags=re.MULTILINE), "")
 
 
 def _wait_until_ready(gateway: Gateway, process: subprocess.Popen[bytes]) -> None:

@@ -25,7 +25,7 @@ def llm(openai_client: Callable[[Person], openai.OpenAI], alice: Person) -> open
 @pytest.mark.parametrize(
     ("model", "error", "status", "code"),
     [
-        ("stub/err400", openai.BadRequestError, 400, "caller_request_malformed"),
+        ("stub/err400", openai.BadRequestError, 400, "caller_field_invalid"),
         ("stub/err401", openai.InternalServerError, 502, "upstream_credential_rejected"),
         ("stub/err429", openai.InternalServerError, 503, "upstream_overloaded"),
         ("stub/err500", openai.InternalServerError, 502, "upstream_failed"),
@@ -43,10 +43,10 @@ def test_says_whose_fault_it_is_when_the_provider_fails(
 
 
 def test_says_that_there_is_no_such_model(llm: openai.OpenAI) -> None:
-    with pytest.raises((openai.BadRequestError, openai.NotFoundError)) as caught:
+    with pytest.raises(openai.NotFoundError) as caught:
         llm.chat.completions.create(model="no-such-model", messages=say("hi"))
 
-    assert (caught.value.code or "").startswith("caller_")
+    assert (caught.value.code, caught.value.param) == ("caller_not_found", "model")
 
 
 def test_says_that_the_conversation_is_too_long(llm: openai.OpenAI) -> None:

@@ -64,6 +64,9 @@ FIXED = {
     "/moderations": response(MODERATION),
     "/rerank": response({"id": "r", "results": [{"index": 0, "relevance_score": 0.9}], "meta": {"billed_units": {"search_units": 1}}}),
     "/responses": response(RESPONSE),
+    # What the gateway asks of LiteLLM for a new user: the benchmark puts it directly before this stub.
+    "/user/new": response({}),
+    "/key/generate": response({}),
 }
 
 
