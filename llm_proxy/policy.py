@@ -1,0 +1,61 @@
+"""What of a caller's JSON body goes on to LiteLLM.
+
+Everything that LiteLLM would take as an order about routing, credentials, limits, callbacks or
+attribution is a body field to it. So fields pass by an allow-list (``fields``), not by a list of
+the dangerous ones, which grows with every release.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway_core.errors import FieldForbidden, FieldInvalid
+from llm_proxy.references import check_references
+
+if TYPE_CHECKING:
+    from llm_proxy.operations import ModelOperation
+
+_BAD_REQUEST: Final = 400  # what SDKs show as BadRequestError, here for all of a body's faults
+_MODEL_CHARACTERS: Final = 256
+_SHOWN_CHARACTERS: Final = 80
+
+
+def police(operation: ModelOperation, body: Any) -> dict[str, Any]:
+    """Return the body as it may go on, without what is dropped in silence.
+
+    Raises:
+        FieldInvalid: 400, it is not an object or names no model.
+        FieldForbidden: 400, a field that callers may not set, or one that points where it must not.
+    """
+    if type(body) is not dict:
+        raise FieldInvalid("The body must be a JSON object.", status=_BAD_REQUEST)
+    if not operation.accepts.issuperset(body):
+        _drop(operation, body)
+    _check_model(body.get("model"))
+    check_references(body)
+    return body
+
+
+def _drop(operation: ModelOperation, body: dict[str, Any]) -> None:
+    for name in [name for name in body if name not in operation.accepts]:
+        if name not in operation.drops:
+            shown = name[:_SHOWN_CHARACTERS]
+            raise FieldForbidden(
+                f"The field {shown!r} can't be set here. Remove it: credentials, routing, limits "
+                "and attribution are the gateway's.",
+                status=_BAD_REQUEST,
+                param=shown,
+            )
+        del body[name]
+
+
+def _check_model(model: Any) -> None:
+    if type(model) is not str or not model.strip():
+        raise FieldInvalid(
+            "Name a model in the field model. GET /api/v1/llm/models lists those you may use.",
+            status=_BAD_REQUEST,
+            param="model",
+        )
+    # To LiteLLM, a comma makes a batch of calls, and an address in a name is where to send it.
+    if "," in model or "://" in model or len(model) > _MODEL_CHARACTERS:
+        raise FieldForbidden("Name one model, by its name.", status=_BAD_REQUEST, param="model")

@@ -1,0 +1,85 @@
+"""The way of a model call: identified by us, paid for on the user's own virtual key."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings
+
+from accounts import principals
+from gateway_core.errors import UpstreamCredentialRejected
+from gateway_core.headers import first
+from gateway_core.logging import get_logger
+from gateway_core.proxy.exchange import Route, Timeouts
+from gateway_core.proxy.operations import BodyKind
+from llm_proxy import client, refusals
+from llm_proxy.operations import CATALOGUE
+from llm_proxy.policy import police
+from llm_proxy.services import credential_for
+from llm_proxy.usage import UsageObserver
+from llm_proxy.wording import readable
+
+if TYPE_CHECKING:
+    from accounts.principals import Principal
+    from gateway_core.errors import GatewayError
+    from gateway_core.proxy.exchange import Exchange
+
+_log = get_logger("gateway.litellm")
+
+# Where clients of Anthropic's and Azure's APIs put their key.
+_KEY_HEADERS: Final = (b"x-api-key", b"api-key")
+
+
+async def _identify(exchange: Exchange) -> Principal:
+    headers = exchange.request_headers
+    authorization = first(headers, b"authorization")
+    if authorization is None:
+        key = next((key for name in _KEY_HEADERS if (key := first(headers, name))), None)
+        authorization = b"Bearer " + key if key else None
+    return await principals.identify(authorization)
+
+
+async def _authorize(exchange: Exchange) -> None:
+    operation: Any = exchange.operation
+    if operation.body is BodyKind.JSON:
+        exchange.payload = police(operation, exchange.payload)
+        exchange.record.facts["model"] = exchange.payload["model"]
+    elif operation.body is BodyKind.FORM:
+        exchange.form_fields = operation.accepts.__contains__
+    exchange.headers = {
+        "authorization": await credential_for(exchange.principal.user_id),
+        # LiteLLM files some calls' spending under this id and drops what it has seen before, so it
+        # must not be one that a caller can repeat.
+        "x-litellm-call-id": f"{exchange.record.request_id}-{secrets.token_hex(6)}",
+    }
+
+
+def _translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
+    refusal = refusals.read(status, body, exchange.upstream_headers)
+    error = refusals.meaning(refusal)
+    if isinstance(error, UpstreamCredentialRejected):
+        _log.error("credential rejected", kind=refusal.kind, said=readable(refusal.message))
+    return error
+
+
+def _timeouts() -> Timeouts:
+    return Timeouts(
+        first_byte=settings.LITELLM_TIMEOUT,
+        idle=settings.UPSTREAM_IDLE_TIMEOUT,
+        total=settings.LITELLM_TIMEOUT,
+    )
+
+
+ROUTE: Final = Route(
+    name="llm",
+    prefixes=("/api/v1/llm/v1", "/api/v1/llm"),
+    client=client.upstream,
+    catalogue=CATALOGUE,
+    timeouts=_timeouts,
+    max_concurrent=lambda: settings.LITELLM_MAX_CONCURRENT,
+    identify=_identify,
+    authorize=_authorize,
+    translate=_translate,
+    observe=UsageObserver,
+)
