@@ -43,8 +43,7 @@ _SERVERS = {stand_in.name: LoopbackServer() for stand_in in STAND_INS}
 def _prepare_environment() -> None:
     variables = re.findall(r"^#?\s*([A-Z][A-Z0-9_]+)=", _env_example(), flags=re.MULTILINE)
     os.environ |= dict.fromkeys(variables, "")
-    for _ in _ENGINES.start():
-        pass
+    _ENGINES.start()
     for stand_in in STAND_INS:
         if stand_in.name != "ams":  # without its address the local driver is used
             os.environ |= stand_in.environment(_SERVERS[stand_in.name].url, _STORE)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import atexit
 import fcntl
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from gateway_project.sandbox.postgres import Postgres
 from gateway_project.sandbox.processes import locked
@@ -19,15 +19,10 @@ from gateway_project.sandbox.store import Store
 from gateway_project.sandbox.valkey import Valkey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
     from typing import TextIO
-
-_CHECKOUT: Final = Path(__file__).resolve().parents[2]
-
-
-def data_directory() -> Path:
-    """Return where the sandbox keeps everything: ``SANDBOX_DIR`` or ``.local`` of the checkout."""
-    return Path(os.environ.get("SANDBOX_DIR") or _CHECKOUT / ".local").resolve()
 
 
 class Engines:
@@ -50,24 +45,25 @@ class Engines:
         )
         self._users: TextIO | None = None
 
-    def start(self) -> Iterator[Postgres | Valkey]:
+    def start(self, step: Callable[[str], AbstractContextManager[object]] = nullcontext) -> None:
         """Start each engine that no URL replaces and put its URL into the environment.
 
-        Yields:
-            each engine before it is started, so that a caller can say what it waits for.
+        Args:
+            step: entered with a text for people around the start of each.
 
         Raises:
             StartFailed: an engine does not come up.
         """
         missing = [engine for engine in self._known if not os.environ.get(engine.variable)]
+        if not missing:
+            return
         with locked(self._data / "engines.lock"):
-            if missing:
-                self._users = (self._data / "engines.users").open("a")
-                fcntl.flock(self._users, fcntl.LOCK_SH)
+            self._users = (self._data / "engines.users").open("a")
+            fcntl.flock(self._users, fcntl.LOCK_SH)
             for engine in missing:
-                yield engine
-                self._used.append(engine)
-                engine.start()
+                with step(f"starting {engine.name}"):
+                    self._used.append(engine)
+                    engine.start()
                 os.environ[engine.variable] = engine.url
 
     def stop(self) -> None:
@@ -89,10 +85,7 @@ class Engines:
         """Return an engine that this object started and that is gone, if any."""
         return next((engine for engine in self._used if engine.exit_code() is not None), None)
 
-
-def ensure() -> None:
-    """Have the engines for the rest of this process, for management commands."""
-    engines = Engines(data_directory(), bound=False)
-    atexit.register(engines.stop)
-    for _ in engines.start():
-        pass
+    def start_for_this_process(self) -> None:
+        """Start what is missing and stop it when this process ends."""
+        atexit.register(self.stop)
+        self.start()

@@ -153,8 +153,7 @@ def targets(data: Path) -> Iterator[list[Target]]:
 def _gateway_environment(stack: ExitStack, data: Path, stub: str) -> tuple[dict[str, str], str]:
     """Start what the gateway stands on and return its settings and a user's token."""
     engines = Engines(data)
-    for _ in engines.start():
-        pass
+    engines.start()
     stack.callback(engines.stop)
     sign_in = stack.enter_context(LoopbackServer())
     sign_in.start(supabase.create_app(url=sign_in.url))

@@ -73,7 +73,7 @@ async def shift_clock(request: Request) -> Response:
 
 
 def _sign(state: State, claims: Record, wish: Record) -> str:
-    key = next(key for key in state.keys if key["state"] == "in_use")
+    key: dict[str, str] = next(key for key in state.keys if key["state"] == "in_use")
     alg: str = wish.get("alg", key["alg"])
     usual_keys = {"none": "", "HS256": LEGACY_SECRET, key["alg"]: key["pem"]}
     usual_header = {"kid": key["kid"]} if alg == key["alg"] else {}
