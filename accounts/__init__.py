@@ -1,0 +1,1 @@
+"""End users and staff: who a caller is, proved by a token of Supabase Auth."""

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.admin import UserAdmin as StaffAdmin
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+
+from accounts import services
+from accounts.models import User
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
+
+    Base = StaffAdmin[User]
+else:
+    Base = StaffAdmin  # at run time not generic
+
+
+@admin.register(User)
+class UserAdmin(Base):
+    """End users to look at and suspend; staff, which only superusers add and change.
+
+    End users come from Supabase, are never added here, and leave by erasure, not by deletion.
+    """
+
+    form: type[forms.ModelForm[User]] = forms.ModelForm
+    list_display = ("__str__", "id", "email", "is_active", "is_staff", "created_at")
+    list_filter = ("is_active", "is_staff", "is_anonymous_user", "created_at")
+    ordering = ("-created_at", "id")
+    search_fields = ("email",)
+    search_help_text = "The whole e-mail address, user id or username."
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    actions = ("suspend", "resume")
+    readonly_fields = (
+        "id",
+        "is_active",
+        "is_anonymous_user",
+        "created_at",
+        "last_login",
+        "change_password",
+    )
+    fieldsets = (
+        (None, {"fields": ("id", "email", "is_active", "is_anonymous_user", "created_at")}),
+        ("Access to this site", {"fields": ("username", "change_password", "last_login")}),
+        ("Permissions", {"fields": ("is_staff", "is_superuser", "groups", "user_permissions")}),
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Whoever adds staff could make themselves a superuser."""
+        return bool(request.user.is_superuser)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:  # noqa: ARG002
+        """Whoever changes staff, or a password, could make themselves a superuser."""
+        return bool(request.user.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:  # noqa: ARG002
+        """Nobody: what other systems hold of a user would stay behind."""
+        return False
+
+    def has_suspend_permission(self, request: HttpRequest) -> bool:
+        """Say whether the suspend and resume actions are offered."""
+        return request.user.has_perm("accounts.suspend_user")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        """An end user's e-mail comes from their tokens."""
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return (*fields, "email") if obj is not None and obj.claims_issued_at else fields
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[User], search_term: str
+    ) -> tuple[QuerySet[User], bool]:
+        """Exact matches only, each by an index."""
+        del request
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if "@" in term:
+            return queryset.filter(email__in={term, term.lower()}), False
+        try:
+            user_id = UUID(term)
+        except ValueError:
+            return queryset.filter(username=term), False
+        return queryset.filter(pk=user_id), False
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001
+        """Whoever is added here is staff."""
+        obj.is_staff = obj.is_staff or not change
+        super().save_model(request, obj, form, change)
+
+    @admin.display(description="password")
+    def change_password(self, obj: User) -> SafeString | str:
+        """A link, and never the hash."""
+        if not obj.username:
+            return "signs in at Supabase"
+        return format_html('<a href="{}">Change password</a>', "../password/")
+
+    @admin.action(permissions=["suspend"], description="Suspend selected users")
+    def suspend(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
+        """Shut users out, after a confirmation page."""
+        return self._confirmed(request, queryset, "suspend", services.suspend_user)
+
+    @admin.action(permissions=["suspend"], description="Resume selected users")
+    def resume(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
+        """Let suspended users in again, after a confirmation page."""
+        return self._confirmed(request, queryset, "resume", services.resume_user)
+
+    def _confirmed(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[User],
+        action: str,
+        change: Callable[..., bool],
+    ) -> HttpResponse | None:
+        staff = cast("User", request.user)
+        users = queryset.exclude(pk=staff.pk)
+        if not staff.is_superuser:
+            users = users.exclude(is_staff=True)
+        if not request.POST.get("post"):
+            return self._ask(request, users, action)
+        changed = 0
+        for user in users:
+            if change(user_id=user.pk, by=staff):
+                self.log_change(request, user, f"Action: {action}")
+                changed += 1
+        self.message_user(request, f"{changed} of {queryset.count()} changed.", messages.SUCCESS)
+        return None
+
+    def _ask(self, request: HttpRequest, users: QuerySet[User], action: str) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{action.capitalize()} users",
+            "action": action,
+            "users": users,
+            "opts": self.opts,
+            "media": self.media,
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/accounts/user/confirm_action.html", context)

@@ -1,0 +1,200 @@
+"""From the Authorization header to the principal, for both planes.
+
+A principal is worked out once and remembered for ``CACHE_TTL_JWT`` seconds at the most, in this
+process and under the SHA-256 of the token: a known token costs neither a signature nor a query nor
+a thread. The memory is worthless at once when the key that proved the token is no longer published,
+and when the user is forgotten, which ``services`` bring about in every process.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+
+from accounts import conf
+from accounts.models import User
+from accounts.tokens.bearer import bearer_token
+from gateway_core.cache import LocalCache, on_invalidate
+from gateway_core.errors import AccountSuspended, DatabaseUnavailable
+from gateway_core.metrics import CACHE_LOOKUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from accounts.tokens.claims import Claims
+    from accounts.tokens.verify import TokenVerifier
+
+# What other processes are told to forget; the key is the user's id.
+INVALIDATION_SUBJECT: Final = "principal"
+
+
+class Scheme(StrEnum):
+    """What a principal was proved by."""
+
+    SUPABASE = "supabase"
+    API_KEY = "api_key"
+    AGENT = "agent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Whoever makes a request.
+
+    Attributes:
+        session_id: the Supabase session, None for other schemes.
+        expires_at: Unix seconds after which nothing may go on in this principal's name; the
+            tolerance for clocks is in it.
+        scopes: what the credential is limited to, None when it is not.
+    """
+
+    user_id: UUID
+    email: str
+    is_anonymous: bool
+    scheme: Scheme
+    expires_at: float
+    session_id: UUID | None = None
+    scopes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What is remembered of a token: a suspended user too, or hammering would reach the database.
+
+    ``holds`` says whether what proved the token would still prove it.
+    """
+
+    principal: Principal
+    is_suspended: bool
+    holds: Callable[[], bool]
+
+
+_cache: LocalCache[bytes, _Entry] = LocalCache(
+    "principal", ttl=lambda: settings.CACHE_TTL_JWT, max_entries=20_000
+)
+_hits = CACHE_LOOKUPS.labels("principal", "hit")
+_misses = CACHE_LOOKUPS.labels("principal", "miss")
+_epoch = 0
+
+
+async def identify(authorization: bytes | None) -> Principal:
+    """Return the principal of an Authorization header.
+
+    Raises:
+        TokenRejected: no token, or one that proves nothing here.
+        AccountSuspended: staff have switched the user off.
+        KeysUnavailable: the key server does not answer.
+        DatabaseUnavailable: PostgreSQL does not answer.
+    """
+    return await identify_token(bearer_token(authorization))
+
+
+async def identify_token(token: bytes) -> Principal:
+    """Return the principal of a token; raises as ``identify`` does."""
+    digest = sha256(token).digest()
+    entry = _recall(digest)
+    if entry is None:
+        epoch = _epoch
+        entry = await _work_out(token)
+        _remember(digest, entry, epoch)
+    return _admitted(entry)
+
+
+def identify_token_sync(token: bytes) -> Principal:
+    """Return the principal of a token, blocking on a miss; raises as ``identify`` does."""
+    digest = sha256(token).digest()
+    entry = _recall(digest)
+    if entry is None:
+        epoch = _epoch
+        entry = _work_out_sync(token)
+        _remember(digest, entry, epoch)
+    return _admitted(entry)
+
+
+def forget_user(user_id: UUID) -> None:
+    """Drop what this process remembers of a user. The next request of theirs reads the database."""
+    global _epoch  # noqa: PLW0603 - see _remember
+    _epoch += 1
+    _cache.forget_where(lambda entry: entry.principal.user_id == user_id)
+
+
+def _recall(digest: bytes) -> _Entry | None:
+    entry = _cache.get(digest)
+    if entry is None or not entry.holds():
+        _misses.inc()
+        return None
+    _hits.inc()
+    return entry
+
+
+def _remember(digest: bytes, entry: _Entry, epoch: int) -> None:
+    # If anybody was forgotten meanwhile, the entry may be built on what was to be forgotten.
+    if epoch == _epoch:
+        _cache.put(digest, entry, ttl=entry.principal.expires_at - time.time())
+
+
+async def _work_out(token: bytes) -> _Entry:
+    """Tell the kind of the token by its prefix, and prove it. So far there is one kind."""
+    verifier = conf.verifier()
+    claims = await verifier.averify(token)
+    return _supabase_entry(verifier, claims, await _recognise_in_thread(claims))
+
+
+def _work_out_sync(token: bytes) -> _Entry:
+    verifier = conf.verifier()
+    claims = verifier.verify(token)
+    return _supabase_entry(verifier, claims, _recognise(claims))
+
+
+def _supabase_entry(verifier: TokenVerifier, claims: Claims, user: User) -> _Entry:
+    expires_at = claims.expires_at + verifier.policy.leeway_seconds
+    principal = Principal(
+        user_id=user.pk,
+        email=user.email,
+        is_anonymous=user.is_anonymous_user,
+        scheme=Scheme.SUPABASE,
+        expires_at=expires_at,
+        session_id=claims.session_id,
+    )
+    return _Entry(
+        principal,
+        is_suspended=not user.is_active,
+        holds=lambda: verifier is conf.verifier() and verifier.trusts(claims.key),
+    )
+
+
+def _admitted(entry: _Entry) -> Principal:
+    if entry.is_suspended:
+        raise AccountSuspended
+    return entry.principal
+
+
+@contextmanager
+def database_required() -> Iterator[None]:
+    """Answer 503 when PostgreSQL can't be reached.
+
+    Raises:
+        DatabaseUnavailable: it can't be reached.
+    """
+    try:
+        yield
+    except (OperationalError, InterfaceError) as exc:
+        raise DatabaseUnavailable(retry_after=2) from exc
+
+
+def _recognise(claims: Claims) -> User:
+    with database_required():
+        return User.objects.recognise(claims)
+
+
+# Not "thread sensitive": that would queue every first request of the process on one thread.
+_recognise_in_thread = database_sync_to_async(_recognise, thread_sensitive=False)
+on_invalidate(INVALIDATION_SUBJECT, lambda key: forget_user(UUID(key)))
