@@ -118,6 +118,18 @@ CACHE_TTL_OWNERSHIP = number("CACHE_TTL_OWNERSHIP", 600)
 CACHE_TTL_USER = number("CACHE_TTL_USER", 300)
 CACHE_TTL_VIRTUAL_KEY = number("CACHE_TTL_VIRTUAL_KEY", 300)
 
+# -- letta_proxy
+LETTA_MAX_STEPS = integer("LETTA_MAX_STEPS", 50)
+# Letta's own tools, without those that run code, fetch addresses or speak to other agents.
+LETTA_ALLOWED_TOOLS = words(
+    "LETTA_ALLOWED_TOOLS",
+    "archival_memory_insert,archival_memory_search,conversation_search,core_memory_append,"
+    "core_memory_replace,finish_rethinking_memory,grep_files,memory,memory_apply_patch,"
+    "memory_finish_edits,memory_insert,memory_replace,memory_rethink,open_files,"
+    "rethink_user_memory,search_memory,semantic_search_files,send_message,store_memories,"
+    "web_search",
+)
+
 # -- bodies, in bytes
 MAX_JSON_BYTES = integer("MAX_JSON_BYTES", 1024 * 1024)
 MAX_LLM_BYTES = integer("MAX_LLM_BYTES", 20 * 1024 * 1024)

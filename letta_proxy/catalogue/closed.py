@@ -1,0 +1,148 @@
+"""Families of operations that are closed as a whole, with the reason for each.
+
+What is closed inside an open family stands with that family.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from letta_proxy.catalogue.operation import LettaOperation, not_offered
+
+OPERATIONS: Final[list[LettaOperation]] = [
+    *not_offered(
+        "These are Letta's own internals.",
+        "GET /_internal_agents/count",
+        "PATCH /_internal_agents/{agent_id}/core-memory/blocks/{block_label}",
+        "GET /_internal_blocks/",
+        "POST /_internal_blocks/",
+        "DELETE /_internal_blocks/{block_id}",
+        "GET /_internal_blocks/{block_id}/agents",
+        "GET /_internal_runs/",
+        "POST /_internal_search/cache-warm",
+        "POST /_internal_templates/agents",
+        "POST /_internal_templates/blocks",
+        "POST /_internal_templates/blocks/batch",
+        "DELETE /_internal_templates/deployment/{deployment_id}",
+        "GET /_internal_templates/deployment/{deployment_id}",
+        "POST /_internal_templates/groups",
+    ),
+    *not_offered(
+        "Organizations and users are made by the gateway.",
+        "DELETE /admin/orgs/",
+        "GET /admin/orgs/",
+        "PATCH /admin/orgs/",
+        "POST /admin/orgs/",
+        "DELETE /admin/users/",
+        "GET /admin/users/",
+        "POST /admin/users/",
+        "PUT /admin/users/",
+    ),
+    *not_offered(
+        "Callers sign in with the gateway, not with Letta.",
+        "POST /auth",
+    ),
+    *not_offered(
+        "It sums up what the whole organization has.",
+        "GET /embeddings/total_storage_size",
+        "GET /tags/",
+    ),
+    *not_offered(
+        "Groups of agents are deprecated, and take in foreign agents (measured).",
+        "GET /groups/",
+        "POST /groups/",
+        "GET /groups/count",
+        "DELETE /groups/{group_id}",
+        "GET /groups/{group_id}",
+        "PATCH /groups/{group_id}",
+        "PATCH /groups/{group_id}/blocks/attach/{block_id}",
+        "PATCH /groups/{group_id}/blocks/detach/{block_id}",
+        "GET /groups/{group_id}/messages",
+        "PATCH /groups/{group_id}/messages/{message_id}",
+        "PATCH /groups/{group_id}/reset-messages",
+    ),
+    *not_offered(
+        "Ask /api/v1/system/health and /api/v1/system/ready.",
+        "GET /health/",
+        "GET /ready/",
+    ),
+    *not_offered(
+        "The gateway keeps identities itself.",
+        "GET /identities/",
+        "POST /identities/",
+        "PUT /identities/",
+        "GET /identities/count",
+        "DELETE /identities/{identity_id}",
+        "GET /identities/{identity_id}",
+        "PATCH /identities/{identity_id}",
+        "GET /identities/{identity_id}/agents",
+        "GET /identities/{identity_id}/blocks",
+        "PUT /identities/{identity_id}/properties",
+    ),
+    *not_offered(
+        "Letta would connect to any address, in every tenant's name.",
+        "GET /mcp-servers/",
+        "POST /mcp-servers/",
+        "GET /mcp-servers/connect/{mcp_server_id}",
+        "DELETE /mcp-servers/{mcp_server_id}",
+        "GET /mcp-servers/{mcp_server_id}",
+        "PATCH /mcp-servers/{mcp_server_id}",
+        "PATCH /mcp-servers/{mcp_server_id}/refresh",
+        "GET /mcp-servers/{mcp_server_id}/tools",
+        "GET /mcp-servers/{mcp_server_id}/tools/{tool_id}",
+        "POST /mcp-servers/{mcp_server_id}/tools/{tool_id}/run",
+        "GET /tools/mcp/oauth/callback",
+        "GET /tools/mcp/servers",
+        "PUT /tools/mcp/servers",
+        "POST /tools/mcp/servers/connect",
+        "POST /tools/mcp/servers/test",
+        "DELETE /tools/mcp/servers/{mcp_server_name}",
+        "PATCH /tools/mcp/servers/{mcp_server_name}",
+        "POST /tools/mcp/servers/{mcp_server_name}/resync",
+        "GET /tools/mcp/servers/{mcp_server_name}/tools",
+        "POST /tools/mcp/servers/{mcp_server_name}/tools/{tool_name}/execute",
+        "POST /tools/mcp/servers/{mcp_server_name}/{mcp_tool_name}",
+    ),
+    *not_offered(
+        "Providers hold addresses and keys; the gateway sets the one that is used.",
+        "GET /providers/",
+        "POST /providers/",
+        "POST /providers/check",
+        "DELETE /providers/{provider_id}",
+        "GET /providers/{provider_id}",
+        "PATCH /providers/{provider_id}",
+        "POST /providers/{provider_id}/check",
+        "PATCH /providers/{provider_id}/refresh",
+    ),
+    *not_offered(
+        "Sandboxes run code and hold its environment.",
+        "GET /sandbox-config/",
+        "POST /sandbox-config/",
+        "POST /sandbox-config/e2b/default",
+        "DELETE /sandbox-config/environment-variable/{env_var_id}",
+        "PATCH /sandbox-config/environment-variable/{env_var_id}",
+        "POST /sandbox-config/local",
+        "POST /sandbox-config/local/default",
+        "POST /sandbox-config/local/recreate-venv",
+        "DELETE /sandbox-config/{sandbox_config_id}",
+        "PATCH /sandbox-config/{sandbox_config_id}",
+        "GET /sandbox-config/{sandbox_config_id}/environment-variable",
+        "POST /sandbox-config/{sandbox_config_id}/environment-variable",
+    ),
+    *not_offered(
+        "Letta has retired it.",
+        "POST /voice-beta/{agent_id}/chat/completions",
+    ),
+]
+
+# What Letta serves and does not document (measured), below its root. Nothing of it is forwarded,
+# because it is not in the catalogue; this says so by name.
+UNDOCUMENTED: Final = {
+    "/latest": "It is another name of /v1. Use the same path without it.",
+    "/anthropic": "It is an open proxy to a model provider.",
+    "/zai": "It is an open proxy to a model provider.",
+    "/git": "It reads and writes agents' memory as a repository.",
+    "/docs": "The gateway has its own at /docs.",
+    "/redoc": "The gateway has its own at /redoc.",
+    "/openapi.json": "The gateway has its own at /docs.",
+}

@@ -1,0 +1,93 @@
+"""Blocks, archives and passages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from letta_proxy.catalogue import shapes
+from letta_proxy.catalogue.agents import PAGE
+from letta_proxy.catalogue.operation import (
+    EMBEDDINGS_PARAMETER,
+    LettaOperation,
+    Use,
+    not_offered,
+    offered,
+)
+from letta_proxy.policy import bodies
+
+_BLOCK_FILTERS: Final = (
+    "label templates_only name tags match_all_tags label_search description_search value_search "
+    "connected_to_agents_count_gt connected_to_agents_count_lt connected_to_agents_count_eq"
+)
+
+OPERATIONS: Final[list[LettaOperation]] = [
+    # -- blocks
+    offered("list_blocks", "GET /blocks/", query=f"{PAGE} {_BLOCK_FILTERS}"),
+    offered("create_block", "POST /blocks/", fields=bodies.BLOCK, creates=shapes.NEW_BLOCK),
+    offered("retrieve_block", "GET /blocks/{block_id}"),
+    offered("modify_block", "PATCH /blocks/{block_id}", fields=bodies.BLOCK),
+    offered("delete_block", "DELETE /blocks/{block_id}", deletes="block_id"),
+    offered(
+        "list_agents_for_block",
+        "GET /blocks/{block_id}/agents",
+        query=f"{PAGE} include include_relationships",
+        answer=shapes.AGENTS,
+    ),
+    *not_offered("It counts what the whole organization has.", "GET /blocks/count"),
+    *not_offered(
+        "The gateway keeps identities itself.",
+        "PATCH /blocks/{block_id}/identities/attach/{identity_id}",
+        "PATCH /blocks/{block_id}/identities/detach/{identity_id}",
+    ),
+    # -- archives
+    offered(
+        "list_archives", "GET /archives/", query=f"{PAGE} name agent_id", answer=shapes.ARCHIVES
+    ),
+    offered(
+        "create_archive",
+        "POST /archives/",
+        fields=bodies.ARCHIVE_CREATE,
+        creates=shapes.NEW_ARCHIVE,
+        answer=shapes.ARCHIVE,
+    ),
+    offered("retrieve_archive", "GET /archives/{archive_id}", answer=shapes.ARCHIVE),
+    offered(
+        "modify_archive",
+        "PATCH /archives/{archive_id}",
+        fields=bodies.ARCHIVE_UPDATE,
+        answer=shapes.ARCHIVE,
+    ),
+    offered("delete_archive", "DELETE /archives/{archive_id}", deletes="archive_id"),
+    offered(
+        "list_agents_for_archive",
+        "GET /archives/{archive_id}/agents",
+        query="before after limit order include",
+        answer=shapes.AGENTS,
+    ),
+    offered(
+        "create_passage_in_archive",
+        "POST /archives/{archive_id}/passages",
+        fields=bodies.PASSAGE,
+        use=Use.COST,
+        query=EMBEDDINGS_PARAMETER,
+        answer=shapes.PASSAGE,
+    ),
+    offered(
+        "create_passages_in_archive",
+        "POST /archives/{archive_id}/passages/batch",
+        fields=bodies.PASSAGES,
+        use=Use.COST,
+        query=EMBEDDINGS_PARAMETER,
+        answer=shapes.PASSAGES,
+    ),
+    offered("delete_passage_from_archive", "DELETE /archives/{archive_id}/passages/{passage_id}"),
+    # -- passages
+    offered(
+        "search_passages",
+        "POST /passages/search",
+        fields=bodies.PASSAGE_SEARCH,
+        use=Use.COST,
+        query=EMBEDDINGS_PARAMETER,
+        answer=shapes.FOUND_PASSAGES,
+    ),
+]

@@ -1,0 +1,147 @@
+"""How an operation of Letta is declared: one line each, everything about it in one place."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from django.conf import settings
+
+from gateway_core.proxy.operations import BodyKind, Operation
+from letta_proxy.catalogue.shapes import UNTOUCHED, Answer
+from letta_proxy.models import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway_core.proxy.exchange import Exchange
+    from letta_proxy.policy.rules import Rule
+
+
+class Use(StrEnum):
+    """What an operation does, for whoever limits or forbids."""
+
+    READ = "read"
+    WRITE = "write"
+    COST = "cost"  # makes a model or an embedding model work
+
+
+class Within(StrEnum):
+    """Why a parameter of a path needs no owner of its own."""
+
+    THING = "names a part of the thing before it"
+    ORGANIZATION = "Letta looks for it in the user's organization only (measured)"
+
+
+# The owner rule of every id that stands in a path: the same name means the same thing everywhere.
+OWNER_RULES: Final[Mapping[str, Kind | Within]] = {
+    "agent_id": Kind.AGENT,
+    "archive_id": Kind.ARCHIVE,
+    "block_id": Kind.BLOCK,
+    "conversation_id": Kind.CONVERSATION,
+    "file_id": Kind.FILE,
+    "folder_id": Kind.FOLDER,
+    "message_id": Kind.MESSAGE,
+    "run_id": Kind.RUN,
+    "source_id": Kind.FOLDER,
+    "step_id": Kind.STEP,
+    "tool_id": Kind.TOOL,
+    "block_label": Within.THING,
+    "tool_name": Within.THING,
+    "memory_id": Within.ORGANIZATION,
+    "passage_id": Within.ORGANIZATION,
+}
+# The same for ids in a query. Page cursors (before, after, cursor) are not among them: Letta finds
+# nothing of other organizations with them (measured).
+QUERY_OWNER_RULES: Final[Mapping[str, Kind]] = {
+    "agent_id": Kind.AGENT,
+    "agent_ids": Kind.AGENT,
+    "conversation_id": Kind.CONVERSATION,
+}
+# Answered by the gateway itself: leave the embedding vectors in the answer.
+EMBEDDINGS_PARAMETER: Final = "include_embeddings"
+
+_PARAMETERS: Final = re.compile(r"\{(\w+)\}").findall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LettaOperation(Operation):
+    """One operation of Letta 0.16.8.
+
+    Attributes:
+        why_not: why it is not offered; empty when it is.
+        use: what it does.
+        owners: for each parameter of the path, what it must be.
+        query: names of query parameters that callers may send.
+        fields: the rule of the body.
+        creates: patterns of the ids that its answer brings, and their kinds.
+        deletes: the parameter of the path whose thing is gone afterwards.
+        answer: what is taken out of its answer.
+    """
+
+    why_not: str = ""
+    use: Use = Use.READ
+    owners: Mapping[str, Kind | Within] = field(default_factory=dict)
+    query: frozenset[str] = frozenset()
+    fields: Rule | None = None
+    creates: Mapping[str, Kind] = field(default_factory=dict)
+    deletes: str = ""
+    answer: Answer = UNTOUCHED
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether callers may use it."""
+        return not self.why_not
+
+
+def operation_of(exchange: Exchange) -> LettaOperation:
+    """Return the row of a request of this route."""
+    return cast("LettaOperation", exchange.operation)
+
+
+def offered(name: str, operation: str, *, query: str = "", **rules: Any) -> LettaOperation:
+    """Declare an operation that callers may use.
+
+    Args:
+        name: Letta's operation id.
+        operation: ``METHOD /path`` in Letta's own form, below /v1: collections with a slash at the
+            end, items without.
+        query: names of query parameters, separated by blanks.
+        rules: further attributes; ``owners`` adds to OWNER_RULES.
+
+    Raises:
+        KeyError: a parameter of the path has no owner rule.
+    """
+    method, path = operation.split()
+    own_rules = {**OWNER_RULES, **rules.pop("owners", {})}
+    fields = rules.get("fields")
+    rules.setdefault("body", BodyKind.JSON if fields is not None else BodyKind.NONE)
+    rules.setdefault("use", Use.READ if method == "GET" else Use.WRITE)
+    rules.setdefault("max_bytes", settings.MAX_JSON_BYTES)
+    return LettaOperation(
+        name=name,
+        method=method,
+        path=path.rstrip("/"),
+        upstream_path=f"/v1{path}",
+        owners={parameter: own_rules[parameter] for parameter in _PARAMETERS(path)},
+        query=frozenset(query.split()),
+        must_finish=bool(rules.get("creates")),
+        **rules,
+    )
+
+
+def not_offered(why_not: str, *operations: str) -> list[LettaOperation]:
+    """Declare operations that share the reason why callers may not use them."""
+    return [_closed(why_not, *operation.split()) for operation in operations]
+
+
+def _closed(why_not: str, method: str, path: str) -> LettaOperation:
+    return LettaOperation(
+        name=f"{method.lower()}:{path.strip('/')}",
+        method=method,
+        path=path.rstrip("/"),
+        upstream_path=f"/v1{path}",
+        why_not=why_not,
+    )

@@ -1,0 +1,122 @@
+"""Letta's own paths for what the gateway itself wants of it. Nothing else knows them.
+
+Measured on Letta 0.16.8. ``user_id`` picks the organization whose things are seen; the server's
+password is checked on every path but health.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from django.conf import settings
+
+from gateway_core.errors import (
+    UpstreamAnswerInvalid,
+    UpstreamCredentialRejected,
+    UpstreamFailed,
+    UpstreamUnreachable,
+)
+from gateway_core.http import UpstreamClient
+
+_PAGE: Final = 200
+_NOT_THERE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY})
+
+
+@cache
+def upstream() -> UpstreamClient:
+    """Return the process's connections to Letta."""
+    return UpstreamClient(
+        name="letta",
+        base_url=settings.LETTA_BASE_URL,
+        connect_timeout=settings.UPSTREAM_CONNECT_TIMEOUT,
+        max_connections=settings.LETTA_MAX_CONCURRENT,
+    )
+
+
+def credentials(letta_user_id: str | None) -> dict[str, str]:
+    """Return the headers that prove the gateway to Letta and say in whose name it comes."""
+    headers = {"authorization": f"Bearer {settings.LETTA_API_KEY}"}
+    if letta_user_id is not None:
+        headers["user_id"] = letta_user_id
+    return headers
+
+
+async def create_organization(name: str) -> str:
+    """Make an organization and return its id. Names are not unique in Letta."""
+    return _id(await _call("POST", "/v1/admin/orgs/", payload={"name": name}))
+
+
+async def find_organization(name: str) -> str | None:
+    """Return the id of an organization of that name, by reading through all of them."""
+    after = None
+    while True:
+        page = {"limit": _PAGE} | ({"after": after} if after else {})
+        organizations = await _call("GET", f"/v1/admin/orgs/?{urlencode(page)}")
+        for organization in organizations:
+            if organization["name"] == name:
+                return _id(organization)
+        if len(organizations) < _PAGE:
+            return None
+        after = _id(organizations[-1])
+
+
+async def delete_organization(organization_id: str) -> None:
+    """Delete an organization and all that is in it; one that is gone already counts as deleted."""
+    query = urlencode({"org_id": organization_id})
+    await _call("DELETE", f"/v1/admin/orgs/?{query}", or_none=True)
+
+
+async def create_user(name: str, organization_id: str) -> str:
+    """Make a user of an organization and return their id."""
+    payload = {"name": name, "organization_id": organization_id}
+    return _id(await _call("POST", "/v1/admin/users/", payload=payload))
+
+
+async def add_base_tools(letta_user_id: str) -> None:
+    """Give an organization Letta's own tools, without which no agent can be made. Repeatable."""
+    await _call("POST", "/v1/tools/add-base-tools", letta_user_id)
+
+
+async def read(collection: str, upstream_id: str, letta_user_id: str) -> Any:
+    """Return one thing (a run, a step …) as that user sees it, None if they don't."""
+    path = f"/v1/{collection}/{quote(upstream_id, safe='')}"
+    return await _call("GET", path, letta_user_id, or_none=True)
+
+
+async def agents_with(collection: str, upstream_id: str, letta_user_id: str) -> list[str]:
+    """Return the ids of the agents that a block, archive or folder is attached to."""
+    path = f"/v1/{collection}/{quote(upstream_id, safe='')}/agents"
+    agents = await _call("GET", path, letta_user_id, or_none=True) or []
+    return [agent if isinstance(agent, str) else _id(agent) for agent in agents]
+
+
+async def _call(
+    method: str,
+    target: str,
+    letta_user_id: str | None = None,
+    *,
+    payload: Any = None,
+    or_none: bool = False,
+) -> Any:
+    if not settings.LETTA_BASE_URL:
+        raise UpstreamUnreachable("No Letta server is configured.")
+    status, answer = await upstream().fetch(
+        method, target, headers=credentials(letta_user_id), payload=payload
+    )
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return answer
+    if or_none and status in _NOT_THERE:
+        return None
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        raise UpstreamCredentialRejected
+    raise UpstreamFailed
+
+
+def _id(thing: Any) -> str:
+    upstream_id = thing.get("id") if isinstance(thing, dict) else None
+    if not isinstance(upstream_id, str):
+        raise UpstreamAnswerInvalid
+    return upstream_id

@@ -1,0 +1,1 @@
+"""What callers may send to Letta: which parameters and fields, and with which values."""

@@ -1,0 +1,213 @@
+"""The rules that a body's fields are declared with.
+
+A rule looks at one value and returns what is forwarded in its place, ``ABSENT`` for nothing. It
+raises for what is not allowed, with a JSON pointer (RFC 6901) to it, and notes every id it meets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from gateway_core.errors import FieldForbidden, FieldInvalid
+from letta_proxy.tools import require_allowed_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from letta_proxy.models import Kind
+    from letta_proxy.policy.demands import Demands
+
+ABSENT: Final = object()
+_MOST_ITEMS: Final = 1000
+_MOST_IDS: Final = 100
+
+
+class Rule(Protocol):
+    """What may stand in a place."""
+
+    def admit(self, value: Any, pointer: str, demands: Demands) -> Any:
+        """Return what is forwarded.
+
+        Raises:
+            FieldForbidden, FieldInvalid: the value may not or can't stand there.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """Letta judges it; it can't reach beyond the caller's own things."""
+
+    def admit(self, value: Any, _pointer: str, _demands: Demands) -> Any:
+        """Return it as it is."""
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """May not be set. Nothing, an empty value and false are as good as absent.
+
+    Attributes:
+        instead: what to do instead, a sentence.
+    """
+
+    instead: str
+
+    def admit(self, value: Any, pointer: str, _demands: Demands) -> Any:
+        """Return nothing."""
+        if value:
+            raise FieldForbidden(
+                f"The field {pointer} may not be set here. {self.instead}", param=pointer
+            )
+        return ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Harmless, of no use here, and sent by some clients as a matter of course."""
+
+    def admit(self, _value: Any, _pointer: str, _demands: Demands) -> Any:
+        """Return nothing."""
+        return ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string, or null.
+
+    Attributes:
+        complaint: says what is wrong with a string, empty when nothing is.
+    """
+
+    complaint: Callable[[str], str] = lambda _text: ""
+
+    def admit(self, value: Any, pointer: str, _demands: Demands) -> Any:
+        """Return it as it is."""
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise invalid(pointer, "must be a string")
+        if problem := self.complaint(value):
+            raise invalid(pointer, problem)
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """A whole number within bounds, or null."""
+
+    minimum: int
+    maximum: Callable[[], int]
+
+    def admit(self, value: Any, pointer: str, _demands: Demands) -> Any:
+        """Return it as it is."""
+        if value is None:
+            return None
+        maximum = self.maximum()
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise invalid(pointer, "must be a whole number")
+        if not self.minimum <= value <= maximum:
+            raise invalid(pointer, f"must be between {self.minimum} and {maximum}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Id:
+    """The id of a thing that is the caller's own, or null."""
+
+    kind: Kind
+
+    def admit(self, value: Any, pointer: str, demands: Demands) -> Any:
+        """Return it as it is."""
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise invalid(pointer, "must be the id of one of your own resources")
+        demands.add(self.kind, value, pointer)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class ToolName:
+    """The name of a tool on the list."""
+
+    def admit(self, value: Any, pointer: str, _demands: Demands) -> Any:
+        """Return it as it is."""
+        if not isinstance(value, str):
+            raise invalid(pointer, "must be the name of a tool")
+        require_allowed_name(value, pointer)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A list of what another rule admits, or null."""
+
+    rule: Rule
+    most: int = _MOST_ITEMS
+
+    def admit(self, value: Any, pointer: str, demands: Demands) -> Any:
+        """Return the list of what is forwarded of each."""
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            raise invalid(pointer, "must be a list")
+        if len(value) > self.most:
+            raise invalid(pointer, f"must have at most {self.most} items")
+        admitted = (self.rule.admit(v, f"{pointer}/{i}", demands) for i, v in enumerate(value))
+        return [item for item in admitted if item is not ABSENT]
+
+
+def ids(kind: Kind) -> Each:
+    """Return the rule for a list of ids of the caller's own things."""
+    return Each(Id(kind), most=_MOST_IDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """An object of these fields and no others, or null.
+
+    Attributes:
+        fields: what may stand in each.
+        one_of: fields of which at least one must have a value.
+    """
+
+    fields: Mapping[str, Rule]
+    one_of: tuple[str, ...] = field(default=())
+
+    def admit(self, value: Any, pointer: str, demands: Demands) -> Any:
+        """Return an object built anew from the fields that are known."""
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise invalid(pointer, "must be an object")
+        if self.one_of and not any(value.get(name) for name in self.one_of):
+            raise invalid(f"{pointer}/{self.one_of[0]}", f"is required: {' or '.join(self.one_of)}")
+        built = {}
+        for name, item in value.items():
+            admitted = self._rule(name, pointer).admit(item, _below(pointer, name), demands)
+            if admitted is not ABSENT:
+                built[name] = admitted
+        return built
+
+    def _rule(self, name: str, pointer: str) -> Rule:
+        rule = self.fields.get(name)
+        if rule is None:
+            where = _below(pointer, name)
+            raise FieldForbidden(f"The field {where} is not known here. Remove it.", param=where)
+        return rule
+
+
+def invalid(pointer: str, problem: str) -> FieldInvalid:
+    """Return the error for a field whose value can't be taken."""
+    shown = pointer or "the body"
+    return FieldInvalid(
+        f"{shown} {problem}.",
+        param=pointer,
+        errors=[{"pointer": pointer, "message": problem}],
+    )
+
+
+def _below(pointer: str, name: str) -> str:
+    return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"

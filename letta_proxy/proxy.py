@@ -1,0 +1,67 @@
+"""The route to Letta: how this app takes part in each step of the data plane."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from django.conf import settings
+
+from accounts.principals import identify
+from gateway_core.errors import ResourceNotFound
+from gateway_core.headers import first
+from gateway_core.proxy.exchange import Route, Timeouts
+from letta_proxy import client
+from letta_proxy.catalogue import CATALOGUE
+from letta_proxy.observe import StreamObserver
+from letta_proxy.ownership import owns_all
+from letta_proxy.policy.reading import read
+from letta_proxy.provisioning import letta_user_for
+from letta_proxy.reshape import reshape, settle
+from letta_proxy.tools import require_allowed
+from letta_proxy.translate import translate
+
+if TYPE_CHECKING:
+    from accounts.principals import Principal
+    from gateway_core.proxy.exchange import Exchange, Observer
+
+
+async def _identify(exchange: Exchange) -> Principal:
+    return await identify(first(exchange.request_headers, b"authorization"))
+
+
+async def _authorize(exchange: Exchange) -> None:
+    """Let through what names nothing but the caller's own; set who the caller is to Letta."""
+    demands = read(exchange)
+    user_id = exchange.principal.user_id
+    exchange.headers = client.credentials(await letta_user_for(user_id))
+    if not await owns_all(user_id, demands.claims):
+        raise ResourceNotFound
+    await require_allowed(user_id, demands.tools)
+
+
+def _observe(exchange: Exchange) -> Observer | None:
+    return StreamObserver(exchange.record) if exchange.operation.streams else None
+
+
+def _timeouts() -> Timeouts:
+    return Timeouts(
+        first_byte=settings.LETTA_TIMEOUT,
+        idle=settings.UPSTREAM_IDLE_TIMEOUT,
+        total=settings.LETTA_TIMEOUT,
+    )
+
+
+ROUTE: Final = Route(
+    name="letta",
+    prefixes=("/api/v1/letta/v1", "/api/v1/letta"),
+    client=client.upstream,
+    catalogue=CATALOGUE,
+    timeouts=_timeouts,
+    max_concurrent=lambda: settings.LETTA_MAX_CONCURRENT,
+    identify=_identify,
+    authorize=_authorize,
+    translate=translate,
+    reshape=reshape,
+    observe=_observe,
+    settle=settle,
+)
