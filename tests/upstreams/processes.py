@@ -69,7 +69,7 @@ def start(service: Service) -> str:
     if _process(record) and record["fingerprint"] == service.fingerprint() and service.probe():
         return "runs already"
     stop(service.name)
-    if accepts(service.port):
+    if not _holds(lambda: not accepts(service.port), within_seconds=2):
         raise SystemExit(f"{service.name}: port {service.port} is taken by a program that was not started here; end it or set {service.port_variable}")
     began = time.monotonic()
     process = _spawn(service)
@@ -87,9 +87,8 @@ def stop(name: str) -> bool:
     process = _process(record)
     if process:
         _signal_group(process.pid, signal.Signals(record["stop_signal"]))
-        deadline = time.monotonic() + _STOP_WITHIN_SECONDS
-        while _process(record) and time.monotonic() < deadline:  # gone, or a zombie that nobody has reaped
-            time.sleep(0.05)
+        # Gone, or a zombie that nobody has reaped.
+        _holds(lambda: _process(record) is None, within_seconds=_STOP_WITHIN_SECONDS)
     if record:
         _signal_group(record["pid"], signal.SIGKILL)
         _pid_file(name).unlink()
@@ -98,6 +97,13 @@ def stop(name: str) -> bool:
 
 def is_running(name: str) -> bool:
     return _process(_read(name)) is not None
+
+
+def _holds(condition: Callable[[], bool], *, within_seconds: float) -> bool:
+    deadline = time.monotonic() + within_seconds
+    while not (held := condition()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return held
 
 
 def _spawn(service: Service) -> subprocess.Popen[bytes]:
