@@ -1,4 +1,4 @@
-"""Agents: made and changed from a request, and shown with everything that hangs on them."""
+"""Agents: made and changed from a request, with everything that hangs on them."""
 
 from __future__ import annotations
 
@@ -6,30 +6,27 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway_project.sandbox.letta import base_tools, messages, shapes
+from gateway_project.sandbox.letta.agent_shape import blank
 from gateway_project.sandbox.letta.catalogue import resolve_embedding, resolve_llm
 from gateway_project.sandbox.letta.ids import new_id, now
-from gateway_project.sandbox.letta.problems import DetailError
-from gateway_project.sandbox.letta.store import public
+from gateway_project.sandbox.letta.problems import DetailError, UnknownError, wrong_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from gateway_project.sandbox.letta.store import Actor, Row, Store
 
-SYSTEM_PROMPT: Final = (
-    "<base_instructions>\nYou are a helpful self-improving agent with advanced memory and file "
-    "system capabilities.\nMemory blocks are embedded within your system instructions and remain "
-    "constantly available in-context.\nContinue executing and calling tools until the current "
-    "task is complete.\nBase instructions complete.\n</base_instructions>"
-)
-RELATIONS: Final = frozenset(
-    {"blocks", "identities", "memory", "secrets", "sources", "tags", "tools"}
-)
 _NAME: Final = re.compile(r"[\w \-']+")
 _BAD_NAME: Final = (
     "Export failed: Agent name '{}' contains invalid characters. Only letters (any language), "
     "digits, spaces, hyphens, underscores, and apostrophes are allowed. Please avoid "
     'filesystem-unsafe characters like: / \\ : * ? " < > |'
+)
+_TYPES: Final = (
+    ("string", str, ("name", "system", "description", "model", "embedding")),
+    ("list", list, ("tags", "tools", "memory_blocks", "block_ids", "tool_ids", "identity_ids")),
+    ("list", list, ("source_ids", "folder_ids")),
+    ("dictionary", dict, ("metadata", "secrets", "llm_config", "embedding_config")),
 )
 # Members that create and PATCH take over as they are.
 _PLAIN: Final = (
@@ -58,24 +55,34 @@ def create(store: Store, given: Mapping[str, Any], actor: Actor) -> Row:
         DetailError: 404 for an unknown model handle, 400 for tools that are not there, 500 for a
             bad name (as the real server).
     """
+    _check_types(given)
     name = given.get("name") or f"Agent{new_id('')[-6:]}"
     if not _NAME.fullmatch(name):
         raise DetailError(500, _BAD_NAME.format(name))
-    agent = _blank(name, actor)
+    agent = blank(name, actor)
     _configure(store, agent, given, actor)
     if agent["llm_config"] is None:
-        raise DetailError(400, "INVALID_ARGUMENT: Must specify either model or llm_config")
+        raise DetailError(
+            400, "INVALID_ARGUMENT: Must specify either model or llm_config in request"
+        )
     agent["_tool_ids"] = _tools_on_create(store, given, actor)
     for spec in given.get("memory_blocks") or []:
         agent["_block_ids"].append(store.add("blocks", shapes.block(spec), actor)["id"])
     store.add("agents", agent, actor)
     relate(store, agent, given, actor)
-    start_thread(store, agent, actor)
+    agent["message_ids"] = start_thread(store, agent, actor)
     return agent
 
 
 def update(store: Store, agent: Row, given: Mapping[str, Any], actor: Actor) -> None:
-    """Change an agent as an ``UpdateAgent`` says."""
+    """Change an agent as an ``UpdateAgent`` says. The name may be anything here.
+
+    Raises:
+        UnknownError: a block in ``block_ids`` does not exist.
+    """
+    _check_types(given)
+    if any(store.anyones("blocks", i) is None for i in given.get("block_ids") or []):
+        raise UnknownError
     if given.get("name"):
         agent["name"] = given["name"]
     _configure(store, agent, given, actor)
@@ -108,16 +115,14 @@ def relate(store: Store, agent: Row, given: Mapping[str, Any], actor: Actor) -> 
         agent["_secrets"] = [shapes.secret(agent["id"], k, v, actor) for k, v in secrets.items()]
 
 
-def start_thread(store: Store, agent: Row, actor: Actor) -> None:
-    """Forget the agent's messages and begin again with the system prompt."""
-    store.remove_where(
-        "messages", lambda m: m["_agent_id"] == agent["id"] and m["_conversation_id"] is None
-    )
+def start_thread(
+    store: Store, agent: Row, actor: Actor, conversation_id: str | None = None
+) -> list[str]:
+    """Add the system prompt with which a thread begins, and return its ids in context."""
     first = messages.message("system_message", run_id=None, step_id=None, content=agent["system"])
-    first |= {"otid": None, "_agent_id": agent["id"], "_conversation_id": None}
+    first |= {"otid": None, "_agent_id": agent["id"], "_conversation_id": conversation_id}
     store.add("messages", first, actor)
-    agent["message_ids"] = [first["id"]]
-    agent["pending_approval"] = None
+    return [first["id"]]
 
 
 def open_files(store: Store, agent: Row, source_id: str, actor: Actor) -> None:
@@ -154,44 +159,16 @@ def delete(store: Store, agent: Row) -> None:
         store.remove_where(table, lambda row: row["agent_id"] == agent["id"])
 
 
-def show(store: Store, agent: Row, relations: Iterable[str] = RELATIONS) -> Row:
-    """Return an agent as the wire carries it, with the relations that were asked for.
+def _check_types(given: Mapping[str, Any]) -> None:
+    """Refuse members of a wrong type.
 
-    Attached rows are shown whosever they are, values and code and secrets included, as the real
-    server does.
+    Raises:
+        InvalidError: the first of them.
     """
-    wanted = set(relations)
-    blocks = _attached(store, "blocks", agent["_block_ids"])
-    with_blocks = wanted & {"blocks", "memory"}
-    secrets = agent["_secrets"] if "secrets" in wanted else []
-    return public(agent) | {
-        "memory": {
-            "agent_type": agent["agent_type"],
-            "git_enabled": False,
-            "blocks": blocks if with_blocks else [],
-            "file_blocks": [],
-            "prompt_template": "",
-        },
-        "blocks": blocks if with_blocks else [],
-        "tools": _attached(store, "tools", agent["_tool_ids"]) if "tools" in wanted else [],
-        "sources": _sources(store, agent) if "sources" in wanted else [],
-        "tags": agent["tags"] if "tags" in wanted else [],
-        "tool_exec_environment_variables": secrets,
-        "secrets": secrets,
-        "identity_ids": agent["_identity_ids"] if "identities" in wanted else [],
-        "identities": _attached(store, "identities", agent["_identity_ids"])
-        if "identities" in wanted
-        else [],
-    }
-
-
-def _attached(store: Store, table: str, row_ids: Iterable[str]) -> list[Row]:
-    return [public(row) for i in row_ids if (row := store.anyones(table, i)) is not None]
-
-
-def _sources(store: Store, agent: Row) -> list[Row]:
-    rows = _attached(store, "sources", agent["_source_ids"])
-    return [row | {"vector_db_provider": "native"} for row in rows]
+    for kind, expected, names in _TYPES:
+        for name in names:
+            if not isinstance(given.get(name), expected | None):
+                raise wrong_type(kind, "body", name, given=given[name])
 
 
 def _configure(store: Store, agent: Row, given: Mapping[str, Any], actor: Actor) -> None:
@@ -221,11 +198,11 @@ def _tools_on_create(store: Store, given: Mapping[str, Any], actor: Actor) -> li
     by_name = {tool["name"]: tool["id"] for tool in store.own_rows("tools", actor)}
     absent = sorted(set(names) - by_name.keys())
     if absent:
-        raise DetailError(400, f"INVALID_ARGUMENT: Tools not found by name: {absent}")
+        raise DetailError(400, f"Tools not found by name: {set(absent)}")
     ids = given.get("tool_ids") or []
     for tool_id in ids:
         if tool_id not in by_name.values():
-            raise DetailError(400, f"INVALID_ARGUMENT: Tools not found by id: ['{tool_id}']")
+            raise DetailError(400, f"Tools not found by id:   {{'{tool_id}'}}")
     return list(dict.fromkeys([*ids, *(by_name[name] for name in names)]))
 
 
@@ -243,46 +220,4 @@ def _opened(store: Store, agent: Row, file: Row) -> Row:
         "start_line": None,
         "end_line": None,
         "_agent": agent["id"],
-    }
-
-
-def _blank(name: str, actor: Actor) -> Row:
-    unset = ("project_id", "template_id", "base_template_id", "deployment_id", "entity_id")
-    return {
-        **shapes.authorship(actor),
-        "id": new_id("agent"),
-        "name": name,
-        "tool_rules": [],
-        "message_ids": [],
-        "system": SYSTEM_PROMPT,
-        "agent_type": "letta_v1_agent",
-        "llm_config": None,
-        "embedding_config": None,
-        "model": None,
-        "embedding": None,
-        "model_settings": {"provider_type": "openai", "temperature": 1.0},
-        "compaction_settings": None,
-        "response_format": None,
-        "description": None,
-        "metadata": {},
-        "tags": [],
-        **dict.fromkeys(unset),
-        "pending_approval": None,
-        "message_buffer_autoclear": False,
-        "enable_sleeptime": None,
-        "multi_agent_group": None,
-        "managed_group": None,
-        "last_run_completion": None,
-        "last_run_duration_ms": None,
-        "last_stop_reason": None,
-        "timezone": "UTC",
-        "max_files_open": 5,
-        "per_file_view_window_char_limit": 15000,
-        "hidden": None,
-        "_block_ids": [],
-        "_source_ids": [],
-        "_tool_ids": [],
-        "_identity_ids": [],
-        "_archive_ids": [],
-        "_secrets": [],
     }

@@ -17,6 +17,7 @@ EMBEDDING_MODELS: Final = {
     "text-embedding-ada-002": 1536,
 }
 _BASE_MODELS: Final = {"gpt-4o-mini": 128000, "stub-chat": 30000}
+_HOSTED_ENDPOINT: Final = "https://inference.letta.com/v1/"
 _DEFAULT_CONTEXT: Final = 30000
 
 
@@ -70,8 +71,9 @@ def embedding_config(model: str, *, endpoint: str, handle: str) -> Row:
 
 
 def llm_configs(store: Store, actor: Actor) -> list[Row]:
-    """Return all models of the actor's organization; a later one shadows an earlier handle."""
-    configs = [
+    """Return the models of the actor's organization; its own shadow the base under a handle."""
+    hosted = llm_config("letta-free", endpoint=_HOSTED_ENDPOINT, provider="letta", category="base")
+    configs = [hosted | {"handle": "letta/letta-free"}] + [
         llm_config(model, endpoint=BUILT_IN_ENDPOINT, provider="openai", category="base")
         for model in _BASE_MODELS
     ]
@@ -82,14 +84,15 @@ def llm_configs(store: Store, actor: Actor) -> list[Row]:
             )
             for model in provider["_models"]
         ]
-    return configs
+    return list({config["handle"]: config for config in configs}.values())
 
 
 def embedding_configs(store: Store, actor: Actor) -> list[Row]:
     """Return all embedding models of the actor's organization."""
     endpoints = {"openai": BUILT_IN_ENDPOINT}
     for provider in store.own_rows("providers", actor):
-        endpoints[provider["name"]] = provider["base_url"]
+        if provider["last_synced"]:
+            endpoints[provider["name"]] = provider["base_url"]
     return [
         embedding_config(model, endpoint=endpoint, handle=f"{name}/{model}")
         for name, endpoint in endpoints.items()
@@ -98,27 +101,27 @@ def embedding_configs(store: Store, actor: Actor) -> list[Row]:
 
 
 def resolve_llm(store: Store, actor: Actor, handle: str) -> Row:
-    """Return the configuration of a handle; the organization's own model comes before the base.
+    """Return the configuration of a handle.
 
     Raises:
         DetailError: 404, there is no such handle.
     """
-    matching = [c for c in llm_configs(store, actor) if c["handle"] == handle]
-    if not matching:
-        raise _unknown(handle)
-    return matching[-1]
+    for config in llm_configs(store, actor):
+        if config["handle"] == handle:
+            return config
+    raise DetailError(404, f"NOT_FOUND: Handle {handle} not found, must be one of []")
 
 
 def resolve_embedding(store: Store, actor: Actor, handle: str) -> Row:
     """Return the embedding configuration of a handle.
 
     Raises:
-        DetailError: 404, there is no such handle.
+        DetailError: 400, there is no such handle.
     """
     for config in embedding_configs(store, actor):
         if config["handle"] == handle:
             return config
-    raise _unknown(handle)
+    raise DetailError(400, f"INVALID_ARGUMENT: Embedding model {handle} not found")
 
 
 def model_shape(config: Row) -> Row:
@@ -145,7 +148,3 @@ def embedding_shape(config: Row) -> Row:
         "model_type": "embedding",
         **config,
     }
-
-
-def _unknown(handle: str) -> DetailError:
-    return DetailError(404, f"NOT_FOUND: Handle {handle} not found, must be one of []")

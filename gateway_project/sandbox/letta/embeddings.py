@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from gateway_project.sandbox.letta import model_http
 from gateway_project.sandbox.letta.catalogue import BUILT_IN_ENDPOINT
 from gateway_project.sandbox.letta.outside import is_loopback
-from gateway_project.sandbox.letta.problems import DetailError
+from gateway_project.sandbox.letta.problems import UnknownError
 from gateway_project.sandbox.letta.world import SERVER_KEY
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ async def embed(world: World, config: Row | None, text: str, actor: Actor) -> li
     as the real server's does.
 
     Raises:
-        DetailError: 500, the endpoint gave no vector.
+        UnknownError: the endpoint gave no vector.
     """
     endpoint = (config or {}).get("embedding_endpoint", BUILT_IN_ENDPOINT)
     if config is None or endpoint == BUILT_IN_ENDPOINT:
@@ -36,7 +36,7 @@ async def embed(world: World, config: Row | None, text: str, actor: Actor) -> li
             return _vector(text)
     vector = await model_http.embed(world.outside.client, config, text, key=SERVER_KEY)
     if not isinstance(vector, list):
-        raise DetailError(500, "An unknown error occurred")
+        raise UnknownError
     return vector[:_KEPT_FLOATS]
 
 

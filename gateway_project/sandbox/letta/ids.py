@@ -52,11 +52,23 @@ def check_path_id(name: str, value: str) -> None:
     """
     if name == "conversation_id":
         if not _CONVERSATION.match(value):
-            raise _mismatch(name, value, "conv")
+            raise conversation_too_short(value)
         return
     prefix = _PREFIXES.get(name)
     if prefix and not is_id(prefix, value):
         raise _mismatch(name, value, prefix)
+
+
+def conversation_too_short(value: str) -> InvalidError:
+    """Return the 422 for a conversation's id that is none."""
+    fault = {
+        "type": "string_too_short",
+        "loc": ("path", "conversation_id"),
+        "msg": "String should have at least 41 characters",
+        "input": value,
+        "ctx": {"min_length": 41},
+    }
+    return InvalidError([fault])
 
 
 def _mismatch(name: str, value: str, prefix: str) -> InvalidError:

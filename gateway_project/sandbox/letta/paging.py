@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from gateway_project.sandbox.letta.problems import InvalidError
+from gateway_project.sandbox.letta.problems import InvalidError, not_one_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,9 +13,19 @@ if TYPE_CHECKING:
 
     from gateway_project.sandbox.letta.store import Row
 
+# What ``after`` and ``before`` mean, which differs from list to list (all measured):
+# position: further on, or further up, in the order of the list; listed: the other way round;
+# time: newer, or older, whatever the order; after: as position, and ``before`` is ignored.
+Cursors = Literal["position", "listed", "time", "after"]
+
 
 def page(
-    rows: Sequence[Row], query: QueryParams, *, limit: int = 50, order: str = "desc"
+    rows: Sequence[Row],
+    query: QueryParams,
+    *,
+    limit: int = 50,
+    order: str = "desc",
+    cursors: Cursors = "position",
 ) -> list[Row]:
     """Return the asked-for part of ``rows``, which come oldest first.
 
@@ -24,20 +34,27 @@ def page(
         query: the request's query.
         limit: the default number of rows of this list.
         order: the default order of this list; ``asc`` is oldest first.
+        cursors: what ``after`` and ``before`` mean.
     """
-    ordered = list(rows) if _order(query, order) == "asc" else list(reversed(rows))
+    order = _order(query, order)
     after, before = query.get("after"), query.get("before")
-    if after:
-        ordered = ordered[_position(ordered, after) + 1 :]
-    if before:
-        ordered = ordered[: _position(ordered, before)]
-    return ordered[: _limit(query, limit)]
+    if cursors == "listed" or (cursors == "time" and order == "desc"):
+        after, before = before, after
+    elif cursors == "after":
+        before = None
+    ordered = list(rows) if order == "asc" else list(reversed(rows))
+    start, end = _position(ordered, after), _position(ordered, before)
+    kept = ordered[0 if start is None else start + 1 : end]
+    return kept[: _limit(query, limit)]
 
 
 def _order(query: QueryParams, default: str) -> str:
     if query.get("ascending") in {"true", "True", "1"}:
         return "asc"
-    return query.get("order", default)
+    order = query.get("order", default)
+    if order not in {"asc", "desc"}:
+        raise not_one_of("'asc' or 'desc'", "query", "order", given=order)
+    return order
 
 
 def _limit(query: QueryParams, default: int) -> int:
@@ -54,6 +71,6 @@ def _limit(query: QueryParams, default: int) -> int:
         raise InvalidError([fault]) from None
 
 
-def _position(rows: Sequence[Row], row_id: str) -> int:
-    """Return the index of a cursor; an unknown one stands behind the last row."""
-    return next((i for i, row in enumerate(rows) if row["id"] == row_id), len(rows))
+def _position(rows: Sequence[Row], row_id: str | None) -> int | None:
+    """Return the index of a cursor; an unknown one is ignored."""
+    return next((i for i, row in enumerate(rows) if row["id"] == row_id), None)

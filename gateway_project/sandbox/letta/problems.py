@@ -1,9 +1,12 @@
 """The three shapes in which the real server reports an error, and its 422.
 
-ProblemError
-├── DetailError    {"detail": text or object}
-├── ModelError     {"error": {"type", "message", "detail"}}   the model provider failed
-└── InvalidError   {"trace_id", "detail": repr of a list, "examples"?}   always 422
+    ProblemError
+    ├── DetailError    {"detail": text or object}
+    ├── ModelError     {"error": {"type", "message", "detail"}}   the model provider failed
+    └── InvalidError   {"trace_id", "detail": repr of a list, "examples"?}   always 422
+    UnknownError       {"detail": "An unknown error occurred"}   500, and the connection drops
+
+Measured on 0.16.8; the texts too, for some of them tell more than they should.
 """
 
 from __future__ import annotations
@@ -42,6 +45,21 @@ class ContextExceededError(DetailError):
     """The prompt is longer than the model's context. A plain 400, unlike other model failures."""
 
 
+class UnknownError(Exception):
+    """The real server's own failure: a 500, after which it drops the connection."""
+
+
+def duplicate(kind: str, constraint: str, key: str) -> DetailError:
+    """Return the 409 for a row that exists. As the real server's, it shows the SQL."""
+    told = (
+        f"A unique constraint was violated for {kind}. Check your input for duplicates: "
+        "(sqlalchemy.dialects.postgresql.asyncpg.IntegrityError) "
+        "<class 'asyncpg.exceptions.UniqueViolationError'>: duplicate key value violates unique "
+        f'constraint "{constraint}"\nDETAIL:  Key {key} already exists.\n'
+    )
+    return DetailError(409, f"{told}[SQL: INSERT INTO {kind.lower()}s ...]")
+
+
 class InvalidError(ProblemError):
     """A body, path or query that does not validate. ``detail`` is Python's repr of the list."""
 
@@ -52,7 +70,7 @@ class InvalidError(ProblemError):
         super().__init__(422, body)
 
 
-def missing(*location: str, given: object = None) -> InvalidError:
+def missing(*location: str | int, given: object = None) -> InvalidError:
     """Return the 422 for a required field that is absent."""
     return InvalidError(
         [{"type": "missing", "loc": location, "msg": "Field required", "input": given}]
@@ -73,18 +91,23 @@ def unknown_field(name: str, value: object) -> InvalidError:
     )
 
 
-def not_a_list(name: str, value: object) -> InvalidError:
-    """Return the 422 for a field that must be a list."""
-    return InvalidError(
-        [
-            {
-                "type": "list_type",
-                "loc": ("body", name),
-                "msg": "Input should be a valid list",
-                "input": value,
-            }
-        ]
-    )
+def wrong_type(kind: str, *location: str, given: object) -> InvalidError:
+    """Return the 422 for a field that must be of a ``kind``: list, string, dictionary."""
+    fault = {"type": f"{kind}_type", "loc": location, "msg": f"Input should be a valid {kind}"}
+    return InvalidError([fault | {"input": given}])
+
+
+def not_one_of(choices: str, *location: str | int, given: object) -> InvalidError:
+    """Return the 422 for a field that must be one of a few words."""
+    fault = {"type": "literal_error", "loc": location, "msg": f"Input should be {choices}"}
+    return InvalidError([fault | {"input": given, "ctx": {"expected": choices}}])
+
+
+def refused_value(text: str, given: object) -> InvalidError:
+    """Return the 422 of a check over the whole body."""
+    error = ValueError(text)
+    fault = {"type": "value_error", "loc": ("body",), "msg": f"Value error, {text}"}
+    return InvalidError([fault | {"input": given, "ctx": {"error": error}}])
 
 
 def not_json(position: int, reason: str) -> InvalidError:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway_core.tasks import spawn
-from gateway_project.sandbox.letta import engine, messages
+from gateway_project.sandbox.letta import engine, messages, threads
 from gateway_project.sandbox.letta.ids import new_id, now
-from gateway_project.sandbox.letta.problems import InvalidError, missing, not_a_list
-from gateway_project.sandbox.letta.turns import Turn
+from gateway_project.sandbox.letta.problems import (
+    DetailError,
+    missing,
+    not_one_of,
+    refused_value,
+    wrong_type,
+)
+from gateway_project.sandbox.letta.turns import ASYNC, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,29 +22,41 @@ if TYPE_CHECKING:
     from gateway_project.sandbox.letta.store import Actor, Row
     from gateway_project.sandbox.letta.world import World
 
+_ROLES: Final = ("user", "system", "assistant")
+
 
 def check(given: Mapping[str, Any]) -> None:
-    """Refuse a body that sends nothing.
+    """Refuse a body that sends nothing, or nothing that can be read.
 
     Raises:
-        InvalidError: neither ``messages`` nor ``input``, or not of their types.
+        InvalidError: not exactly one of ``messages`` and ``input``, or not of their types.
+        DetailError: 422, ``messages`` is empty.
     """
     sent = given.get("messages")
     if sent is None and given.get("input") is None:
-        error = ValueError("Either 'messages' or 'input' must be provided")
-        fault = {
-            "type": "value_error",
-            "loc": ("body",),
-            "msg": f"Value error, {error}",
-            "input": dict(given),
-            "ctx": {"error": error},
-        }
-        raise InvalidError([fault])
-    if sent is not None and not isinstance(sent, list):
-        raise not_a_list("messages", sent)
-    for i, message in enumerate(sent or []):
-        if not _is_approval(message) and "content" not in message:
-            raise missing("body", "messages", i, "MessageCreate", "content", given=message)
+        raise refused_value("Must specify either 'input' or 'messages'.", dict(given))
+    if sent is None:
+        return
+    if given.get("input") is not None:
+        text = "Cannot specify both 'input' and 'messages'. Use one or the other."
+        raise refused_value(text, dict(given))
+    if not isinstance(sent, list):
+        raise wrong_type("list", "body", "messages", given=sent)
+    if not sent:
+        raise DetailError(422, "Messages must not be empty")
+    for i, message in enumerate(sent):
+        _check_message(i, message)
+
+
+def _check_message(i: int, message: Mapping[str, Any]) -> None:
+    if _is_approval(message):
+        return
+    for name in ("role", "content"):
+        if name not in message:
+            raise missing("body", "messages", i, "MessageCreate", name, given=dict(message))
+    if message["role"] not in _ROLES:
+        choices = "'user', 'system' or 'assistant'"
+        raise not_one_of(choices, "body", "messages", i, "role", given=message["role"])
 
 
 async def start(  # noqa: PLR0913 - each is one property of the turn
@@ -48,8 +66,8 @@ async def start(  # noqa: PLR0913 - each is one property of the turn
     given: Mapping[str, Any],
     *,
     kind: str,
+    streaming: bool = False,
     conversation: Row | None = None,
-    background: bool = False,
 ) -> Turn:
     """Begin a turn and return at once.
 
@@ -59,16 +77,20 @@ async def start(  # noqa: PLR0913 - each is one property of the turn
         actor: who sends.
         given: the request's body, already checked.
         kind: the run's ``run_type``.
+        streaming: whether the answer is read as it comes.
         conversation: the conversation it belongs to; none is the agent's own thread.
-        background: whether readers may come back.
     """
     await _fetch_images(world, actor, given)
-    streaming = kind == "send_message_streaming"
+    run = _run(agent, given, kind=kind, conversation=conversation if streaming else None)
+    run["background"] = kind == ASYNC or (streaming and bool(given.get("background")))
     turn = Turn(
         agent=agent,
         actor=actor,
-        run=world.store.add("runs", _run(agent, given, kind, conversation, background), actor),
+        run=world.store.add("runs", run, actor),
         conversation_id=conversation["id"] if conversation else None,
+        context_ids=conversation["in_context_message_ids"]
+        if conversation
+        else agent["message_ids"],
         streaming=streaming,
         stream_tokens=streaming and bool(given.get("stream_tokens")),
         include_pings=streaming and given.get("include_pings", True) is not False,
@@ -85,36 +107,41 @@ async def start(  # noqa: PLR0913 - each is one property of the turn
 async def _accept(world: World, turn: Turn, given: Mapping[str, Any]) -> None:
     """Put what was sent into the thread."""
     approvals = [m for m in given.get("messages") or [] if _is_approval(m)]
-    if turn.agent["pending_approval"]:
+    if turn.agent["_pending"] and turn.conversation_id is None:
         if approvals:
             await _decide(world, turn, approvals[0])
         return
     for content, role in _contents(given):
         kind = "system_message" if role == "system" else "user_message"
         row = messages.message(kind, run_id=turn.run["id"], step_id=None, content=content)
-        engine.keep(world, turn, row, produced=False)
+        threads.receive(world.store, turn, row)
 
 
 async def _decide(world: World, turn: Turn, approval: Row) -> None:
     """Run the tool that waited, or tell the model that it may not."""
-    asked, turn.agent["pending_approval"] = turn.agent["pending_approval"], None
-    decisions = approval.get("approvals") or [approval]
-    if decisions[0].get("approve"):
-        await engine.use_tool(world, turn, asked["step_id"], asked["tool_call"])
+    asked, turn.agent["_pending"] = turn.agent["_pending"], None
+    decision = (approval.get("approvals") or [approval])[0]
+    step_id = asked["step_id"]
+    answered = {
+        "approve": decision.get("approve"),
+        "approval_request_id": asked["id"],
+        "approvals": approval.get("approvals"),
+        "reason": decision.get("reason"),
+    }
+    kind = "approval_response_message"
+    row = messages.message(kind, run_id=turn.run["id"], step_id=step_id, **answered)
+    threads.receive(world.store, turn, row)
+    if decision.get("approve"):
+        await engine.use_tool(world, turn, step_id, asked["tool_call"])
         return
-    reason = decisions[0].get("reason") or "None given"
-    text = f"Error: request to call tool denied. User reason: {reason}"
-    returned = messages.message(
-        "tool_return_message",
-        run_id=turn.run["id"],
-        step_id=asked["step_id"],
-        name=asked["tool_call"]["name"],
-        **messages.tool_return(
-            asked["tool_call"]["tool_call_id"], text, status="error", stderr=[text]
-        ),
+    text = f"Error: request to call tool denied. User reason: {decision.get('reason')}"
+    call_id = asked["tool_call"]["tool_call_id"]
+    returned = messages.tool_return(call_id, text, status="error", stderr=None)
+    row = messages.message(
+        "tool_return_message", run_id=turn.run["id"], step_id=step_id, **returned
     )
-    engine.keep(world, turn, returned)
-    turn.send(returned)
+    threads.produce(world.store, turn, row)
+    turn.send(row)
 
 
 async def _play(world: World, turn: Turn, given: Mapping[str, Any]) -> None:
@@ -141,23 +168,14 @@ def _contents(given: Mapping[str, Any]) -> list[tuple[Any, str]]:
     if given.get("messages") is None:
         return [(given.get("input"), "user")]
     sent = [m for m in given["messages"] if not _is_approval(m)]
-    return [(m["content"], m.get("role", "user")) for m in sent]
+    return [(m["content"], m["role"]) for m in sent]
 
 
 def _is_approval(message: Mapping[str, Any]) -> bool:
     return message.get("type") == "approval"
 
 
-def _run(
-    agent: Row,
-    given: Mapping[str, Any],
-    kind: str,
-    conversation: Row | None,
-    background: bool,  # noqa: FBT001 - private, and called once
-) -> Row:
-    metadata: Row = {"run_type": kind}
-    if kind == "send_message_async":
-        metadata["lettuce"] = None
+def _run(agent: Row, given: Mapping[str, Any], *, kind: str, conversation: Row | None) -> Row:
     return {
         "id": new_id("run"),
         "status": "created",
@@ -166,8 +184,8 @@ def _run(
         "agent_id": agent["id"],
         "conversation_id": conversation["id"] if conversation else None,
         "base_template_id": None,
-        "background": background,
-        "metadata": metadata,
+        "background": False,
+        "metadata": {"run_type": kind, **({"lettuce": None} if kind == ASYNC else {})},
         "request_config": {
             "use_assistant_message": True,
             "assistant_message_tool_name": "send_message",

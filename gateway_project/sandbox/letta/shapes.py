@@ -32,7 +32,7 @@ def authorship(actor: Actor) -> Row:
 def block(given: Mapping[str, Any]) -> Row:
     """Return a new block from a request's ``CreateBlock``."""
     return {
-        "value": given["value"],
+        "value": given.get("value", ""),
         "limit": given.get("limit", 100000),
         "project_id": None,
         "template_name": given.get("template_name"),
@@ -200,8 +200,9 @@ def provider(given: Mapping[str, Any], actor: Actor) -> Row:
 
 def secret(agent_id: str, key: str, value: str, actor: Actor) -> Row:
     """Return an agent's environment variable; its value is in clear, as on the real server."""
+    unset = ("created_by_id", "last_updated_by_id", "created_at", "updated_at")
     return {
-        **authorship(actor),
+        **dict.fromkeys(unset),
         "id": new_id("agent-env"),
         "key": key,
         "value": value,

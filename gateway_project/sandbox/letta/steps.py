@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gateway_project.sandbox.letta.ids import new_id
 
 if TYPE_CHECKING:
-    from gateway_project.sandbox.letta.model import Delta
+    from gateway_project.sandbox.letta.model import Delta, Prompt
     from gateway_project.sandbox.letta.store import Row, Store
     from gateway_project.sandbox.letta.turns import Turn
 
@@ -51,6 +51,8 @@ def begin(store: Store, turn: Turn) -> Row:
         "tags": turn.agent["tags"],
         "messages": [],
         "status": "pending",
+        "_request": None,
+        "_response": None,
     }
     return store.add("steps", step, turn.actor)
 
@@ -62,6 +64,12 @@ def count(step: Row, delta: Delta) -> None:
         "completion_tokens": delta.completion_tokens,
         "total_tokens": delta.prompt_tokens + delta.completion_tokens,
     }
+
+
+def trace(step: Row, prompt: Prompt, text: str) -> None:
+    """Keep the end of what the model was asked, and what it said, for the step's trace."""
+    step["_request"] = {"model": prompt.config["model"], "messages": prompt.messages[-2:]}
+    step["_response"] = {"choices": [{"message": {"role": "assistant", "content": text}}]}
 
 
 def finish(step: Row, *, status: str, stop_reason: str) -> None:

@@ -8,6 +8,7 @@ those here call ``anyones`` instead of ``own``, so the leaks can be found by tha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from gateway_project.sandbox.letta.ids import DEFAULT_ORGANIZATION_ID, DEFAULT_USER_ID, now
@@ -99,7 +100,7 @@ class Store:
         """
         row = self.tables[table].get(row_id)
         if row is None or row["_org"] != actor.organization_id:
-            raise DetailError(404, not_found(table, row_id))
+            raise DetailError(404, self._not_found(table, row_id, actor))
         return row
 
     def own_rows(self, table: str, actor: Actor) -> list[Row]:
@@ -132,18 +133,23 @@ class Store:
         """
         organization = self.tables["organizations"].pop(organization_id, None)
         if organization is None:
-            raise DetailError(404, not_found("organizations", f"['{organization_id}']"))
+            raise DetailError(404, f"Organization not found with id='['{organization_id}']'")
         for table in TABLES:
             self.remove_where(table, lambda row: row.get("_org") == organization_id)
         self.remove_where("users", lambda row: row["organization_id"] == organization_id)
         return organization
 
-
-def not_found(table: str, row_id: str) -> str:
-    """Return the text of the 404 for a row of this table."""
-    if table == "agents":
-        return f"Agent with ID {row_id} not found"
-    return f"{TABLES[table]} not found with id='{row_id}'"
+    def _not_found(self, table: str, row_id: str, actor: Actor) -> str:
+        """Return the text of a 404. As the real server's, it tells all about the actor."""
+        if table == "agents":
+            return f"Agent with ID {row_id} not found"
+        user = self.tables["users"][actor.id]
+        return (
+            f"{TABLES[table]} not found with id='['{row_id}']', access level in ['read'] for "
+            f"actor='id='{user['id']}' organization_id='{user['organization_id']}' "
+            f"name='{user['name']}' created_at={datetime.fromisoformat(user['created_at'])!r} "
+            f"is_deleted=False'"
+        )
 
 
 def public(row: Row) -> Row:

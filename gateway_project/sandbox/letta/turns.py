@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from gateway_project.sandbox.letta.problems import ProblemError
     from gateway_project.sandbox.letta.store import Actor, Row
 
+# What a run's metadata calls the way in which it was sent.
+PLAIN: Final = "send_message"
+STREAMING: Final = "send_message_streaming"
+ASYNC: Final = "send_message_async"
+CONVERSATION: Final = "send_conversation_message"
 DONE: Final = b"data: [DONE]\n\n"
 # Written without the compact separators, as the real server does in this one place.
 CANCELLED: Final = b'data: {"message_type": "stop_reason", "stop_reason": "cancelled"}\n\n'
@@ -87,7 +93,7 @@ class Usage:
     context_tokens: int = 0
     detailed: bool = True
 
-    def add(self, *, prompt_tokens: int, completion_tokens: int) -> None:
+    def add(self, prompt_tokens: int, completion_tokens: int) -> None:
         """Count one answer of the model."""
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
@@ -115,9 +121,12 @@ class Turn:
     """One run of an agent.
 
     Attributes:
+        context_ids: the messages that the model sees, in the agent's or conversation's own list.
         stream_tokens: whether readers get words as they come, or whole messages.
         streaming: whether there are readers at all.
         background: whether readers may come back later, by sequence number.
+        active: whether the turn is neither at its end nor cancelled.
+        received: what was sent to the agent.
         produced: what the agent said and did, in order.
         failure: why the turn failed.
     """
@@ -126,11 +135,15 @@ class Turn:
     actor: Actor
     run: Row
     conversation_id: str | None
+    context_ids: list[str]
     streaming: bool = False
     stream_tokens: bool = False
     include_pings: bool = True
     max_steps: int = 50
     log: FrameLog = field(default_factory=FrameLog)
+    active: bool = True
+    began_ns: int = field(default_factory=time.monotonic_ns)
+    received: list[Row] = field(default_factory=list)
     produced: list[Row] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     stop_reason: str = "end_turn"
@@ -143,9 +156,12 @@ class Turn:
         return bool(self.run["background"])
 
     @property
-    def active(self) -> bool:
-        """Whether the turn is neither at its end nor cancelled."""
-        return self.run["status"] in {"created", "running"}
+    def recorded(self) -> bool:
+        """Whether the run gets an outcome.
+
+        As the real server: not where a caller waits for one in a conversation.
+        """
+        return self.streaming or self.run["metadata"]["run_type"] != CONVERSATION
 
     def send(self, body: Row) -> None:
         """Give readers a message, with its sequence number when they may come back."""
@@ -153,8 +169,10 @@ class Turn:
             body = body | {"seq_id": self.log.next_number}
         self.log.append(frame(body))
 
-    def send_ping(self) -> None:
-        """Give readers the ping that opens a stream."""
+    def begin(self) -> None:
+        """Note that the turn runs, and give readers the ping that opens a stream."""
+        if self.recorded:
+            self.run["status"] = "running"
         if self.include_pings:
             self.send(messages.ping(self.run["id"]))
 
@@ -172,13 +190,16 @@ class Turn:
     def end(self, status: str, *, stop_reason: str) -> None:
         """Write the outcome into the run and its agent."""
         self.stop_reason = stop_reason
+        self.active = False
+        if not self.recorded:
+            return
+        self.agent["last_stop_reason"] = stop_reason
         self.run |= {
             "status": status,
             "stop_reason": stop_reason,
             "completed_at": now().removesuffix("Z"),
+            "total_duration_ns": time.monotonic_ns() - self.began_ns,
         }
-        self.agent["last_stop_reason"] = stop_reason
-        self.agent["last_run_completion"] = now()
 
 
 class Turns:
@@ -207,8 +228,9 @@ class Turns:
         return self._by_run.get(run_id)
 
     def last_of_agent(self, agent_id: str) -> Turn | None:
-        """Return the newest turn of an agent, of any organization."""
-        return next((t for t in self._newest() if t.agent["id"] == agent_id), None)
+        """Return the newest turn of an agent, of any organization, unless sent ``async``."""
+        turns = (t for t in self._newest() if t.agent["id"] == agent_id)
+        return next((t for t in turns if t.run["metadata"]["run_type"] != ASYNC), None)
 
     def of_conversation(self, conversation_id: str) -> list[Turn]:
         """Return the turns of a conversation, newest first."""

@@ -8,7 +8,7 @@ from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.ids import new_id, now
 from gateway_project.sandbox.letta.paging import page
 from gateway_project.sandbox.letta.problems import DetailError, missing
-from gateway_project.sandbox.letta.store import Row, not_found, public
+from gateway_project.sandbox.letta.store import Row, public
 
 routes: Final = Routes()
 
@@ -39,7 +39,7 @@ async def rename_organization(call: Call) -> Row:
     given = await call.body()
     row = call.store.anyones("organizations", _queried(call, "org_id"))
     if row is None:
-        raise DetailError(404, not_found("organizations", _queried(call, "org_id")))
+        raise DetailError(404, f"Organization not found with id='{_queried(call, 'org_id')}'")
     row["name"] = given.get("name") or row["name"]
     return public(row)
 
@@ -62,7 +62,8 @@ async def create_user(call: Call) -> Row:
     fields = ["name", "organization_id"]
     given = await call.body(fields, allowed=fields)
     if call.store.anyones("organizations", given["organization_id"]) is None:
-        raise DetailError(409, "A foreign key constraint was violated by the operation.")
+        text = "A foreign key constraint was violated for User. Check your input for missing or "
+        raise DetailError(409, f"{text}invalid references: {given['organization_id']}")
     moment = now()
     row = {
         "id": new_id("user"),
@@ -82,7 +83,7 @@ async def delete_user(call: Call) -> Row:
     user_id = _queried(call, "user_id")
     row = call.store.tables["users"].pop(user_id, None)
     if row is None:
-        raise DetailError(404, not_found("users", f"['{user_id}']"))
+        raise DetailError(404, f"User not found with id='['{user_id}']'")
     return row
 
 

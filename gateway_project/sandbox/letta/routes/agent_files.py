@@ -50,7 +50,7 @@ async def open_file(call: Call) -> list[str]:
     """Open a file. A foreign agent or file is a 400 here, as the real server."""
     row = _association(call)
     if row is None:
-        raise DetailError(400, f"INVALID_ARGUMENT: File {call.path('file_id')} not found")
+        raise DetailError(400, f"Agent {call.path('agent_id')} not found")
     row["is_open"] = True
     return []
 
@@ -60,8 +60,9 @@ async def close_file(call: Call) -> Row:
     """Close a file."""
     row = _association(call)
     if row is None:
-        text = f"File association for file_id={call.path('file_id')} and agent_id="
-        raise DetailError(404, f"{text}{call.path('agent_id')} not found")
+        ids = f"agent_id={call.path('agent_id')}, file_id={call.path('file_id')}"
+        organization_id = call.actor.organization_id
+        raise DetailError(404, f"FileAgent({ids}) not found in org {organization_id}")
     row["is_open"] = False
     return {"message": f"File id={row['file_id']} successfully closed"}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway_project.sandbox.letta import agents
+from gateway_project.sandbox.letta import agent_shape, agents
 from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.paging import page
-from gateway_project.sandbox.letta.store import Row, touch
+from gateway_project.sandbox.letta.store import Row, public, touch
 
 routes: Final = Routes()
 
@@ -15,13 +15,13 @@ routes: Final = Routes()
 @routes.add("PATCH", "/agents/{agent_id}/core-memory/blocks/attach/{block_id}")
 async def attach_block(call: Call) -> Row:
     """Attach a block."""
-    return agents.show(call.store, _attach(call, "blocks", "block_id", "_block_ids"))
+    return agent_shape.show(call.store, _attach(call, "blocks", "block_id", "_block_ids"))
 
 
 @routes.add("PATCH", "/agents/{agent_id}/core-memory/blocks/detach/{block_id}")
 async def detach_block(call: Call) -> Row:
     """Detach a block."""
-    return agents.show(call.store, _detach(call, "blocks", "block_id", "_block_ids"))
+    return agent_shape.show(call.store, _detach(call, "blocks", "block_id", "_block_ids"))
 
 
 @routes.add("PATCH", "/agents/{agent_id}/tools/attach/{tool_id}")
@@ -50,9 +50,10 @@ async def set_approval(call: Call) -> Row | None:
 
 @routes.add("GET", "/agents/{agent_id}/tools")
 async def list_agent_tools(call: Call) -> list[Row]:
-    """Return the agent's tools with their code."""
+    """Return the agent's tools with their code; foreign ones among them are not shown here."""
     agent = call.own("agents", "agent_id")
-    tools = agents.show(call.store, agent, {"tools"})["tools"]
+    rows = call.store.own_rows("tools", call.actor)
+    tools = [public(row) for row in rows if row["id"] in agent["_tool_ids"]]
     return page(tools, call.request.query_params, limit=10)
 
 
@@ -69,7 +70,7 @@ async def attach_source(call: Call) -> Row:
     """Attach a folder by its old name."""
     agent = _attach(call, "sources", "source_id", "_source_ids")
     agents.open_files(call.store, agent, call.path("source_id"), call.actor)
-    return agents.show(call.store, agent)
+    return agent_shape.show(call.store, agent)
 
 
 @routes.add("PATCH", "/agents/{agent_id}/folders/detach/{folder_id}")
@@ -81,7 +82,7 @@ async def detach_folder(call: Call) -> Row | None:
 @routes.add("PATCH", "/agents/{agent_id}/sources/detach/{source_id}")
 async def detach_source(call: Call) -> Row:
     """Detach a folder by its old name."""
-    return agents.show(call.store, _detach_source(call, "source_id"))
+    return agent_shape.show(call.store, _detach_source(call, "source_id"))
 
 
 @routes.add("PATCH", "/agents/{agent_id}/archives/attach/{archive_id}")
@@ -99,17 +100,13 @@ async def detach_archive(call: Call) -> None:
 @routes.add("PATCH", "/agents/{agent_id}/identities/attach/{identity_id}")
 async def attach_identity(call: Call) -> None:
     """Attach an identity."""
-    agent = _attach(call, "identities", "identity_id", "_identity_ids")
-    identity = call.own("identities", "identity_id")
-    identity["agent_ids"] = sorted({*identity["agent_ids"], agent["id"]})
+    _attach(call, "identities", "identity_id", "_identity_ids")
 
 
 @routes.add("PATCH", "/agents/{agent_id}/identities/detach/{identity_id}")
 async def detach_identity(call: Call) -> None:
     """Detach an identity."""
-    agent = _detach(call, "identities", "identity_id", "_identity_ids")
-    identity = call.own("identities", "identity_id")
-    identity["agent_ids"] = [i for i in identity["agent_ids"] if i != agent["id"]]
+    _detach(call, "identities", "identity_id", "_identity_ids")
 
 
 def _attach(call: Call, table: str, name: str, member: str) -> Row:
@@ -136,4 +133,4 @@ def _detach_source(call: Call, name: str) -> Row:
 
 def _unless_sdk(call: Call, agent: Row) -> Row | None:
     """Return the agent, but nothing to the SDKs of version 1, as the real server."""
-    return None if call.from_sdk_v1 else agents.show(call.store, agent)
+    return None if call.from_sdk_v1 else agent_shape.show(call.store, agent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway_project.sandbox.letta import agents, embeddings, shapes
+from gateway_project.sandbox.letta import agent_shape, agents, embeddings, shapes
 from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.paging import page
 from gateway_project.sandbox.letta.problems import DetailError, missing
@@ -22,7 +22,7 @@ BLOCK_FIELDS: Final = frozenset(
 async def get_memory(call: Call) -> Row:
     """Return the whole core memory."""
     agent = call.own("agents", "agent_id")
-    memory: Row = agents.show(call.store, agent, {"memory"})["memory"]
+    memory: Row = agent_shape.show(call.store, agent, {"memory"})["memory"]
     return memory
 
 
@@ -30,7 +30,7 @@ async def get_memory(call: Call) -> Row:
 async def list_agent_blocks(call: Call) -> list[Row]:
     """Return the agent's blocks."""
     agent = call.own("agents", "agent_id")
-    blocks = agents.show(call.store, agent, {"blocks"})["blocks"]
+    blocks = agent_shape.show(call.store, agent, {"blocks"})["blocks"]
     return page(blocks, call.request.query_params, limit=100)
 
 
@@ -118,7 +118,7 @@ def _labelled(call: Call) -> Row:
         block = call.store.anyones("blocks", block_id)
         if block and block["label"] == label:
             return block if call.request.method == "GET" else _touched(call, agent, block)
-    raise DetailError(404, f"Block with label '{label}' not found for agent '{agent['id']}'")
+    raise DetailError(404, f"No block with label '{label}' found for agent '{agent['id']}'")
 
 
 def _touched(call: Call, agent: Row, block: Row) -> Row:

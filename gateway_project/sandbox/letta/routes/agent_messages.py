@@ -4,34 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway_project.sandbox.letta import agents, engine, model, sending
+from gateway_project.sandbox.letta import agent_shape, agents, engine, model, sending
+from gateway_project.sandbox.letta.asking import ask
 from gateway_project.sandbox.letta.calls import Call, Routes
+from gateway_project.sandbox.letta.ids import is_id
 from gateway_project.sandbox.letta.paging import page
 from gateway_project.sandbox.letta.problems import DetailError
 from gateway_project.sandbox.letta.replies import follow, result
 from gateway_project.sandbox.letta.store import Row, public
+from gateway_project.sandbox.letta.turns import ASYNC, PLAIN, STREAMING
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
 routes: Final = Routes()
 
-STREAMING: Final = "send_message_streaming"
-PLAIN: Final = "send_message"
+_IMMUTABLE: Final = (
+    "Message editing is no longer supported. Messages are immutable as they may be shared across "
+    "multiple conversations via forking."
+)
 
 
 @routes.add("GET", "/agents/{agent_id}/messages")
 async def list_messages(call: Call) -> list[Row]:
-    """Return the agent's own thread."""
-    agent = call.own("agents", "agent_id")
-    conversation_id = call.query("conversation_id")
+    """Return the agent's messages, those of its conversations among them.
+
+    ``order`` decides which end a ``limit`` leaves; the oldest of what is left comes first.
+    """
+    agent, wanted = call.own("agents", "agent_id"), call.query("conversation_id")
     rows = [
         public(m)
         for m in call.store.own_rows("messages", call.actor)
-        if m["_agent_id"] == agent["id"]
-        and (not conversation_id or m["_conversation_id"] == conversation_id)
+        if m["_agent_id"] == agent["id"] and wanted in {None, m["_conversation_id"] or "default"}
     ]
-    return page(rows, call.request.query_params, limit=100)
+    for name in ("after", "before"):
+        cursor = call.query(name)
+        if cursor and all(row["id"] != cursor for row in rows):
+            text = f"No message found with id '{cursor}' for agent '{agent['id']}'."
+            raise DetailError(404, text)
+    kept = page(rows, call.request.query_params, limit=100, cursors="time")
+    return kept if call.query("order") == "asc" else kept[::-1]
 
 
 @routes.add("POST", "/agents/{agent_id}/messages")
@@ -64,9 +76,7 @@ async def send_message_async(call: Call) -> Row:
     given = await call.body()
     sending.check(given)
     agent = call.own("agents", "agent_id")
-    turn = await sending.start(
-        call.world, agent, call.actor, given, kind="send_message_async", background=True
-    )
+    turn = await sending.start(call.world, agent, call.actor, given, kind=ASYNC)
     return public(turn.run) | {"status": "created"}
 
 
@@ -78,30 +88,24 @@ async def cancel(call: Call) -> dict[str, str]:
     run is reported as failed and goes on.
     """
     given = await call.body()
-    actor = call.actor
-    run_ids = given.get("run_ids")
-    if not run_ids:
-        last = call.world.turns.last_of_agent(call.path("agent_id"))
-        run_ids = [last.run["id"]] if last else []
-    return {run_id: _cancel(call, run_id, actor.organization_id) for run_id in run_ids}
+    run_ids = given.get("run_ids") or last_run(call, call.path("agent_id"))
+    return {run_id: cancel_run(call, run_id) for run_id in run_ids}
 
 
 @routes.add("PATCH", "/agents/{agent_id}/reset-messages")
 async def reset_messages(call: Call) -> Row | None:
-    """Forget the thread."""
+    """Take the thread out of the model's sight; the messages stay."""
     agent = call.own("agents", "agent_id")
-    agents.start_thread(call.store, agent, call.actor)
-    return None if call.from_sdk_v1 else agents.show(call.store, agent)
+    agent["message_ids"] = agents.start_thread(call.store, agent, call.actor)
+    agent["_pending"] = None
+    return None if call.from_sdk_v1 else agent_shape.show(call.store, agent)
 
 
 @routes.add("PATCH", "/agents/{agent_id}/messages/{message_id}")
 async def update_message(call: Call) -> Row:
-    """Rewrite a message's text."""
-    given = await call.body()
-    call.own("agents", "agent_id")
-    message = call.own("messages", "message_id")
-    message["content"] = given.get("content", message.get("content"))
-    return public(message)
+    """Refuse."""
+    await call.body()
+    raise DetailError(405, _IMMUTABLE)
 
 
 @routes.add("POST", "/agents/{agent_id}/generate")
@@ -117,7 +121,7 @@ async def generate(call: Call) -> Row:
         stream=False,
     )
     text, tokens = "", 0
-    async for delta in model.answer(prompt, call.world.compose):
+    async for delta in ask(call.world, call.actor, prompt):
         text += delta.text
         tokens += delta.prompt_tokens
     usage = {
@@ -127,6 +131,10 @@ async def generate(call: Call) -> Row:
         "total_tokens": tokens + 10,
         "step_count": 0,
         "run_ids": None,
+        "cached_input_tokens": None,
+        "cache_write_tokens": None,
+        "reasoning_tokens": None,
+        "context_tokens": None,
     }
     return {"content": text, "model": agent["llm_config"]["model"], "usage": usage}
 
@@ -147,28 +155,39 @@ async def chat_completions(call: Call) -> Response:
     if not given.get("stream"):
         text = "Non-streaming chat completions not yet implemented. Please set stream=true."
         raise DetailError(400, f"INVALID_ARGUMENT: {text}")
+    if not is_id("agent", given["model"]):
+        text = "For this endpoint, the 'model' field should contain an agent ID (format: "
+        raise DetailError(
+            400, f"INVALID_ARGUMENT: {text}'agent-...'). Received: '{given['model']}'"
+        )
     agent = call.store.own("agents", given["model"], call.actor)
     sent = {"messages": given["messages"][-1:], "stream_tokens": True, "include_pings": False}
-    turn = await sending.start(call.world, agent, call.actor, sent, kind=STREAMING)
+    turn = await sending.start(call.world, agent, call.actor, sent, kind=STREAMING, streaming=True)
     return follow(call.world, turn, openai_model=agent["llm_config"]["model"])
 
 
 async def _stream(call: Call, given: dict[str, Any]) -> Response:
     agent = call.own("agents", "agent_id")
-    turn = await sending.start(
-        call.world,
-        agent,
-        call.actor,
-        given,
-        kind=STREAMING,
-        background=bool(given.get("background")),
-    )
+    turn = await sending.start(call.world, agent, call.actor, given, kind=STREAMING, streaming=True)
     return follow(call.world, turn)
 
 
-def _cancel(call: Call, run_id: str, organization_id: str) -> str:
+def last_run(call: Call, agent_id: str) -> list[str]:
+    """Return the id of an agent's last run, in a list. Nobody asks whose agent it is.
+
+    Raises:
+        DetailError: 409, it has had none.
+    """
+    last = call.world.turns.last_of_agent(agent_id)
+    if last is None:
+        raise DetailError(409, f"CONFLICT: No active runs to cancel for agent {agent_id}")
+    return [last.run["id"]]
+
+
+def cancel_run(call: Call, run_id: str) -> str:
+    """Cancel a run of the actor's organization and return what became of it."""
     run = call.store.anyones("runs", run_id)
-    if run is None or run["_org"] != organization_id:
+    if run is None or run["_org"] != call.actor.organization_id:
         return "failed"
     if turn := call.world.turns.get(run_id):
         turn.cancel()

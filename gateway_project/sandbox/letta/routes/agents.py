@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway_project.sandbox.letta import agents, messages
+from gateway_project.sandbox.letta import agent_shape, agents, messages
 from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.paging import page
-from gateway_project.sandbox.letta.store import Row, touch
+from gateway_project.sandbox.letta.store import Row, public, touch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 routes: Final = Routes()
 
 
-def wanted(call: Call, default: Iterable[str] = agents.RELATIONS) -> list[str]:
+def wanted(call: Call, default: Iterable[str] = agent_shape.RELATIONS) -> list[str]:
     """Return the relations that a request asks for; SDKs of version 1 get none unasked."""
     included = [name.removeprefix("agent.") for name in call.many("include")]
     included += call.many("include_relationships")
@@ -29,7 +29,8 @@ async def list_agents(call: Call) -> list[Row]:
     """Return the agents of the actor's organization."""
     rows = [row for row in call.store.own_rows("agents", call.actor) if _matches(call, row)]
     return [
-        agents.show(call.store, row, wanted(call)) for row in page(rows, call.request.query_params)
+        agent_shape.show(call.store, row, wanted(call))
+        for row in page(rows, call.request.query_params)
     ]
 
 
@@ -43,7 +44,7 @@ async def count_agents(call: Call) -> int:
 async def create_agent(call: Call) -> Row:
     """Make an agent."""
     given = await call.body()
-    return agents.show(call.store, agents.create(call.store, given, call.actor))
+    return agent_shape.show(call.store, agents.create(call.store, given, call.actor))
 
 
 @routes.add("PATCH", "/agents/{agent_id}")
@@ -52,13 +53,13 @@ async def update_agent(call: Call) -> Row:
     given = await call.body()
     agent = touch(call.own("agents", "agent_id"), call.actor)
     agents.update(call.store, agent, given, call.actor)
-    return agents.show(call.store, agent)
+    return agent_shape.show(call.store, agent)
 
 
 @routes.add("GET", "/agents/{agent_id}")
 async def get_agent(call: Call) -> Row:
     """Return one agent."""
-    return agents.show(call.store, call.own("agents", "agent_id"), wanted(call))
+    return agent_shape.show(call.store, call.own("agents", "agent_id"), wanted(call))
 
 
 @routes.add("DELETE", "/agents/{agent_id}")
@@ -74,8 +75,8 @@ async def get_context(call: Call) -> Row:
     """Return how the agent's context window is filled."""
     agent = call.own("agents", "agent_id")
     rows = [m for m in call.store.own_rows("messages", call.actor) if m["_agent_id"] == agent["id"]]
-    blocks = agents.show(call.store, agent, {"blocks"})["blocks"]
-    core = "\n".join(f"<{b['label']}>{b['value']}</{b['label']}>" for b in blocks)
+    shown = agent_shape.show(call.store, agent, {"blocks", "tools"})
+    core = "\n".join(f"<{b['label']}>{b['value']}</{b['label']}>" for b in shown["blocks"])
     counted = {
         "num_tokens_system": len(agent["system"]) // 4,
         "num_tokens_core_memory": len(core) // 4,
@@ -96,7 +97,9 @@ async def get_context(call: Call) -> Row:
         **dict.fromkeys(unused),
         **{f"num_tokens_{name}": 0 for name in unused},
         "num_tokens_functions_definitions": 0,
-        "functions_definitions": [],
+        "functions_definitions": [
+            {"type": "function", "function": tool["json_schema"]} for tool in shown["tools"]
+        ],
         "messages": [_internal(row, agent["id"]) for row in rows],
     }
 
@@ -110,7 +113,7 @@ async def recompile(call: Call) -> str:
 @routes.add("GET", "/agents/{agent_id}/groups")
 async def list_agent_groups(call: Call) -> list[Row]:
     """Return the groups of an agent; of a foreign one none, with 200, as the real server."""
-    groups = call.store.own_rows("groups", call.actor)
+    groups = [public(row) for row in call.store.own_rows("groups", call.actor)]
     return [group for group in groups if call.path("agent_id") in group["agent_ids"]]
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from gateway_project.sandbox.letta import agents, embeddings, shapes
+from gateway_project.sandbox.letta import agent_shape, embeddings, shapes
 from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.catalogue import resolve_embedding
 from gateway_project.sandbox.letta.paging import page
@@ -70,7 +70,7 @@ async def list_archive_agents(call: Call) -> list[Row]:
     attached = [row for row in rows if archive_id in row["_archive_ids"]]
     included = [name.removeprefix("agent.") for name in call.many("include")]
     shown = page(attached, call.request.query_params)
-    return [agents.show(call.store, row, included) for row in shown]
+    return [agent_shape.show(call.store, row, included) for row in shown]
 
 
 @routes.add("POST", "/archives/{archive_id}/passages")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway_project.sandbox.letta import agents, shapes
+from gateway_project.sandbox.letta import agent_shape, shapes
 from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.paging import page
 from gateway_project.sandbox.letta.routes.agent_memory import BLOCK_FIELDS
@@ -29,7 +29,7 @@ async def count_blocks(call: Call) -> int:
 @routes.add("POST", "/blocks/")
 async def create_block(call: Call) -> Row:
     """Make a block."""
-    given = await call.body(["label", "value"])
+    given = await call.body(["label"])
     return public(call.store.add("blocks", shapes.block(given), call.actor))
 
 
@@ -64,7 +64,7 @@ async def list_block_agents(call: Call) -> list[Row]:
     rows = [a for a in call.store.own_rows("agents", call.actor) if block_id in a["_block_ids"]]
     included = [name.removeprefix("agent.") for name in call.many("include")]
     shown = page(rows, call.request.query_params)
-    return [agents.show(call.store, row, included) for row in shown]
+    return [agent_shape.show(call.store, row, included) for row in shown]
 
 
 @routes.add("PATCH", "/blocks/{block_id}/identities/attach/{identity_id}")

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway_project.sandbox.letta import engine, sending, shapes
+from gateway_project.sandbox.letta import agents, engine, sending, shapes
 from gateway_project.sandbox.letta.calls import Call, Routes
-from gateway_project.sandbox.letta.ids import new_id
+from gateway_project.sandbox.letta.ids import conversation_too_short, new_id
 from gateway_project.sandbox.letta.paging import page
 from gateway_project.sandbox.letta.problems import DetailError, missing
 from gateway_project.sandbox.letta.replies import follow, result
+from gateway_project.sandbox.letta.routes.agent_messages import cancel_run, last_run
 from gateway_project.sandbox.letta.store import Row, public, touch
+from gateway_project.sandbox.letta.turns import CONVERSATION, PLAIN, STREAMING
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
 routes: Final = Routes()
 
+_NOT_COMPACTED: Final = (
+    "Summarization failed to reduce the number of messages. You may not have enough messages to "
+    "compact or need to use a different CompactionSettings (e.g. using `all` mode)."
+)
 _FIELDS: Final = ("summary", "model", "model_settings", "last_message_at")
 _NOT_BACKGROUND: Final = (
     "INVALID_ARGUMENT: Run was not created in background mode, so it cannot be retrieved."
@@ -32,7 +38,7 @@ async def list_conversations(call: Call) -> list[Row]:
     """Return the organization's conversations, of one agent if asked."""
     rows, agent_id = call.store.own_rows("conversations", call.actor), call.query("agent_id")
     kept = [public(row) for row in rows if agent_id in {None, row["agent_id"]}]
-    return page(kept, call.request.query_params)
+    return page(kept, call.request.query_params, cursors="after")
 
 
 @routes.add("POST", "/conversations/")
@@ -42,30 +48,28 @@ async def create_conversation(call: Call) -> Row:
     agent_id = call.query("agent_id")
     if agent_id is None:
         raise missing("query", "agent_id")
-    agent = call.store.own("agents", agent_id, call.actor)
-    row = shapes.conversation(agent["id"], given, call.actor)
-    return public(call.store.add("conversations", row, call.actor))
+    return _written(_begin(call, _agent(call, agent_id), given))
 
 
 @routes.add("GET", "/conversations/{conversation_id}")
 async def get_conversation(call: Call) -> Row:
     """Return one conversation."""
-    return public(call.own("conversations", "conversation_id"))
+    return public(_named(call))
 
 
 @routes.add("PATCH", "/conversations/{conversation_id}")
 async def update_conversation(call: Call) -> Row:
     """Change a conversation."""
     given = await call.body()
-    row = touch(call.own("conversations", "conversation_id"), call.actor)
+    row = touch(_named(call), call.actor)
     row |= {field: given[field] for field in _FIELDS if field in given}
-    return public(row)
+    return _written(row)
 
 
 @routes.add("DELETE", "/conversations/{conversation_id}")
 async def delete_conversation(call: Call) -> None:
     """Delete a conversation and its messages."""
-    row = call.own("conversations", "conversation_id")
+    row = _named(call)
     call.store.remove("conversations", row["id"])
     call.store.remove_where("messages", lambda m: m["_conversation_id"] == row["id"])
 
@@ -74,23 +78,26 @@ async def delete_conversation(call: Call) -> None:
 async def fork(call: Call) -> Row:
     """Begin a conversation with a copy of another one's messages."""
     agent, origin = _target(call, {})
-    conversation = shapes.conversation(agent["id"], {}, call.actor)
-    call.store.add("conversations", conversation, call.actor)
-    for message in _messages(call, agent["id"], origin["id"] if origin else None):
-        copied = message | {"id": new_id("message"), "_conversation_id": conversation["id"]}
-        if message["message_type"] != "system_message":
+    begun = _begin(call, agent, {})
+    for row in _messages(call, agent["id"], origin["id"] if origin else None):
+        if row["message_type"] != "system_message":
+            copied = row | {"id": new_id("message"), "_conversation_id": begun["id"]}
             call.store.add("messages", copied, call.actor)
-    return public(conversation)
+            begun["in_context_message_ids"].append(copied["id"])
+    return _written(begun)
 
 
 @routes.add("GET", "/conversations/{conversation_id}/messages")
 async def list_conversation_messages(call: Call) -> list[Row]:
     """Return a conversation's messages; of a foreign one none, with 200, as the real server."""
-    name = call.path("conversation_id")
-    agent_id = name if name.startswith("agent-") else call.query("agent_id")
-    conversation_id = name if name.startswith("conv-") else None
-    rows = [public(m) for m in _messages(call, agent_id, conversation_id)]
-    return page(rows, call.request.query_params, limit=100)
+    name, agent_id = call.path("conversation_id"), call.query("agent_id")
+    if name.startswith("conv-"):
+        rows = _messages(call, None, name)
+    else:
+        agent_id = name if name != "default" else agent_id
+        rows = _messages(call, _agent(call, agent_id)["id"], None) if agent_id else []
+    kept = [public(row) for row in rows]
+    return page(kept, call.request.query_params, limit=100, cursors="time")
 
 
 @routes.add("POST", "/conversations/{conversation_id}/messages")
@@ -99,33 +106,31 @@ async def send_to_conversation(call: Call) -> Response | Row:
     given = await call.body()
     sending.check(given)
     agent, conversation = _target(call, given)
-    if given.get("streaming", True):
+    streaming = given.get("streaming", True)
+    if streaming:
         _refuse_second_stream(call, conversation)
-        turn = await sending.start(
-            call.world,
-            agent,
-            call.actor,
-            given,
-            kind="send_message_streaming",
-            conversation=conversation,
-            background=bool(given.get("background")),
-        )
-        return follow(call.world, turn)
-    engine.refuse_while_pending(agent, conversation["id"] if conversation else None)
+    else:
+        engine.refuse_while_pending(agent, conversation["id"] if conversation else None)
     turn = await sending.start(
-        call.world, agent, call.actor, given, kind="send_message", conversation=conversation
+        call.world,
+        agent,
+        call.actor,
+        given,
+        kind=CONVERSATION if conversation else STREAMING if streaming else PLAIN,
+        streaming=streaming,
+        conversation=conversation,
     )
-    return await result(turn)
+    return follow(call.world, turn) if streaming else await result(turn)
 
 
 @routes.add("POST", "/conversations/{conversation_id}/stream")
 async def attach_stream(call: Call) -> Response:
-    """Stream the conversation's background run again."""
+    """Stream the conversation's background run again, while it is on its way."""
     given = await call.body()
     turns = [
-        t
-        for t in call.world.turns.of_conversation(call.path("conversation_id"))
-        if t.actor.organization_id == call.actor.organization_id
+        turn
+        for turn in call.world.turns.of_conversation(call.path("conversation_id"))
+        if turn.active and turn.actor.organization_id == call.actor.organization_id
     ]
     if not turns:
         raise DetailError(400, "INVALID_ARGUMENT: No active runs found for this conversation.")
@@ -136,12 +141,15 @@ async def attach_stream(call: Call) -> Response:
 
 @routes.add("POST", "/conversations/{conversation_id}/cancel")
 async def cancel_conversation(call: Call) -> dict[str, str]:
-    """Cancel the conversation's runs."""
-    _, conversation = _target(call, {})
-    turns = call.world.turns.of_conversation(conversation["id"]) if conversation else []
-    active = [turn for turn in turns if turn.active]
+    """Cancel the conversation's runs, or the agent's last one."""
+    agent, conversation = _target(call, {})
+    if conversation is None:
+        return {run_id: cancel_run(call, run_id) for run_id in last_run(call, agent["id"])}
+    turns = call.world.turns.of_conversation(conversation["id"])
+    active = [turn for turn in turns if turn.active and turn.recorded]
     if not active:
-        raise DetailError(409, "CONFLICT: No active runs to cancel.")
+        text = f"No active runs to cancel for conversation {conversation['id']}"
+        raise DetailError(409, f"CONFLICT: {text}")
     for turn in active:
         turn.cancel()
     return {turn.run["id"]: "cancelled" for turn in active}
@@ -149,11 +157,9 @@ async def cancel_conversation(call: Call) -> dict[str, str]:
 
 @routes.add("POST", "/conversations/{conversation_id}/compact")
 async def compact(call: Call) -> Row:
-    """Report a compaction."""
-    given = await call.body()
-    agent, conversation = _target(call, given)
-    rows = _messages(call, agent["id"], conversation["id"] if conversation else None)
-    return {"summary": "", "num_messages_before": len(rows), "num_messages_after": len(rows)}
+    """Refuse: there are never enough messages here to be worth it."""
+    _target(call, await call.body())
+    raise DetailError(400, _NOT_COMPACTED)
 
 
 @routes.add("POST", "/conversations/{conversation_id}/recompile")
@@ -163,14 +169,37 @@ async def recompile_conversation(call: Call) -> str:
     return str(agent["system"])
 
 
+def _begin(call: Call, agent: Row, given: dict[str, Any]) -> Row:
+    row = shapes.conversation(agent["id"], given, call.actor)
+    call.store.add("conversations", row, call.actor)
+    row["in_context_message_ids"] = agents.start_thread(call.store, agent, call.actor, row["id"])
+    return row
+
+
+def _written(row: Row) -> Row:
+    """Return a conversation as requests that write it show it: without its messages."""
+    return public(row) | {"in_context_message_ids": []}
+
+
+def _agent(call: Call, agent_id: str) -> Row:
+    agent = call.store.anyones("agents", agent_id)
+    if agent is None or agent["_org"] != call.actor.organization_id:
+        raise DetailError(404, "Agent not found")
+    return agent
+
+
+def _named(call: Call) -> Row:
+    """Return the conversation that is meant; the aliases mean none here."""
+    if call.path("conversation_id") == "default":
+        raise conversation_too_short("default")
+    return call.own("conversations", "conversation_id")
+
+
 def _target(call: Call, given: dict[str, Any]) -> tuple[Row, Row | None]:
     """Return the agent, and the conversation unless the agent's own thread is meant."""
     name = call.path("conversation_id")
-    if name == "default":
-        agent_id = given.get("agent_id") or call.query("agent_id")
-        if not agent_id:
-            text = "agent_id is required when conversation_id is 'default'"
-            raise DetailError(400, f"INVALID_ARGUMENT: {text}")
+    agent_id = given.get("agent_id") or call.query("agent_id")
+    if name == "default" and agent_id:
         return call.store.own("agents", agent_id, call.actor), None
     if name.startswith("agent-"):
         return call.store.own("agents", name, call.actor), None

@@ -13,7 +13,7 @@ from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.catalogue import resolve_embedding
 from gateway_project.sandbox.letta.ids import now
 from gateway_project.sandbox.letta.paging import page
-from gateway_project.sandbox.letta.problems import DetailError
+from gateway_project.sandbox.letta.problems import DetailError, UnknownError, duplicate
 from gateway_project.sandbox.letta.store import Row, public, touch
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 routes: Final = Routes()
 
-_DEFAULT_EMBEDDING: Final = "openai/text-embedding-3-small"
 _CREATE_FIELDS: Final = frozenset(
     {
         "name",
@@ -64,12 +63,17 @@ async def find_folder(call: Call) -> str:
 
 @routes.add("POST", "/folders/", "/sources/")
 async def create_folder(call: Call) -> Row:
-    """Make a folder; a taken name gets a number."""
+    """Make a folder."""
     given = await call.body(["name"], allowed=_CREATE_FIELDS)
-    handle = given.get("embedding") or _DEFAULT_EMBEDDING
-    config = given.get("embedding_config") or resolve_embedding(call.store, call.actor, handle)
-    taken = {row["name"] for row in call.store.own_rows("sources", call.actor)}
-    given["name"] = _free_name(given["name"], taken)
+    config, handle = given.get("embedding_config"), given.get("embedding")
+    if handle:
+        config = resolve_embedding(call.store, call.actor, handle)
+    if config is None:
+        text = "Must specify either embedding or embedding_config in request"
+        raise DetailError(400, f"INVALID_ARGUMENT: {text}")
+    if any(row["name"] == given["name"] for row in call.store.own_rows("sources", call.actor)):
+        key = f"(name, organization_id)=({given['name']}, {call.actor.organization_id})"
+        raise duplicate("Source", "uq_source_name_organization", key)
     row = shapes.source(given, config, call.actor)
     return _shown(call, call.store.add("sources", row, call.actor))
 
@@ -117,9 +121,11 @@ async def upload(call: Call) -> Row:
     received = await uploads.receive(call.request)
     folder = call.own("sources", "folder_id")
     uploads.check_type(received)
-    name, replaced = _placed(call, folder, call.query("name") or received.name)
-    if replaced:
-        call.store.remove("files", replaced["id"])
+    name, present = _placed(call, folder, call.query("name") or received.name)
+    if present and call.query("duplicate_handling") == "skip":
+        return public(present)
+    if present:
+        call.store.remove("files", present["id"])
     row = shapes.file(
         folder, name, media_type=received.media_type, size_bytes=received.size_bytes, actor=actor
     )
@@ -143,9 +149,10 @@ async def get_file(call: Call) -> Row:
     """Return one file; a foreign one is a 500, as the real server."""
     row = call.store.anyones("files", call.path("file_id"))
     if row is None or row["_org"] != call.actor.organization_id:
-        raise DetailError(500, "An unknown error occurred")
+        raise UnknownError
     if row["source_id"] != call.path("folder_id"):
-        raise DetailError(404, f"File with id={row['id']} not found.")
+        text = f"File with id={row['id']} not found in folder {call.path('folder_id')}"
+        raise DetailError(404, text)
     return _file(call, row)
 
 
@@ -185,8 +192,8 @@ async def _embed(world: World, folder: Row, file: Row, actor: Actor) -> str:
     config = folder["embedding_config"]
     try:
         vector = await embeddings.embed(world, config, file["_content"], actor)
-    except DetailError as exc:
-        return str(exc.detail)
+    except UnknownError:
+        return "Failed to embed the file."
     origin = {"source_id": folder["id"], "file_id": file["id"], "file_name": file["file_name"]}
     row = shapes.passage(file["_content"].strip(), config, vector, actor, **origin)
     world.store.add("passages", row, actor)
@@ -194,7 +201,7 @@ async def _embed(world: World, folder: Row, file: Row, actor: Actor) -> str:
 
 
 def _placed(call: Call, folder: Row, name: str) -> tuple[str, Row | None]:
-    """Return the name under which a file is kept, and the file that it replaces."""
+    """Return the name under which a file is kept, and the file that has it already."""
     path = f"{folder['name']}/{name}"
     rows = call.store.own_rows("files", call.actor)
     here = {row["file_name"]: row for row in rows if row["source_id"] == folder["id"]}
@@ -202,7 +209,7 @@ def _placed(call: Call, folder: Row, name: str) -> tuple[str, Row | None]:
         case "error" if path in here:
             text = f"File '{name}' already exists in folder '{folder['name']}'"
             raise DetailError(400, f"INVALID_ARGUMENT: {text}")
-        case "replace":
+        case "replace" | "skip":
             return name, here.get(path)
         case _:
             taken = {file_name.partition("/")[2] for file_name in here}

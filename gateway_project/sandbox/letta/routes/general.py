@@ -9,6 +9,7 @@ from gateway_project.sandbox.letta import catalogue, shapes
 from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.ids import now
 from gateway_project.sandbox.letta.paging import page
+from gateway_project.sandbox.letta.problems import duplicate
 from gateway_project.sandbox.letta.store import Row, public
 
 routes: Final = Routes()
@@ -54,6 +55,9 @@ async def list_providers(call: Call) -> list[Row]:
 async def create_provider(call: Call) -> Row:
     """Make a model provider and ask it for its models."""
     given = await call.body(["name", "provider_type", "api_key"])
+    if any(row["name"] == given["name"] for row in call.store.own_rows("providers", call.actor)):
+        key = f"(name, organization_id)=({given['name']}, {call.actor.organization_id})"
+        raise duplicate("Provider", "unique_name_organization_id", key)
     provider = call.store.add("providers", shapes.provider(given, call.actor), call.actor)
     answer = public(provider)
     await _sync(call, provider)

@@ -39,6 +39,8 @@ async def get_group(call: Call) -> Row:
 
 
 @routes.add("DELETE", "/groups/{group_id}")
-async def delete_group(call: Call) -> None:
+async def delete_group(call: Call) -> Row:
     """Delete a group."""
-    call.store.remove("groups", call.own("groups", "group_id")["id"])
+    group = call.own("groups", "group_id")
+    call.store.remove("groups", group["id"])
+    return {"message": f"Group id={group['id']} successfully deleted"}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway_project.sandbox.letta import agents, shapes
+from gateway_project.sandbox.letta import agent_shape, shapes
 from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.paging import page
+from gateway_project.sandbox.letta.problems import duplicate
 from gateway_project.sandbox.letta.store import Row, public
 
 routes: Final = Routes()
@@ -34,6 +35,12 @@ async def count_identities(call: Call) -> int:
 async def create_identity(call: Call) -> Row:
     """Make an identity."""
     given = await call.body(_REQUIRED, allowed=_FIELDS)
+    rows = call.store.own_rows("identities", call.actor)
+    if any(row["identifier_key"] == given["identifier_key"] for row in rows):
+        key = f"({given['identifier_key']}, null, {call.actor.organization_id})"
+        constraint = "unique_identifier_key_project_id_organization_id"
+        names = "(identifier_key, project_id, organization_id)"
+        raise duplicate("Identity", constraint, f"{names}={key}")
     return public(call.store.add("identities", shapes.identity(given, call.actor), call.actor))
 
 
@@ -83,7 +90,7 @@ async def list_identity_agents(call: Call) -> list[Row]:
     identity = call.own("identities", "identity_id")
     rows = call.store.own_rows("agents", call.actor)
     held = [row for row in rows if identity["id"] in row["_identity_ids"]]
-    return [agents.show(call.store, row) for row in page(held, call.request.query_params)]
+    return [agent_shape.show(call.store, row) for row in page(held, call.request.query_params)]
 
 
 @routes.add("GET", "/identities/{identity_id}/blocks")

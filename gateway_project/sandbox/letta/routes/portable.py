@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import UploadFile
 
-from gateway_project.sandbox.letta import agents, base_tools
+from gateway_project.sandbox.letta import agent_shape, agents, base_tools
 from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.problems import DetailError, missing
 
@@ -16,6 +16,20 @@ if TYPE_CHECKING:
 
 routes: Final = Routes()
 
+_LEGACY: Final = (
+    "Legacy AgentSchema format is deprecated. Please use the new AgentFileSchema format with "
+    "'agents' field."
+)
+_UNSET: Final[Row] = {
+    "memory_blocks": [],
+    "tools": [],
+    "source_ids": [],
+    "folder_ids": None,
+    "secrets": None,
+    "identity_ids": None,
+    "include_base_tools": False,
+    "include_multi_agent_tools": False,
+}
 _AGENT_FIELDS: Final = (
     "name",
     "system",
@@ -36,8 +50,11 @@ async def export_agent(call: Call) -> Row:
     """Return an agent with its blocks, tools and their code; a foreign one is a 500."""
     row = call.store.anyones("agents", call.path("agent_id"))
     if row is None or row["_org"] != call.actor.organization_id:
-        raise DetailError(500, f"Export failed: Agent {call.path('agent_id')} not found")
-    shown = agents.show(call.store, row)
+        raise DetailError(
+            500,
+            f"Export failed: The following agent IDs were not found: ['{call.path('agent_id')}']",
+        )
+    shown = agent_shape.show(call.store, row)
     tools = [tool | {"id": f"tool-{i}"} for i, tool in enumerate(shown["tools"])]
     blocks = [block | {"id": f"block-{i}"} for i, block in enumerate(shown["blocks"])]
     agent = {name: shown[name] for name in _AGENT_FIELDS} | {
@@ -45,6 +62,7 @@ async def export_agent(call: Call) -> Row:
         "tool_ids": [tool["id"] for tool in tools],
         "block_ids": [block["id"] for block in blocks],
         "tool_exec_environment_variables": {s["key"]: "" for s in shown["secrets"]},
+        **_UNSET,
         "messages": [],
         "in_context_message_ids": [],
         "files_agents": [],
@@ -112,5 +130,5 @@ def _parsed(content: bytes) -> dict[str, Any]:
     except ValueError as exc:
         raise DetailError(400, "Corrupted agent file format.") from exc
     if not isinstance(document, dict) or not document.get("agents"):
-        raise DetailError(400, "Corrupted agent file format.")
+        raise DetailError(400, _LEGACY)
     return document

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.paging import page
-from gateway_project.sandbox.letta.problems import DetailError
+from gateway_project.sandbox.letta.problems import DetailError, UnknownError
 from gateway_project.sandbox.letta.replies import follow
 from gateway_project.sandbox.letta.store import Row, public
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 routes: Final = Routes()
 
+_NO_TRACES: Final = (
+    "OTEL traces require ClickHouse. Set LETTA_CLICKHOUSE_ENDPOINT and configure ClickHouse "
+    "connection."
+)
 _ACTIVE: Final = frozenset({"created", "running"})
 
 
@@ -22,7 +27,8 @@ _ACTIVE: Final = frozenset({"created", "running"})
 async def list_runs(call: Call) -> list[Row]:
     """Return the organization's runs."""
     rows = [row for row in call.store.own_rows("runs", call.actor) if _matches(call, row)]
-    return page([public(row) for row in rows], call.request.query_params, limit=100)
+    shown = [public(row) for row in rows]
+    return page(shown, call.request.query_params, limit=100, cursors="listed")
 
 
 @routes.add("GET", "/runs/active")
@@ -41,11 +47,9 @@ async def get_run(call: Call) -> Row:
 
 @routes.add("DELETE", "/runs/{run_id}")
 async def delete_run(call: Call) -> None:
-    """Delete a run; a foreign one is a 500, as the real server."""
-    run = call.store.anyones("runs", call.path("run_id"))
-    if run is None or run["_org"] != call.actor.organization_id:
-        raise DetailError(500, "An unknown error occurred")
-    call.store.remove("runs", run["id"])
+    """Fail, as the real server does for any run."""
+    _ = call.actor
+    raise UnknownError
 
 
 @routes.add("GET", "/runs/{run_id}/messages")
@@ -77,7 +81,7 @@ async def get_metrics(call: Call) -> Row:
         "organization_id": call.actor.organization_id,
         "agent_id": run["agent_id"],
         "project_id": None,
-        "run_start_ns": None,
+        "run_start_ns": time.time_ns(),
         "run_ns": run["total_duration_ns"],
         "num_steps": len(_steps(call)),
         "tools_used": None,
@@ -96,7 +100,8 @@ async def list_run_steps(call: Call) -> list[Row]:
 @routes.add("GET", "/runs/{run_id}/trace")
 async def get_trace(call: Call) -> Row:
     """Answer 501, as the real server without ClickHouse."""
-    raise DetailError(501, f"Tracing requires ClickHouse (run {call.path('run_id')})")
+    _ = call.actor
+    raise DetailError(501, _NO_TRACES)
 
 
 @routes.add("POST", "/runs/{run_id}/stream")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway_project.sandbox.letta import shapes
 from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.paging import page
 from gateway_project.sandbox.letta.problems import DetailError
@@ -14,14 +15,11 @@ routes: Final = Routes()
 
 @routes.add("GET", "/steps/")
 async def list_steps(call: Call) -> list[Row]:
-    """Return the organization's steps. Without ``order`` it is a 400, as the real server."""
-    if call.query("order") is None:
-        text = "Argument order does not match type typing.Optional[str]; is False of type"
-        raise DetailError(400, f"{text} <class 'bool'>")
-    agent_id = call.query("agent_id")
-    rows = call.store.own_rows("steps", call.actor)
-    kept = [public(row) for row in rows if agent_id in {None, row["agent_id"]}]
-    return page(kept, call.request.query_params)
+    """Answer 400, as the real server does to any query."""
+    _ = call.actor
+    ascending = call.query("order") == "asc"
+    text = f"Argument order does not match type typing.Optional[str]; is {ascending} of type"
+    raise DetailError(400, f"{text} <class 'bool'>")
 
 
 @routes.add("GET", "/steps/{step_id}")
@@ -39,15 +37,35 @@ async def get_step_metrics(call: Call) -> Row:
         **{name: step[name] for name in ("id", "organization_id", "run_id", "agent_id")},
         **dict.fromkeys(measured),
         "step_ns": None,
+        "template_id": None,
+        "base_template_id": None,
         "provider_id": None,
         "project_id": None,
     }
 
 
 @routes.add("GET", "/steps/{step_id}/trace")
-async def get_step_trace(call: Call) -> None:
-    """Return nothing, for any step, as the real server without telemetry."""
-    _ = call.actor
+async def get_step_trace(call: Call) -> Row | None:
+    """Return what the model was asked and said; for a foreign step nothing, with 200."""
+    step = call.store.anyones("steps", call.path("step_id"))
+    if step is None or step["_org"] != call.actor.organization_id:
+        return None
+    unset = ("call_type", "source", "compaction_settings", "billing_context")
+    config = {"model": step["model"], "model_endpoint": step["model_endpoint"]}
+    return {
+        **shapes.authorship(call.actor),
+        **dict.fromkeys(unset),
+        "id": step["id"].replace("step-", "provider_trace-"),
+        "request_json": step["_request"] or {},
+        "response_json": step["_response"] or {},
+        "step_id": step["id"],
+        "agent_id": step["agent_id"],
+        "agent_tags": step["tags"],
+        "run_id": step["run_id"],
+        "org_id": step["organization_id"],
+        "user_id": call.actor.id,
+        "llm_config": config,
+    }
 
 
 @routes.add("PATCH", "/steps/{step_id}/feedback")
@@ -72,7 +90,7 @@ async def list_all_messages(call: Call) -> list[Row]:
     """Return messages of every organization: the real server forgets to filter here."""
     _ = call.actor
     rows = [public(row) for row in call.store.anyones_rows("messages")]
-    return page(rows, call.request.query_params, limit=100)
+    return page(rows, call.request.query_params, limit=100, cursors="time")
 
 
 @routes.add("POST", "/messages/search", "/agents/messages/search")
