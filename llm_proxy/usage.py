@@ -1,4 +1,4 @@
-"""What a model call used, read from its answer as it goes by, for the canonical log line.
+"""What is read from a model's answer as it goes by: its usage, and that a stream has failed.
 
 Nothing is parsed on the way. Usage stands near the start of an answer (Anthropic) or near its end
 (OpenAI, and the last event of streams), so both ends are kept and looked through when it is over.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from gateway_core.errors import Code
+from gateway_core.errors import UpstreamInterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +22,10 @@ _HEAD_BYTES: Final = 4 * 1024
 _TAIL_BYTES: Final = 16 * 1024
 # A text that quotes this has its quotation marks escaped, so only real members match.
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*(?=\{)').finditer
-# At the start of an event, how LiteLLM ends a stream that broke: OpenAI's way and Anthropic's.
-_BROKEN: Final = (b'data: {"error"', b"event: error")
+# How LiteLLM says in a stream that it has failed: OpenAI's way and Anthropic's. A line begins with
+# neither otherwise, and what a model says has its line ends escaped.
+_FAILURES: Final = (b'\ndata: {"error"', b"\nevent: error")
+_EDGE_BYTES: Final = max(map(len, _FAILURES)) - 1
 _TOKENS: Final = (
     ("tokens_in", ("prompt_tokens", "input_tokens")),
     ("tokens_out", ("completion_tokens", "output_tokens")),
@@ -36,15 +38,22 @@ class UsageObserver:
     An answer that tells no usage, like a stream whose caller didn't ask for it, leaves no facts.
     """
 
-    __slots__ = ("_exchange", "_head", "_tail")
+    __slots__ = ("_edge", "_exchange", "_head", "_tail")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._head = b""
         self._tail = bytearray()
+        self._edge = b"\n"
 
     def feed(self, chunk: bytes) -> None:
-        """Keep what belongs to either end."""
+        """Keep what belongs to either end.
+
+        Raises:
+            UpstreamInterrupted: LiteLLM says that the stream has failed, naming its insides.
+        """
+        if self._exchange.is_stream:
+            self._look_for_failure(chunk)
         if len(self._head) < _HEAD_BYTES:
             self._head += chunk[: _HEAD_BYTES - len(self._head)]
         self._tail += chunk
@@ -61,12 +70,15 @@ class UsageObserver:
             group := exchange.upstream_headers.get("x-litellm-model-group")
         ):
             facts["model"] = group
-        ends = (self._head, bytes(self._tail))
-        for end in ends:
+        for end in (self._head, bytes(self._tail)):
             for match in _USAGE(end):
                 _note(facts, _object_at(end, match.end()))
-        if exchange.is_stream and any(mark in end for end in ends for mark in _BROKEN):
-            exchange.record.error_code = Code.UPSTREAM_INTERRUPTED
+
+    def _look_for_failure(self, chunk: bytes) -> None:
+        seen = self._edge + chunk
+        if any(failure in seen for failure in _FAILURES):
+            raise UpstreamInterrupted
+        self._edge = seen[-_EDGE_BYTES:]
 
 
 def _note(facts: dict[str, Any], usage: Any) -> None:

@@ -26,10 +26,15 @@ class Principal(Protocol):
 
 
 class Observer(Protocol):
-    """Watches an answer go by. It can't change it, and must not raise."""
+    """Watches an answer go by. It can't change it; it can only end it."""
 
     def feed(self, chunk: bytes) -> None:
-        """See the next piece of the body."""
+        """See the next piece of the body, before the caller does.
+
+        Raises:
+            UpstreamError: the answer ends here, without this piece: the upstream says in the
+                stream that it has failed, in words that are not for the caller.
+        """
         ...
 
     def finish(self) -> None:
