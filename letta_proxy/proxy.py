@@ -14,7 +14,7 @@ from letta_proxy import client
 from letta_proxy.catalogue import CATALOGUE
 from letta_proxy.observe import StreamObserver
 from letta_proxy.ownership import owns_all
-from letta_proxy.policy.reading import read
+from letta_proxy.policy.reading import read_body, read_path, read_query, refuse_closed
 from letta_proxy.provisioning import letta_user_for
 from letta_proxy.reshape import reshape, settle
 from letta_proxy.tools import require_allowed
@@ -31,12 +31,14 @@ async def _identify(exchange: Exchange) -> Principal:
 
 async def _authorize(exchange: Exchange) -> None:
     """Let through what names nothing but the caller's own; set who the caller is to Letta."""
-    demands = read(exchange)
+    refuse_closed(exchange)
     user_id = exchange.principal.user_id
     exchange.headers = client.credentials(await letta_user_for(user_id))
-    if not await owns_all(user_id, demands.claims):
-        raise ResourceNotFound
-    await require_allowed(user_id, demands.tools)
+    for read in (read_path, read_query, read_body):
+        demands = read(exchange)
+        if not await owns_all(user_id, demands.claims):
+            raise ResourceNotFound
+        await require_allowed(user_id, demands.tools)
 
 
 def _observe(exchange: Exchange) -> Observer | None:

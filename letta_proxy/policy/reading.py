@@ -1,4 +1,8 @@
-"""Reading a request by the row of its operation: what goes on, and which ids it names."""
+"""Reading a request by the row of its operation: what goes on, and which ids it names.
+
+Path, query and body are read one after the other, each when the ids before it are confirmed:
+somebody else's thing is not there, whatever else is wrong with a request.
+"""
 
 from __future__ import annotations
 
@@ -23,64 +27,42 @@ if TYPE_CHECKING:
 _MOST_PARAMETERS: Final = 200
 # Letta reads the file alone; older clients send the others along.
 _FORM_FIELDS: Final = frozenset({"file", "name", "duplicate_handling"})
+# The conversation that every agent has without having been made; its agent is named elsewhere.
+_DEFAULT: Final = "default"
 # Notes that later steps read.
 WITH_EMBEDDINGS: Final = "with_embeddings"
 
 
-def read(exchange: Exchange) -> Demands:
-    """Set query and payload to what may go on, and return every id that the request names.
+def refuse_closed(exchange: Exchange) -> None:
+    """Stop at an operation that is known and not offered.
 
     Raises:
-        OperationNotOffered: the operation is closed.
-        FieldForbidden, FieldInvalid, RequestMalformed: as they say.
+        OperationNotOffered: it is one.
     """
     operation = operation_of(exchange)
     if not operation.is_offered:
-        raise refusal(operation.method, exchange.record.path, operation.why_not)
+        raise refusal(operation.method, operation.path, operation.why_not)
+
+
+def read_path(exchange: Exchange) -> Demands:
+    """Return the ids that stand in the path."""
     demands = Demands()
-    _read_query(exchange, demands)
-    if operation.fields is not None:
-        exchange.payload = operation.fields.admit(exchange.payload, "", demands)
-    exchange.form_fields = _FORM_FIELDS.__contains__
-    _read_path(exchange, demands)
-    return demands
-
-
-def _read_path(exchange: Exchange, demands: Demands) -> None:
     for name, rule in operation_of(exchange).owners.items():
         if not isinstance(rule, Within):
             _read_id(exchange, demands, rule, name)
+    return demands
 
 
-def _read_id(exchange: Exchange, demands: Demands, kind: Kind, name: str) -> None:
-    value = exchange.params[name]
-    if kind is Kind.CONVERSATION and value.startswith("agent-"):
-        demands.add(Kind.AGENT, value, name)
-    elif kind is Kind.CONVERSATION and value == "default" and _may_name_agent(exchange):
-        _require_agent(exchange)
-    else:
-        demands.add(kind, value, name)
+def read_query(exchange: Exchange) -> Demands:
+    """Set the query to what may go on, and return the ids in it.
 
-
-def _may_name_agent(exchange: Exchange) -> bool:
-    operation = operation_of(exchange)
-    return "agent_id" in operation.query or "agent_id" in getattr(operation.fields, "fields", ())
-
-
-def _require_agent(exchange: Exchange) -> None:
-    """Letta takes the agent of the default conversation from the query or the body."""
-    if "agent_id" in operation_of(exchange).query:
-        if "agent_id=" in exchange.query:
-            return
-    elif exchange.payload and (exchange.payload.get("agent_id") or exchange.payload.get("run_id")):
-        return
-    raise invalid("agent_id", "is required with the conversation 'default'")
-
-
-def _read_query(exchange: Exchange, demands: Demands) -> None:
+    Raises:
+        FieldForbidden, RequestMalformed: as they say.
+    """
+    demands = Demands()
     raw = exchange.scope["query_string"]
     if not raw:
-        return
+        return demands
     try:
         given = parse_qsl(
             raw.decode("latin-1"),
@@ -103,3 +85,41 @@ def _read_query(exchange: Exchange, demands: Demands) -> None:
             demands.add(kind, value, name)
         forwarded.append((name, value))
     exchange.query = urlencode(forwarded)
+    return demands
+
+
+def read_body(exchange: Exchange) -> Demands:
+    """Set the payload to what may go on, and return the ids in it.
+
+    Raises:
+        FieldForbidden, FieldInvalid: as they say.
+    """
+    operation = operation_of(exchange)
+    demands = Demands()
+    if operation.fields is not None:
+        exchange.payload = operation.fields.admit(exchange.payload, "", demands)
+    exchange.form_fields = _FORM_FIELDS.__contains__
+    if exchange.params.get("conversation_id") == _DEFAULT:
+        _require_agent(exchange)
+    return demands
+
+
+def _read_id(exchange: Exchange, demands: Demands, kind: Kind, name: str) -> None:
+    """Note an id; where a conversation is meant there may also be an agent, or the default one."""
+    value = exchange.params[name]
+    if kind is Kind.CONVERSATION and value.startswith("agent-"):
+        demands.add(Kind.AGENT, value, name)
+    elif kind is not Kind.CONVERSATION or value != _DEFAULT or not _may_name_agent(exchange):
+        demands.add(kind, value, name)
+
+
+def _may_name_agent(exchange: Exchange) -> bool:
+    operation = operation_of(exchange)
+    return "agent_id" in operation.query or "agent_id" in getattr(operation.fields, "fields", ())
+
+
+def _require_agent(exchange: Exchange) -> None:
+    """Letta takes the agent of the default conversation from the query or the body."""
+    named = exchange.payload if operation_of(exchange).fields else dict(parse_qsl(exchange.query))
+    if not named or not (named.get("agent_id") or named.get("run_id")):
+        raise invalid("agent_id", "is required with the conversation 'default'")
