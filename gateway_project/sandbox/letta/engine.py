@@ -6,10 +6,10 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gateway_project.sandbox.letta import messages, steps, threads
+from gateway_project.sandbox.letta import approvals, messages, steps, threads
 from gateway_project.sandbox.letta.asking import ask, prompt_of
 from gateway_project.sandbox.letta.problems import DetailError, ModelError, ProblemError
-from gateway_project.sandbox.letta.tool_runs import find_tool, run_tool
+from gateway_project.sandbox.letta.tool_runs import use_tool
 from gateway_project.sandbox.letta.turns import DONE, frame
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PENDING: Final = (
-    "CONFLICT: Cannot send a new message: The agent is waiting for approval on a tool call. "
-    "Please approve or deny the pending request before continuing."
-)
 _FAILED: Final = "An error occurred during agent execution."
 
 
@@ -47,7 +43,9 @@ async def play(world: World, turn: Turn) -> None:
     """Run a turn to its end, whatever happens to its readers."""
     turn.begin()
     try:
-        refuse_while_pending(turn.agent, turn.conversation_id)
+        if turn.decision:
+            await approvals.decide(world, turn, turn.decision)
+        approvals.refuse_while_pending(turn.agent, turn.conversation_id)
         await _converse(world, turn)
     except ProblemError as exc:
         _fail(turn, exc)
@@ -59,18 +57,6 @@ async def play(world: World, turn: Turn) -> None:
     finally:
         turn.log.close()
         turn.finished.set()
-
-
-def refuse_while_pending(agent: Row, conversation_id: str | None) -> None:
-    """Refuse a message to the agent's own thread while a tool call waits for approval.
-
-    Raises:
-        DetailError: 409.
-    """
-    if agent["_pending"] is None or conversation_id is not None:
-        return
-    code, pending_id = "PENDING_APPROVAL", agent["_pending"]["id"]
-    raise DetailError(409, {"code": code, "message": PENDING, "pending_request_id": pending_id})
 
 
 async def _converse(world: World, turn: Turn) -> None:
@@ -113,42 +99,12 @@ async def _take_step(world: World, turn: Turn, step: Row) -> bool:
 async def _act(world: World, turn: Turn, said: Row, answer: _Answer) -> bool:
     """Run the tool that the model asks for, unless a person has to allow it first."""
     call = messages.tool_call(answer.call_name, answer.arguments, answer.call_id)
-    if needs_approval(world, turn.agent, answer.call_name):
-        asked = said | call | {"message_type": "approval_request_message", "otid": said["id"]}
-        turn.agent["_pending"] = asked
-        turn.stop_reason = "requires_approval"
-        threads.produce(world.store, turn, asked)
-        turn.send(asked)
+    if approvals.is_needed(world, turn.agent, answer.call_name):
+        approvals.request(world, turn, said | call)
         return False
     _tell(world, turn, said | call | {"message_type": "tool_call_message"})
     await use_tool(world, turn, said["step_id"], call["tool_call"])
     return True
-
-
-async def use_tool(world: World, turn: Turn, step_id: str | None, call: Row) -> None:
-    """Run a tool and put what it returned into the thread."""
-    result = await run_tool(world, turn, call["name"], call["arguments"])
-    returned = messages.tool_return(
-        call["tool_call_id"], result.text, status=result.status, stderr=result.stderr
-    )
-    row = messages.message(
-        "tool_return_message",
-        run_id=turn.run["id"],
-        step_id=step_id,
-        name=call["name"],
-        **returned,
-    )
-    threads.produce(world.store, turn, row)
-    turn.send(row)
-
-
-def needs_approval(world: World, agent: Row, name: str) -> bool:
-    """Tell whether a person has to allow this tool to this agent."""
-    for rule in agent["tool_rules"] or []:
-        if rule.get("type") == "requires_approval" and rule.get("tool_name") == name:
-            return True
-    tool = find_tool(world, agent, name)
-    return bool(tool and tool["default_requires_approval"])
 
 
 def _tell(world: World, turn: Turn, row: Row) -> None:
@@ -196,7 +152,7 @@ def _fail(turn: Turn, problem: ProblemError) -> None:
     turn.run["metadata"] = turn.run["metadata"] | {"error": error}
     turn.send({"message_type": "stop_reason", "stop_reason": turn.stop_reason})
     turn.log.append(b"event: error\n" + frame(error))
-    if "CONTEXT_WINDOW_EXCEEDED" not in detail:  # as the real server: no [DONE] in this one case
+    if not turn.background:  # as the real server: readers of a failed background run get none
         turn.log.append(DONE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway_project.sandbox.letta.ids import message_date, new_id
@@ -97,9 +98,8 @@ def _prompt_message(row: Row) -> dict[str, Any]:
 def _packed(row: Row) -> str:
     """Return a tool's answer in the envelope in which the real server shows it to the model."""
     status = "OK" if row["status"] == "success" else "Failed"
-    return json.dumps(
-        {"status": status, "message": row["tool_return"], "time": row["date"]}, indent=2
-    )
+    time = datetime.fromisoformat(row["date"]).strftime("%Y-%m-%d %I:%M:%S %p UTC%z")
+    return json.dumps({"status": status, "message": row["tool_return"], "time": time}, indent=2)
 
 
 def _otid(message_id: str) -> str:

@@ -99,49 +99,21 @@ async def start(  # noqa: PLR0913 - each is one property of the turn
     world.turns.add(turn)
     if conversation:
         conversation["last_message_at"] = now()
-    await _accept(world, turn, given)
+    _accept(world, turn, given)
     spawn(_play(world, turn, given), name=turn.run["id"])
     return turn
 
 
-async def _accept(world: World, turn: Turn, given: Mapping[str, Any]) -> None:
+def _accept(world: World, turn: Turn, given: Mapping[str, Any]) -> None:
     """Put what was sent into the thread."""
-    approvals = [m for m in given.get("messages") or [] if _is_approval(m)]
     if turn.agent["_pending"] and turn.conversation_id is None:
-        if approvals:
-            await _decide(world, turn, approvals[0])
+        approvals = [m for m in given.get("messages") or [] if _is_approval(m)]
+        turn.decision = approvals[0] if approvals else None
         return
     for content, role in _contents(given):
         kind = "system_message" if role == "system" else "user_message"
         row = messages.message(kind, run_id=turn.run["id"], step_id=None, content=content)
         threads.receive(world.store, turn, row)
-
-
-async def _decide(world: World, turn: Turn, approval: Row) -> None:
-    """Run the tool that waited, or tell the model that it may not."""
-    asked, turn.agent["_pending"] = turn.agent["_pending"], None
-    decision = (approval.get("approvals") or [approval])[0]
-    step_id = asked["step_id"]
-    answered = {
-        "approve": decision.get("approve"),
-        "approval_request_id": asked["id"],
-        "approvals": approval.get("approvals"),
-        "reason": decision.get("reason"),
-    }
-    kind = "approval_response_message"
-    row = messages.message(kind, run_id=turn.run["id"], step_id=step_id, **answered)
-    threads.receive(world.store, turn, row)
-    if decision.get("approve"):
-        await engine.use_tool(world, turn, step_id, asked["tool_call"])
-        return
-    text = f"Error: request to call tool denied. User reason: {decision.get('reason')}"
-    call_id = asked["tool_call"]["tool_call_id"]
-    returned = messages.tool_return(call_id, text, status="error", stderr=None)
-    row = messages.message(
-        "tool_return_message", run_id=turn.run["id"], step_id=step_id, **returned
-    )
-    threads.produce(world.store, turn, row)
-    turn.send(row)
 
 
 async def _play(world: World, turn: Turn, given: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gateway_project.sandbox.letta import embeddings, shapes
+from gateway_project.sandbox.letta import embeddings, messages, shapes, threads
 from gateway_project.sandbox.letta.agents import default_archive
 
 if TYPE_CHECKING:
@@ -45,7 +45,27 @@ async def run_tool(world: World, turn: Turn, name: str, arguments: str) -> ToolR
     if tool["source_code"]:
         world.outside.note_execution(tool["source_code"], why=f"tool {name}", actor=turn.actor)
         return ToolResult(f"executed {name}")
-    return ToolResult(await _built_in(world, turn, name, given))
+    try:
+        return ToolResult(await _built_in(world, turn, name, given))
+    except KeyError as exc:
+        return _failed(name, f"KeyError: {exc}")
+
+
+async def use_tool(world: World, turn: Turn, step_id: str | None, call: Row) -> None:
+    """Run a tool and put what it returned into the thread."""
+    result = await run_tool(world, turn, call["name"], call["arguments"])
+    returned = messages.tool_return(
+        call["tool_call_id"], result.text, status=result.status, stderr=result.stderr
+    )
+    row = messages.message(
+        "tool_return_message",
+        run_id=turn.run["id"],
+        step_id=step_id,
+        name=call["name"],
+        **returned,
+    )
+    threads.produce(world.store, turn, row)
+    turn.send(row)
 
 
 async def _built_in(world: World, turn: Turn, name: str, given: dict[str, Any]) -> str:
@@ -77,7 +97,7 @@ def _edit(
             text = block["value"].replace(*replace) if replace[0] else block["value"]
             block["value"] = f"{text}\n{append}".strip() if append else text
             return f"The core memory block with label `{label}` has been edited."
-    return f"There is no core memory block with label `{label}`."
+    raise KeyError(f"Block field {label} does not exist (available sections = )")
 
 
 async def _insert(world: World, turn: Turn, given: dict[str, Any]) -> str:

@@ -126,6 +126,7 @@ class Turn:
         streaming: whether there are readers at all.
         background: whether readers may come back later, by sequence number.
         active: whether the turn is neither at its end nor cancelled.
+        decision: an answer to the tool call that waits for one.
         received: what was sent to the agent.
         produced: what the agent said and did, in order.
         failure: why the turn failed.
@@ -143,6 +144,7 @@ class Turn:
     log: FrameLog = field(default_factory=FrameLog)
     active: bool = True
     began_ns: int = field(default_factory=time.monotonic_ns)
+    decision: Row | None = None
     received: list[Row] = field(default_factory=list)
     produced: list[Row] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway_project.sandbox.letta import agent_shape, agents, engine, model, sending
+from gateway_project.sandbox.letta import agent_shape, agents, approvals, model, sending
 from gateway_project.sandbox.letta.asking import ask
 from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.ids import is_id
@@ -57,7 +57,7 @@ async def send_message(call: Call) -> Response | Row:
         return await _stream(call, given)
     agent = call.own("agents", "agent_id")
     if not _approves(given):
-        engine.refuse_while_pending(agent, None)
+        approvals.refuse_while_pending(agent, None)
     turn = await sending.start(call.world, agent, call.actor, given, kind=PLAIN)
     return await result(turn)
 

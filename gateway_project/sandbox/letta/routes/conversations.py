@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway_project.sandbox.letta import agents, engine, sending, shapes
+from gateway_project.sandbox.letta import agents, approvals, sending, shapes
 from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.ids import conversation_too_short, new_id
 from gateway_project.sandbox.letta.paging import page
@@ -110,7 +110,7 @@ async def send_to_conversation(call: Call) -> Response | Row:
     if streaming:
         _refuse_second_stream(call, conversation)
     else:
-        engine.refuse_while_pending(agent, conversation["id"] if conversation else None)
+        approvals.refuse_while_pending(agent, conversation["id"] if conversation else None)
     turn = await sending.start(
         call.world,
         agent,
