@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -72,8 +72,8 @@ def begin(scope: Any) -> RequestRecord:
     match = _WELL_FORMED_TRACE(trace) if trace else None
     client = scope.get("client")
     record = RequestRecord(
-        request_id=candidate if _WELL_FORMED_ID(candidate) else f"req_{secrets.token_hex(12)}",
-        trace_id=match[1] if match else secrets.token_hex(16),
+        request_id=candidate if _WELL_FORMED_ID(candidate) else new_request_id(),
+        trace_id=match[1] if match else _hex(32),
         method=scope.get("method", "WEBSOCKET"),
         path=scope["path"],
         client_ip=client[0] if client else "",
@@ -86,9 +86,20 @@ def begin(scope: Any) -> RequestRecord:
 def request_id() -> str:
     """Return the id of the request in hand; outside of one, a new id."""
     record = current.get()
-    return record.request_id if record else f"req_{secrets.token_hex(12)}"
+    return record.request_id if record else new_request_id()
 
 
 def traceparent(record: RequestRecord) -> str:
     """Return a W3C ``traceparent`` for a call that is part of this request."""
-    return f"00-{record.trace_id}-{secrets.token_hex(8)}-01"
+    return f"00-{record.trace_id}-{_hex(16)}-01"
+
+
+def new_request_id() -> str:
+    """Return a request id. It has to be unique, not secret."""
+    return f"req_{_hex(24)}"
+
+
+def _hex(digits: int) -> str:
+    # A system call for each id would cost as much as the rest of the record; ``random`` is seeded
+    # by the system once for each process, after a fork too.
+    return f"{random.getrandbits(4 * digits):0{digits}x}"

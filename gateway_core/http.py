@@ -88,7 +88,7 @@ class UpstreamClient:
         name: the upstream's name in logs and metrics.
         base_url: scheme, host and port, with no slash at the end.
         connect_timeout: seconds for a connection.
-        max_connections: how many at once; a request waits for one up to ``connect_timeout``.
+        max_connections: how many at once; a request waits for one as long as its caller lets it.
     """
 
     name: str
@@ -189,7 +189,7 @@ class UpstreamClient:
                     enable_cleanup_closed=False,
                 ),
                 timeout=aiohttp.ClientTimeout(
-                    total=None, connect=self.connect_timeout, sock_read=None
+                    total=None, sock_connect=self.connect_timeout, sock_read=None
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
