@@ -118,7 +118,7 @@ def _wait_for(url: str, child: subprocess.Popen[bytes]) -> None:
             httpx.get(url, timeout=10)
         except httpx.TransportError:
             if child.poll() is not None:
-                raise RuntimeError(f"{child.args} has ended") from None
+                raise RuntimeError(f"{child.args!r} has ended") from None
             time.sleep(0.05)
         else:
             return

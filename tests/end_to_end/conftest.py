@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -138,8 +138,8 @@ def make_agent() -> Iterator[Callable[..., AgentState]]:
     """Creates agents that think with the stub model, and deletes them afterwards."""
     made: list[tuple[Letta, str]] = []
 
-    def make(letta: Letta, **fields: object) -> AgentState:
-        wanted = {
+    def make(letta: Letta, **fields: Any) -> AgentState:
+        wanted: dict[str, Any] = {
             "name": f"agent-{uuid4().hex[:8]}",
             "model": AGENT_MODEL,
             "embedding": AGENT_EMBEDDING,

@@ -11,6 +11,7 @@ import asyncio
 import json
 import sys
 import time
+from functools import partial
 from urllib.parse import urlsplit
 
 _SECONDS_AT_THE_MOST = 60
@@ -74,17 +75,22 @@ def request_bytes(url: str, token: str, model: str, *, stream: bool) -> bytes:
     return head.encode() + content
 
 
+def _itself(connection: Connection) -> Connection:
+    return connection
+
+
 async def run(url: str, request: bytes, count: int, connections: int) -> float:
     """Send so many requests and return how many seconds they took."""
     loop = asyncio.get_running_loop()
     parts = urlsplit(url)
+    host, port = parts.hostname or "127.0.0.1", parts.port or 80
     began = time.perf_counter()
     ends = []
     for i in range(connections):
         done: asyncio.Future[None] = loop.create_future()
         share = count // connections + (i < count % connections)
         connection = Connection(request, share, done)
-        await loop.create_connection(lambda c=connection: c, parts.hostname, parts.port)  # type: ignore[misc]
+        await loop.create_connection(partial(_itself, connection), host, port)
         ends.append(done)
     async with asyncio.timeout(_SECONDS_AT_THE_MOST):
         await asyncio.gather(*ends)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletionUserMessageParam
+from typing import Any, Final
 
 PRICED: Final = "gpt-4o-mini"
 PRICE_OF_A_CALL: Final = 0.05
@@ -13,6 +10,6 @@ AGENT_MODEL: Final = "openai-proxy/stub-chat"
 AGENT_EMBEDDING: Final = "openai/text-embedding-3-small"
 
 
-def say(text: str) -> list[ChatCompletionUserMessageParam]:
-    """Return a conversation of one message."""
+def say(text: str) -> list[Any]:
+    """Return a conversation of one message, in the form that all SDKs share."""
     return [{"role": "user", "content": text}]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
-import openai
+from openai import AsyncOpenAI, OpenAI
 from letta_client import Letta
 
 if TYPE_CHECKING:
@@ -45,16 +45,14 @@ class Clients:
     gateway: Gateway
     _open: ExitStack = field(default_factory=ExitStack)
 
-    def openai(self, person: Person, *, base: str = "/api/v1/llm/v1") -> openai.OpenAI:
+    def openai(self, person: Person, *, base: str = "/api/v1/llm/v1") -> OpenAI:
         """Return OpenAI's SDK with nothing changed but address and key."""
-        client = openai.OpenAI(base_url=self.gateway.url + base, api_key=person.token)
+        client = OpenAI(base_url=self.gateway.url + base, api_key=person.token)
         return self._open.enter_context(client)
 
-    def async_openai(self, person: Person) -> openai.AsyncOpenAI:
+    def async_openai(self, person: Person) -> AsyncOpenAI:
         """Return OpenAI's asynchronous SDK; the caller closes it."""
-        return openai.AsyncOpenAI(
-            base_url=f"{self.gateway.url}/api/v1/llm/v1", api_key=person.token
-        )
+        return AsyncOpenAI(base_url=f"{self.gateway.url}/api/v1/llm/v1", api_key=person.token)
 
     def letta(self, person: Person) -> Letta:
         """Return Letta's SDK with nothing changed but address and key."""

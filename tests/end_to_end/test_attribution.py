@@ -54,7 +54,7 @@ def test_keeps_user_and_metadata_of_the_caller_to_itself(
 def test_refuses_a_field_that_would_route_the_call(
     alice_llm: openai.OpenAI, fast_stub: StubLog, mark: str, field: str
 ) -> None:
-    with pytest.raises(openai.PermissionDeniedError) as caught:
+    with pytest.raises(openai.BadRequestError) as caught:
         alice_llm.chat.completions.create(
             model=PRICED, messages=say(mark), extra_body={field: ROUTING[field]}
         )

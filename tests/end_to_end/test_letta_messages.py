@@ -103,7 +103,8 @@ def test_stops_a_run_when_it_is_cancelled(alice_letta: Letta, agent: AgentState)
 
     alice_letta.agents.messages.cancel(agent.id, run_ids=[first.run_id])
 
-    *_, last = stream
+    events: list[Any] = list(stream)
+    last = events[-1]
     assert (last.message_type, last.stop_reason) == ("stop_reason", "cancelled")
     assert alice_letta.runs.retrieve(first.run_id).status == "cancelled"
 
