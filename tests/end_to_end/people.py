@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
-from openai import AsyncOpenAI, OpenAI
 from letta_client import Letta
+from openai import AsyncOpenAI, OpenAI
 
 if TYPE_CHECKING:
     from tests.end_to_end.gateway_process import Gateway
