@@ -1,0 +1,1 @@
+"""Who did what, and how it ended: events, their way to PostgreSQL, and a read-only admin."""
