@@ -32,7 +32,7 @@ from gateway_project.sandbox.store import free_port
 from tests.end_to_end.people import Supabase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _PROJECT: Final = Path(__file__).resolve().parents[2]
 _STUB: Final = _PROJECT / "tests" / "upstreams" / "fast_stub.py"
@@ -173,21 +173,24 @@ def _gateway_environment(stack: ExitStack, data: Path, stub: str) -> tuple[dict[
 
 
 def table(measured: list[Target]) -> str:
-    """Return the result as text."""
+    """Return the result as text; on a busy machine the best round says more than the median."""
     bare, gateway = measured
-    lines = [f"{'CPU µs for one':<24}{bare.title:>12}{gateway.title:>12}{'ratio':>8}"]
+    lines = [f"{'':<40}{bare.title:>12}{gateway.title:>12}{'ratio':>8}"]
     for load in LOADS:
-        low, high = (median(target.costs[load.title]) for target in measured)
-        lines.append(f"{load.title:<24}{low:>12.0f}{high:>12.0f}{high / low:>8.2f}")
-    lines.append(f"{'per second':<24}")
-    for load in LOADS:
-        low, high = (median(target.rates[load.title]) for target in measured)
-        lines.append(f"{load.title:<24}{low:>12.0f}{high:>12.0f}")
+        rows: list[tuple[str, Callable[[list[float]], float], str]] = [
+            ("CPU µs, median", median, "costs"),
+            ("CPU µs, best round", min, "costs"),
+            ("per second, median", median, "rates"),
+        ]
+        for title, choose, what in rows:
+            low, high = (choose(getattr(target, what)[load.title]) for target in measured)
+            label = f"{load.title}: {title}"
+            lines.append(f"{label:<40}{low:>12.0f}{high:>12.0f}{high / low:>8.2f}")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Measure in turns and print the medians."""
+    """Measure in turns and print the table."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else _ROUNDS
     with tempfile.TemporaryDirectory() as folder, targets(Path(folder)) as measured:
         for load in LOADS:
