@@ -61,7 +61,7 @@ def number(name: str, default: float) -> float:
     """
     value = text(name)
     if not value:
-        return default
+        return float(default)
     try:
         result = float(value)
     except ValueError:

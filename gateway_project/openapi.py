@@ -42,7 +42,7 @@ def add_proxied_routes(
 ) -> dict[str, Any]:
     """Add what drf-spectacular can't see; it calls this at the end."""
     components = result.setdefault("components", {})
-    components.setdefault("schemas", {})["Problem"] = _problem_schema()
+    components.setdefault("schemas", {}).update(Problem=_problem_schema(), Code=_code_schema())
     components.setdefault("responses", {})["Problem"] = {
         "description": "What went wrong, whose fault it is, and whether to repeat.",
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -60,27 +60,34 @@ def add_proxied_routes(
 def _described(route: Route) -> Iterator[tuple[str, str, dict[str, Any]]]:
     prefix = min(route.prefixes, key=len)
     for operation in route.catalogue.operations:
-        if getattr(operation, "offered", True):
+        if not getattr(operation, "why_not", ""):
             yield prefix + operation.path, operation.method.lower(), _describe(route, operation)
 
 
 def _describe(route: Route, operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": f"{route.name}_{operation.name}".replace(".", "_").replace("-", "_"),
-        "summary": operation.summary or operation.name,
+        "summary": operation.summary or operation.name.replace("_", " ").capitalize(),
         "tags": [route.name],
         "security": _SECURITY,
         "responses": {"200": _answer(operation), **_ERRORS},
     }
-    parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in _PARAMETERS(operation.path)
-    ]
+    parameters = [*_path_parameters(operation), *_query_parameters(operation)]
     if parameters:
         described["parameters"] = parameters
     if operation.body is not BodyKind.NONE:
         described["requestBody"] = {"content": {_MEDIA[operation.body]: _ANY_OBJECT}}
     return described
+
+
+def _path_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
+    for name in _PARAMETERS(operation.path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
+    for name in sorted(getattr(operation, "query", ())):
+        yield {"name": name, "in": "query", "schema": {}}
 
 
 def _answer(operation: Operation) -> dict[str, Any]:
@@ -90,9 +97,17 @@ def _answer(operation: Operation) -> dict[str, Any]:
     return {"description": "The upstream's answer.", "content": content}
 
 
+def _code_schema() -> dict[str, Any]:
+    return {
+        "type": "string",
+        "description": "Whose fault it is: caller, policy, quota, upstream or gateway.",
+        "enum": [code.value for code in Code],
+    }
+
+
 def _problem_schema() -> dict[str, Any]:
     text = {"type": "string"}
-    code = {"type": "string", "enum": [code.value for code in Code]}
+    code = {"$ref": "#/components/schemas/Code"}
     return {
         "type": "object",
         "description": "RFC 9457, with an OpenAI-style error object for SDKs.",

@@ -1,0 +1,153 @@
+"""What is written, in which form, and above all what is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway_core.logging import REDACTED, is_sensitive, redact
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_PROGRAM = """
+import sys, logging
+from gateway_core import context
+from gateway_core.logging import configure, get_logger
+configure({"level": sys.argv[2], "format": sys.argv[1], "service": "gateway", "environment": "x"})
+"""
+
+
+def _written(program: str, *, form: str = "json", level: str = "INFO") -> list[str]:
+    """Return the lines that a fresh process writes."""
+    result = subprocess.run(
+        [sys.executable, "-c", _PROGRAM + program, form, level],
+        cwd=_CHECKOUT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert result.stdout == ""
+    return result.stderr.splitlines()
+
+
+def _events(program: str, **options: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in _written(program, **options)]
+
+
+def test_writes_one_json_object_for_each_event() -> None:
+    (event,) = _events('get_logger("a.b").info("something", count=3, text="two\\nlines")')
+
+    assert event["event"] == "something"
+    assert event["level"] == "info"
+    assert event["service"] == "gateway"
+    assert event["environment"] == "x"
+    assert (event["count"], event["text"]) == (3, "two\nlines")
+    assert event["timestamp"].endswith("Z")
+    assert "a.b" in event.values()
+
+
+def test_writes_what_libraries_say_in_the_same_form() -> None:
+    (event,) = _events('logging.getLogger("some.library").warning("slow: %d ms", 7)')
+
+    assert event["event"] == "slow: 7 ms"
+    assert event["level"] == "warning"
+    assert event["service"] == "gateway"
+    assert "some.library" in event.values()
+
+
+def test_writes_a_traceback_within_the_line() -> None:
+    (event,) = _events("""
+try:
+    1 / 0
+except ZeroDivisionError:
+    get_logger("a").exception("broke")
+""")
+
+    assert "ZeroDivisionError" in event["exception"]
+
+
+def test_writes_the_id_of_the_request_in_hand() -> None:
+    (event,) = _events("""
+record = context.begin({"headers": [(b"x-request-id", b"request-1")], "path": "/"})
+get_logger("a").info("something")
+""")
+
+    assert event["request_id"] == "request-1"
+
+
+def test_writes_for_people_where_asked_to() -> None:
+    (line,) = _written('get_logger("a").info("something", count=3)', form="console")
+
+    assert "something" in line
+    assert "count=3" in line
+    assert not line.startswith("{")
+
+
+def test_is_quiet_below_the_level() -> None:
+    program = 'get_logger("a").info("no"); logging.getLogger("b").info("no either")'
+
+    assert _written(program, level="WARNING") == []
+
+
+@pytest.mark.parametrize("name", ["asyncio", "aiohttp", "urllib3", "httpx", "daphne"])
+def test_is_quiet_about_what_libraries_do_every_time(name: str) -> None:
+    assert _written(f'logging.getLogger("{name}.inner").info("connected")') == []
+
+
+def test_writes_no_line_of_the_servers_own_for_a_request() -> None:
+    assert _written('logging.getLogger("uvicorn.access").info("GET / 200")') == []
+
+
+_SECRETS = {
+    "password": "s-1",
+    "db_password": "s-2",
+    "authorization": "Bearer s-3",
+    "api_key": "s-4",
+    "apikey": "s-5",
+    "LITELLM_API_KEY": "s-6",
+    "token": "s-7",
+    "access_token": "s-8",
+    "client_secret": "s-9",
+    "jwt": "s-10",
+    "set_cookie": "s-11",
+    "credentials": "s-12",
+    "master_key": "s-13",
+    "bearer": "s-14",
+}
+
+
+@pytest.mark.parametrize("name", _SECRETS)
+def test_writes_no_value_under_a_sensitive_name(name: str) -> None:
+    assert redact(None, "", {name: _SECRETS[name]}) == {name: REDACTED}
+
+
+@pytest.mark.parametrize(
+    "name", ["tokens", "total_tokens", "max_tokens", "keys", "author", "path", "monkey", "duration"]
+)
+def test_writes_values_under_names_that_only_look_like_it(name: str) -> None:
+    assert not is_sensitive(name)
+
+
+def test_redacts_at_any_depth() -> None:
+    event = {"headers": {"authorization": "Bearer x", "inner": {"password": "x", "size": 1}}}
+
+    assert redact(None, "", event) == {
+        "headers": {"authorization": REDACTED, "inner": {"password": REDACTED, "size": 1}}
+    }
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_writes_no_secret_in_either_form(form: str) -> None:
+    lines = _written(
+        f'get_logger("a").info("x", **{_SECRETS!r}); '
+        f'get_logger("a").info("y", deep={{"more": {_SECRETS!r}}}); '
+        'logging.getLogger("b").warning("z", extra={"api_key": "s-15"})',
+        form=form,
+    )
+
+    assert len(lines) == 3
+    assert not [line for line in lines if "s-1" in line or "s-7" in line]

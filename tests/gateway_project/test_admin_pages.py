@@ -1,0 +1,83 @@
+"""Every model is in the admin, every page of it opens, and none shows a secret."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+
+pytestmark = pytest.mark.django_db
+_OURS = {"accounts", "llm_proxy", "letta_proxy", "templates_app", "agents", "audit"}
+_REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
+
+
+def _label(model: type[Model]) -> str:
+    return model._meta.label
+
+
+def _page(model: type[Model], name: str, *args: object) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=args)
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("root", "right-password"))
+    return client
+
+
+def test_knows_every_model_of_ours() -> None:
+    ours = {model for model in apps.get_models() if model._meta.app_label in _OURS}
+
+    assert {_label(model) for model in ours - set(_REGISTERED)} == set()
+
+
+@pytest.mark.parametrize("model", _REGISTERED, ids=_label)
+def test_opens_the_list_and_searches_it(staff: Client, model: type[Model]) -> None:
+    assert staff.get(_page(model, "changelist")).status_code == 200
+    if admin.site._registry[model].search_fields:
+        assert staff.get(_page(model, "changelist"), {"q": "anything"}).status_code == 200
+
+
+@pytest.mark.parametrize("model", _REGISTERED, ids=_label)
+def test_opens_the_form_or_refuses_it(staff: Client, model: type[Model]) -> None:
+    response = staff.get(_page(model, "add"))
+
+    may_add = admin.site._registry[model].has_add_permission(response.wsgi_request)
+    assert response.status_code == (200 if may_add else 403)
+
+
+@pytest.mark.parametrize("model", _REGISTERED, ids=_label)
+def test_makes_a_constant_number_of_queries_for_a_list(
+    staff: Client, model: type[Model], django_assert_max_num_queries: object
+) -> None:
+    with django_assert_max_num_queries(12):  # type: ignore[operator]
+        staff.get(_page(model, "changelist"))
+
+
+@pytest.mark.parametrize("model", _REGISTERED, ids=_label)
+def test_is_for_staff_only(client: Client, model: type[Model]) -> None:
+    response = client.get(_page(model, "changelist"))
+
+    assert response.status_code == 302
+    assert response["location"].startswith("/admin/login/")
+
+
+def test_opens_a_user_without_the_password(staff: Client) -> None:
+    user = User.objects.get(username="root")
+
+    page = staff.get(_page(User, "change", user.pk)).content.decode()
+
+    assert "root" in page
+    assert user.password not in page
+
+
+def test_opens_a_group(staff: Client) -> None:
+    group = Group.objects.create(name="operators")
+
+    assert staff.get(_page(Group, "change", group.pk)).status_code == 200

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import call_command
+from drf_spectacular.validation import validate_schema
+
+from gateway_core.errors import Code
+from gateway_core.proxy.exchange import Route
+from letta_proxy.proxy import ROUTE as LETTA
+from llm_proxy.proxy import ROUTE as LLM
+
+_COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path = tmp_path_factory.mktemp("openapi") / "openapi.yaml"
+    call_command("spectacular", file=str(path), fail_on_warn=True)
+    return dict(yaml.safe_load(path.read_text("utf-8")))
+
+
+def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for methods in document["paths"].values() for one in methods.values()]
+
+
+def test_is_a_valid_document(document: dict[str, Any]) -> None:
+    validate_schema(document)  # type: ignore[no-untyped-call]
+
+
+def test_is_the_one_that_is_committed(document: dict[str, Any]) -> None:
+    committed = yaml.safe_load(_COMMITTED.read_text("utf-8"))
+
+    assert committed == document, "run: python manage.py spectacular --file docs/openapi.yaml"
+
+
+@pytest.mark.parametrize("route", [LLM, LETTA], ids=lambda route: route.name)
+def test_describes_every_operation_that_is_offered(document: dict[str, Any], route: Route) -> None:
+    prefix = f"/api/v1/{route.name}/"
+    described = {
+        (method.upper(), path.removeprefix(prefix.rstrip("/")))
+        for path, methods in document["paths"].items()
+        if path.startswith(prefix)
+        for method in methods
+    }
+
+    assert described == {
+        (operation.method, operation.path)
+        for operation in route.catalogue.operations
+        if not getattr(operation, "why_not", "")
+    }
+
+
+def test_names_each_operation_once(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for operation in _operations(document)]
+
+    assert len(names) == len(set(names))
+
+
+def test_says_in_one_schema_how_errors_look(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+
+    assert schemas["Problem"]["properties"]["code"] == {"$ref": "#/components/schemas/Code"}
+    assert schemas["Code"]["enum"] == [code.value for code in Code]
+    for operation in _operations(document):
+        for status in ("4XX", "5XX"):
+            assert operation["responses"][status] == {"$ref": "#/components/responses/Problem"}
+
+
+def test_wants_a_token_for_everything_that_is_proxied(document: dict[str, Any]) -> None:
+    assert "supabase" in document["components"]["securitySchemes"]
+    for path, methods in document["paths"].items():
+        if path.startswith(("/api/v1/llm/", "/api/v1/letta/")):
+            assert all(one["security"] == [{"supabase": []}] for one in methods.values())
+
+
+def test_names_the_parameters_of_each_path(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            named = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "path"}
+            assert named == {part[1:-1] for part in path.split("/") if part.startswith("{")}
+
+
+def test_explains_each_tag_that_it_uses(document: dict[str, Any]) -> None:
+    used = {tag for operation in _operations(document) for tag in operation["tags"]}
+
+    assert used <= {tag["name"] for tag in document["tags"]}
