@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 _log = get_logger("gateway.litellm")
 _TIMEOUT_SECONDS: Final = 15.0
-_CONFLICT: Final = 409
+_REDIRECT: Final = 300
 _ERROR: Final = 400
+_CONFLICT: Final = 409
 
 
 class AliasTaken(GatewayError):
@@ -116,6 +117,8 @@ async def _send(method: str, target: str, payload: Any = None) -> tuple[int, Any
 
 def _check(status: int, answer: Any) -> None:
     if status < _ERROR:
+        if status >= _REDIRECT or not isinstance(answer, dict):
+            raise UpstreamAnswerInvalid  # whatever answers there, it is not LiteLLM
         return
     refusal = refusals.read(status, answer, {})
     if refusal.kind == "bad_request_error" and refusal.param == "key_alias":

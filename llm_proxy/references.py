@@ -68,6 +68,7 @@ _STORED_IN_TOOLS: Final = frozenset({"container", "container_id"})
 
 _NAMED: Final = _STORED | _STORED_IN_TOOLS | {"server_url", "url"}
 
+_SHOWN_CHARACTERS: Final = 200
 _CONTAINERS: Final = frozenset({dict, list})
 _NOT_NUMBERS: Final = frozenset({dict, list, str})
 _SCHEME_CHARACTERS: Final = 32
@@ -145,5 +146,5 @@ def _stored(path: _Path) -> FieldForbidden:
 
 
 def _refused(path: _Path, advice: str) -> FieldForbidden:
-    place = ".".join(str(step) for step in path)
+    place = ".".join(str(step) for step in path)[-_SHOWN_CHARACTERS:]
     return FieldForbidden(f"{place} may not point there. {advice}", status=400, param=place)

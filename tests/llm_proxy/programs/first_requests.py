@@ -1,0 +1,27 @@
+"""Makes many first requests of one user at once, and prints the credential they got.
+
+Usage: first_requests DATABASE_NAME USER_ID COUNT
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from uuid import UUID
+
+import django
+from django.conf import settings
+
+
+async def main(user_id: UUID, count: int) -> None:
+    from llm_proxy import client, services  # noqa: PLC0415 - needs the settings below
+
+    found = await asyncio.gather(*(services.credential_for(user_id) for _ in range(count)))
+    await client.upstream().close()
+    os.write(1, "\n".join(sorted(set(found))).encode())
+
+
+settings.DATABASES["default"]["NAME"] = sys.argv[1]
+django.setup()
+asyncio.run(main(UUID(sys.argv[2]), int(sys.argv[3])))
