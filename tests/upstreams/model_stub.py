@@ -44,9 +44,15 @@ class Plan:
 
 def make_plan(body: dict) -> Plan:
     messages = body.get("messages") or []
-    tools = {tool["function"]["name"] for tool in body.get("tools") or [] if tool.get("type") == "function"}
+    tools = {
+        tool["function"]["name"]
+        for tool in body.get("tools") or []
+        if tool.get("type") == "function"
+    }
     text = last_user_text(messages)
-    plan = Plan(is_too_long=bool(re.search(r"\bCTX\b", text)), drops=bool(re.search(r"\bDROP\b", text)))
+    plan = Plan(
+        is_too_long=bool(re.search(r"\bCTX\b", text)), drops=bool(re.search(r"\bDROP\b", text))
+    )
     reply = "stub says: " + text
     if found := re.search(r"ERR:(\d+)", text):
         plan.error = int(found[1])
@@ -108,7 +114,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         path = self.path.split("?")[0]
         if path.endswith("/models"):
-            model = {"object": "model", "created": 1, "owned_by": "stub", "context_length": CONTEXT_WINDOW, "max_model_len": CONTEXT_WINDOW}
+            model = {
+                "object": "model",
+                "created": 1,
+                "owned_by": "stub",
+                "context_length": CONTEXT_WINDOW,
+                "max_model_len": CONTEXT_WINDOW,
+            }
             self.answer(200, {"object": "list", "data": [{"id": name, **model} for name in MODELS]})
         elif path == "/log":
             self.answer(200, list(LOG))
@@ -120,8 +132,14 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(raw or b"{}")
         path = self.path.split("?")[0]
         self.entry = {
-            "time": time.time(), "path": path, "model": body.get("model"), "stream": body.get("stream"), "user": body.get("user"),
-            "headers": {name.lower(): value for name, value in self.headers.items()}, "bytes": len(raw), "text": last_user_text(body.get("messages") or []),
+            "time": time.time(),
+            "path": path,
+            "model": body.get("model"),
+            "stream": body.get("stream"),
+            "user": body.get("user"),
+            "headers": {name.lower(): value for name, value in self.headers.items()},
+            "bytes": len(raw),
+            "text": last_user_text(body.get("messages") or []),
         }
         LOG.append(self.entry)
         if path.endswith("/embeddings"):
@@ -135,27 +153,77 @@ class Handler(BaseHTTPRequestHandler):
         inputs = body.get("input")
         inputs = inputs if isinstance(inputs, list) else [inputs]
         vectors = [embedding(str(text), body.get("dimensions") or 1536) for text in inputs]
-        data = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(vectors)]
-        self.answer(200, {"object": "list", "model": body.get("model"), "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}})
+        data = [
+            {"object": "embedding", "index": i, "embedding": vector}
+            for i, vector in enumerate(vectors)
+        ]
+        self.answer(
+            200,
+            {
+                "object": "list",
+                "model": body.get("model"),
+                "data": data,
+                "usage": {"prompt_tokens": 1, "total_tokens": 1},
+            },
+        )
 
     def chat(self, body, *, prompt_tokens):
         plan = make_plan(body)
         if plan.is_too_long:
             message = f"This model's maximum context length is {CONTEXT_WINDOW} tokens. However, your messages resulted in 99999 tokens."
-            return self.answer(400, {"error": {"message": message, "type": "invalid_request_error", "param": "messages", "code": "context_length_exceeded"}})
+            return self.answer(
+                400,
+                {
+                    "error": {
+                        "message": message,
+                        "type": "invalid_request_error",
+                        "param": "messages",
+                        "code": "context_length_exceeded",
+                    }
+                },
+            )
         if plan.error:
-            error = {"message": f"stub error {plan.error}", "type": "stub_error", "code": ERROR_CODES.get(plan.error, "stub")}
-            return self.answer(plan.error, {"error": error}, {"Retry-After": "1"} if plan.error == 429 else {})
-        base = {"id": f"chatcmpl-{time.time_ns()}", "created": int(time.time()), "model": body.get("model"), "system_fingerprint": "stub"}
-        usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 10, "total_tokens": prompt_tokens + 10}
+            error = {
+                "message": f"stub error {plan.error}",
+                "type": "stub_error",
+                "code": ERROR_CODES.get(plan.error, "stub"),
+            }
+            return self.answer(
+                plan.error, {"error": error}, {"Retry-After": "1"} if plan.error == 429 else {}
+            )
+        base = {
+            "id": f"chatcmpl-{time.time_ns()}",
+            "created": int(time.time()),
+            "model": body.get("model"),
+            "system_fingerprint": "stub",
+        }
+        usage = {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": 10,
+            "total_tokens": prompt_tokens + 10,
+        }
         if body.get("stream"):
             return self.stream(plan, base, usage)
         time.sleep(plan.delay_seconds * plan.words)
         message = {"role": "assistant", "content": plan.content}
         if plan.calls:
-            message["tool_calls"] = [{"id": call_id(), "type": "function", "function": {"name": name, "arguments": arguments}} for name, arguments in plan.calls]
-        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if plan.calls else "stop", "logprobs": None}
-        return self.answer(200, {**base, "object": "chat.completion", "choices": [choice], "usage": usage})
+            message["tool_calls"] = [
+                {
+                    "id": call_id(),
+                    "type": "function",
+                    "function": {"name": name, "arguments": arguments},
+                }
+                for name, arguments in plan.calls
+            ]
+        choice = {
+            "index": 0,
+            "message": message,
+            "finish_reason": "tool_calls" if plan.calls else "stop",
+            "logprobs": None,
+        }
+        return self.answer(
+            200, {**base, "object": "chat.completion", "choices": [choice], "usage": usage}
+        )
 
     def stream(self, plan, base, usage):
         self.send_response(200)
@@ -167,14 +235,26 @@ class Handler(BaseHTTPRequestHandler):
         sent = 0
         try:
             for delta in self.deltas(plan):
-                self.event({**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}], "usage": None})
+                self.event(
+                    {
+                        **base,
+                        "choices": [{"index": 0, "delta": delta, "finish_reason": None}],
+                        "usage": None,
+                    }
+                )
                 sent += 1
                 if plan.drops:
                     return
                 if sent > 1:
                     time.sleep(plan.delay_seconds)
             finish = "tool_calls" if plan.calls else "stop"
-            self.event({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}], "usage": None})
+            self.event(
+                {
+                    **base,
+                    "choices": [{"index": 0, "delta": {}, "finish_reason": finish}],
+                    "usage": None,
+                }
+            )
             self.event({**base, "choices": [], "usage": usage})
             self.wfile.write(b"data: [DONE]\n\n")
             self.entry["done"] = True
@@ -186,9 +266,22 @@ class Handler(BaseHTTPRequestHandler):
         for word in re.findall(r"\S+\s*", plan.content or ""):
             yield {"content": word}
         for i, (name, arguments) in enumerate(plan.calls):
-            yield {"tool_calls": [{"index": i, "id": call_id(), "type": "function", "function": {"name": name, "arguments": ""}}]}
+            yield {
+                "tool_calls": [
+                    {
+                        "index": i,
+                        "id": call_id(),
+                        "type": "function",
+                        "function": {"name": name, "arguments": ""},
+                    }
+                ]
+            }
             for start in range(0, len(arguments), 12):
-                yield {"tool_calls": [{"index": i, "function": {"arguments": arguments[start : start + 12]}}]}
+                yield {
+                    "tool_calls": [
+                        {"index": i, "function": {"arguments": arguments[start : start + 12]}}
+                    ]
+                }
 
     def event(self, data):
         self.wfile.write(b"data: " + json.dumps(data).encode() + b"\n\n")
@@ -197,11 +290,17 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status, data, headers=None):
         content = json.dumps(data).encode()
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(content)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 18001), Handler).serve_forever()
+    ThreadingHTTPServer(
+        ("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 18001), Handler
+    ).serve_forever()

@@ -41,15 +41,21 @@ def create_cluster() -> None:
 def service() -> Service:
     settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
     return Service(
-        name="postgres", port=POSTGRES_PORT, port_variable="UPSTREAMS_POSTGRES_PORT",
-        command=[POSTGRES_BIN / "postgres", "-D", _DATA, *settings], folder=_DATA, user=_USER,
+        name="postgres",
+        port=POSTGRES_PORT,
+        port_variable="UPSTREAMS_POSTGRES_PORT",
+        command=[POSTGRES_BIN / "postgres", "-D", _DATA, *settings],
+        folder=_DATA,
+        user=_USER,
         probe=lambda: subprocess.run(_client("pg_isready", "-q"), check=False).returncode == 0,
         stop_signal=signal.SIGINT,  # fast: SIGTERM would wait for the clients to leave
     )
 
 
 def query(sql: str, *, database: str = "postgres") -> str:
-    return _run(*_client("psql", "-d", database, "-AtX", "-v", "ON_ERROR_STOP=1", "-c", sql)).strip()
+    return _run(
+        *_client("psql", "-d", database, "-AtX", "-v", "ON_ERROR_STOP=1", "-c", sql)
+    ).strip()
 
 
 def run_file(file: Path, *, database: str) -> None:
@@ -63,15 +69,32 @@ def create_database(name: str) -> None:
 
 
 def _client(program: str, *words: str) -> list[str]:
-    return [str(POSTGRES_BIN / program), "-h", "127.0.0.1", "-p", str(POSTGRES_PORT), "-U", "postgres", *words]
+    return [
+        str(POSTGRES_BIN / program),
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(POSTGRES_PORT),
+        "-U",
+        "postgres",
+        *words,
+    ]
 
 
 def _run(program: str, *words: str | Path) -> str:
     """Run one of PostgreSQL's programs as the user that the server runs as."""
     done = subprocess.run(
-        [str(POSTGRES_BIN / program), *map(str, words)], check=False, capture_output=True, text=True, cwd="/",
-        user=_USER, group=_USER, extra_groups=None if _USER is None else [],
+        [str(POSTGRES_BIN / program), *map(str, words)],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        user=_USER,
+        group=_USER,
+        extra_groups=None if _USER is None else [],
     )
     if done.returncode:
-        raise SystemExit(f"{Path(program).name} failed: {done.stderr}\nIs {HOME} readable for the user that PostgreSQL runs as?")
+        raise SystemExit(
+            f"{Path(program).name} failed: {done.stderr}\nIs {HOME} readable for the user that PostgreSQL runs as?"
+        )
     return done.stdout

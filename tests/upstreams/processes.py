@@ -40,7 +40,11 @@ class Service:
     ready_within_seconds: float = 120
 
     def fingerprint(self) -> str:
-        said = [[str(word) for word in self.command], sorted(self.environment.items()), str(self.folder)]
+        said = [
+            [str(word) for word in self.command],
+            sorted(self.environment.items()),
+            str(self.folder),
+        ]
         digest = hashlib.sha256(json.dumps(said).encode())
         for file in self.inputs:
             digest.update(file.read_bytes())
@@ -70,13 +74,17 @@ def start(service: Service) -> str:
         return "runs already"
     stop(service.name)
     if not _holds(lambda: not accepts(service.port), within_seconds=2):
-        raise SystemExit(f"{service.name}: port {service.port} is taken by a program that was not started here; end it or set {service.port_variable}")
+        raise SystemExit(
+            f"{service.name}: port {service.port} is taken by a program that was not started here; end it or set {service.port_variable}"
+        )
     began = time.monotonic()
     process = _spawn(service)
     while not service.probe():
         if process.poll() is not None or time.monotonic() - began > service.ready_within_seconds:
             stop(service.name)
-            raise SystemExit(f"{service.name} did not become ready; the end of its log:\n{_log_tail(service.name)}")
+            raise SystemExit(
+                f"{service.name} did not become ready; the end of its log:\n{_log_tail(service.name)}"
+            )
         time.sleep(0.1)
     return f"ready after {time.monotonic() - began:.1f} s"
 
@@ -110,14 +118,28 @@ def _spawn(service: Service) -> subprocess.Popen[bytes]:
     service.folder.mkdir(parents=True, exist_ok=True, mode=0o755)
     with (RUN / f"{service.name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [str(word) for word in service.command], cwd=service.folder, env=_BASE_ENVIRONMENT | dict(service.environment),
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            user=service.user, group=service.user, extra_groups=None if service.user is None else [],
+            [str(word) for word in service.command],
+            cwd=service.folder,
+            env=_BASE_ENVIRONMENT | dict(service.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            user=service.user,
+            group=service.user,
+            extra_groups=None if service.user is None else [],
         )
     started = psutil.Process(process.pid).create_time()
-    _pid_file(service.name).write_text(json.dumps(
-        {"pid": process.pid, "started": started, "fingerprint": service.fingerprint(), "stop_signal": service.stop_signal.value}
-    ))
+    _pid_file(service.name).write_text(
+        json.dumps(
+            {
+                "pid": process.pid,
+                "started": started,
+                "fingerprint": service.fingerprint(),
+                "stop_signal": service.stop_signal.value,
+            }
+        )
+    )
     return process
 
 

@@ -15,10 +15,23 @@ import litellm_proxy
 import postgres
 import processes
 from places import (
-    FAST_STUB_PORT, GATEWAY_ENVIRONMENT, HERE, HOME, MODEL_STUB_PORT, RUN, STUB_ADDRESSES,
+    FAST_STUB_PORT,
+    GATEWAY_ENVIRONMENT,
+    HERE,
+    HOME,
+    MODEL_STUB_PORT,
+    RUN,
+    STUB_ADDRESSES,
 )
 
-_NAMES = ("litellm", "letta", "fast_stub", "model_stub", "valkey", "postgres")  # in the order of their ending
+_NAMES = (
+    "litellm",
+    "letta",
+    "fast_stub",
+    "model_stub",
+    "valkey",
+    "postgres",
+)  # in the order of their ending
 _ADDRESSES = RUN / "addresses.sh"
 
 
@@ -34,10 +47,20 @@ def install() -> None:
 def start() -> None:
     install()
     postgres.create_cluster()
-    for service in (postgres.service(), letta_server.valkey_service(), _stub("model_stub", MODEL_STUB_PORT), _stub("fast_stub", FAST_STUB_PORT)):
+    for service in (
+        postgres.service(),
+        letta_server.valkey_service(),
+        _stub("model_stub", MODEL_STUB_PORT),
+        _stub("fast_stub", FAST_STUB_PORT),
+    ):
         _start(service)
     _both(_start_litellm, _start_letta)
-    _ADDRESSES.write_text("".join(f"export {name}={value}\n" for name, value in {**GATEWAY_ENVIRONMENT, **STUB_ADDRESSES}.items()))
+    _ADDRESSES.write_text(
+        "".join(
+            f"export {name}={value}\n"
+            for name, value in {**GATEWAY_ENVIRONMENT, **STUB_ADDRESSES}.items()
+        )
+    )
 
 
 def stop() -> None:
@@ -74,8 +97,12 @@ def _start_letta() -> None:
 def _stub(name: str, port: int) -> processes.Service:
     program = HERE / f"{name}.py"
     return processes.Service(
-        name=name, port=port, port_variable=f"{name.upper()}_PORT", command=[sys.executable, program, str(port)],
-        inputs=[program], probe=lambda: processes.answers(f"http://127.0.0.1:{port}/v1/models"),
+        name=name,
+        port=port,
+        port_variable=f"{name.upper()}_PORT",
+        command=[sys.executable, program, str(port)],
+        inputs=[program],
+        probe=lambda: processes.answers(f"http://127.0.0.1:{port}/v1/models"),
     )
 
 
