@@ -44,7 +44,7 @@ class LoopbackServer:
             StartFailed: its start-up failed or takes too long.
         """
         config = uvicorn.Config(
-            app, access_log=False, log_config=None, timeout_graceful_shutdown=_GRACE_SECONDS
+            app, log_config=None, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS
         )
         self._server = server = uvicorn.Server(config)
         self._thread = threading.Thread(
