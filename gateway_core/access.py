@@ -22,7 +22,12 @@ sinks: list[Callable[[RequestRecord], None]] = []
 
 
 def conclude(record: RequestRecord) -> None:
-    """Log, count and hand on a request that has ended. Call it once."""
+    """Log, count and hand on a request that has ended, just before its last byte goes out.
+
+    Only the first call counts, so that every way out may make it.
+    """
+    if record.ended:
+        return
     record.ended = time.monotonic()
     metrics.count(record)
     for sink in sinks:
@@ -64,6 +69,8 @@ def recorded(application: Application) -> Application:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
             elif message["type"] == "http.response.body":
                 record.bytes_out += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    conclude(record)
             await send(message)
 
         try:

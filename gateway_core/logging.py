@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 REDACTED: Final = "[redacted]"
 
+_CONTAINERS: Final = (dict, list, tuple)
+
 _SENSITIVE: Final = re.compile(
     r"password|passwd|secret|authorization|jwt|api_?key|bearer|credential|cookie"
     r"|(^|_)(token|key|auth)$",
     re.IGNORECASE,
 )
 # Libraries that speak of every request or query at INFO.
-_NOISY: Final = ("asyncio", "aiohttp", "urllib3", "daphne", "django.request", "httpx", "httpcore")
+_NOISY: Final = ("asyncio", "aiohttp", "urllib3", "daphne", "httpx", "httpcore")
 
 
 @lru_cache(maxsize=1024)
@@ -40,11 +42,19 @@ def is_sensitive(name: str) -> bool:
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace the values under sensitive names, at any depth."""
     for name, value in event.items():
-        if is_sensitive(name) and value:
+        if value and type(name) is str and is_sensitive(name):
             event[name] = REDACTED
-        elif type(value) is dict:
-            event[name] = redact(None, "", value)
+        elif type(value) in _CONTAINERS:
+            event[name] = _redacted(value)
     return event
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return redact(None, "", dict(value))
+    if isinstance(value, list | tuple):
+        return [_redacted(item) for item in value]
+    return value
 
 
 def _add_request_id(
@@ -116,6 +126,8 @@ def _configure_stdlib(level: int, shared: list[Any], renderer: Any) -> None:
             logger.propagate = True
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # The canonical line tells of each 4xx. What broke a view is told here.
+    logging.getLogger("django.request").setLevel(logging.ERROR)
     # The canonical line replaces the server's own; with neither handler nor parent, uvicorn
     # doesn't even format it.
     logging.getLogger("uvicorn.access").propagate = False

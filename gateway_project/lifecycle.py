@@ -11,6 +11,7 @@ import gc
 from typing import TYPE_CHECKING
 
 from gateway_core import cache
+from gateway_core.audit import trail
 from letta_proxy.proxy import ROUTE as LETTA
 from llm_proxy.proxy import ROUTE as LLM
 
@@ -52,12 +53,14 @@ class Lifecycle:
         self._loop = asyncio.get_running_loop()
         _freeze()
         self._listener = cache.start_listening()
+        trail.start()
 
     async def _stop(self) -> None:
         if self._listener is not None:
             self._listener.cancel()
         for route in _ROUTES:
             await route.client().close()
+        await asyncio.to_thread(trail.stop)
 
 
 def _freeze() -> None:

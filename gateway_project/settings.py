@@ -38,7 +38,7 @@ DATABASES = {
         **_database,
         "ENGINE": "django.db.backends.postgresql",
         "CONN_MAX_AGE": 0,
-        "CONN_HEALTH_CHECKS": False,
+        "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **_database.get("OPTIONS", {}),
             "pool": {
@@ -172,6 +172,7 @@ MIDDLEWARE = [
     "gateway_project.static.StaticFilesMiddleware",
     "gateway_project.slashes.LastSlashMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "gateway_project.recording.RecordingMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

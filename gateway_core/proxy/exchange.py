@@ -67,7 +67,7 @@ class Route:
         reshape: for JSON answers of operations that need it: sees and returns the parsed answer
             before the caller gets it; None when the answer passes as it is.
         observe: makes the watcher of a body that passes as it is.
-        settle: runs at every end, after the caller has its answer.
+        settle: runs at every end, before the caller has the last byte: completes the record.
     """
 
     name: str
@@ -111,5 +111,7 @@ class Exchange:
     upstream_headers: Mapping[str, str] = field(default_factory=dict)
     started: bool = False
     is_stream: bool = False
+    is_settled: bool = False
+    observer: Observer | None = None
     client_gone: bool = False
     notes: dict[str, Any] = field(default_factory=dict)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from django.db import InterfaceError, OperationalError
 
-from gateway_core import access, context, metrics
+from gateway_core import context, metrics
 from gateway_core.errors import (
-    CallerGone,
     DatabaseUnavailable,
     GatewayError,
     InternalError,
@@ -24,6 +23,7 @@ from gateway_core.proxy.exchange import Exchange
 from gateway_core.proxy.forward import forward
 from gateway_core.proxy.operations import split_path
 from gateway_core.proxy.relay import refuse, relay
+from gateway_core.proxy.settle import settle
 
 if TYPE_CHECKING:
     from gateway_core.asgi import Application, Receive, Scope, Send
@@ -52,7 +52,7 @@ def proxy(route: Route) -> Application:
             await refuse(exchange, InternalError())
         finally:
             in_flight.dec()
-            await _settle(exchange)
+            await settle(exchange)
 
     return handle
 
@@ -112,15 +112,3 @@ def _match(exchange: Exchange) -> None:
     )
     exchange.record.operation = exchange.operation.name
     exchange.target = exchange.operation.target(exchange.params)
-
-
-async def _settle(exchange: Exchange) -> None:
-    try:
-        if exchange.route.settle is not None:
-            await exchange.route.settle(exchange)
-    except Exception:  # noqa: BLE001 - the caller already has its answer
-        _log.exception("settling failed")
-    finally:
-        if exchange.client_gone:
-            exchange.record.error_code = exchange.record.error_code or CallerGone.code
-        access.conclude(exchange.record)

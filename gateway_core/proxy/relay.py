@@ -14,9 +14,10 @@ from gateway_core.errors import (
     GatewayError,
     UpstreamAnswerInvalid,
 )
+from gateway_core.proxy.settle import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from gateway_core.http import UpstreamResponse
     from gateway_core.proxy.exchange import Exchange
@@ -72,7 +73,9 @@ async def _relay_events(
     exchange.is_stream = True
     await _start(exchange, response.status, [*fields, *sse.ANTI_BUFFERING])
     aligner = sse.FrameAligner()
-    await _pump(exchange, response, deadline, aligner.feed)
+    async for piece in _observed(exchange, response, deadline):
+        if whole := aligner.feed(piece):
+            await _write(exchange, whole, more=True)
     await _write(exchange, aligner.rest(), more=False)
 
 
@@ -84,8 +87,13 @@ async def _relay_bytes(
     if length is not None:
         fields.append((b"content-length", length.encode("latin-1")))
     await _start(exchange, response.status, fields)
-    await _pump(exchange, response, deadline, None)
-    await _write(exchange, b"", more=False)
+    # One piece is held back, so that the last one is known when it is sent.
+    held = b""
+    async for piece in _observed(exchange, response, deadline):
+        if held:
+            await _write(exchange, held, more=True)
+        held = piece
+    await _write(exchange, held, more=False)
 
 
 async def _relay_document(
@@ -103,27 +111,20 @@ async def _relay_document(
     await _write(exchange, body, more=False)
 
 
-async def _pump(
-    exchange: Exchange,
-    response: UpstreamResponse,
-    deadline: asyncio.Timeout,
-    align: Callable[[bytes], bytes] | None,
-) -> None:
+async def _observed(
+    exchange: Exchange, response: UpstreamResponse, deadline: asyncio.Timeout
+) -> AsyncIterator[bytes]:
+    """Yield the pieces of the body after the route's observer has seen them."""
     observer = exchange.route.observe(exchange) if exchange.route.observe else None
+    exchange.observer = observer
     timeouts = exchange.route.timeouts()
     now = asyncio.get_running_loop().time
     last = now() + timeouts.total
-    try:
-        async for piece in response.chunks():
-            deadline.reschedule(min(now() + timeouts.idle, last))
-            if observer is not None:
-                observer.feed(piece)
-            whole = align(piece) if align else piece
-            if whole:
-                await _write(exchange, whole, more=True)
-    finally:
+    async for piece in response.chunks():
+        deadline.reschedule(min(now() + timeouts.idle, last))
         if observer is not None:
-            observer.finish()
+            observer.feed(piece)
+        yield piece
 
 
 async def _start(exchange: Exchange, status: int, fields: list[tuple[bytes, bytes]]) -> None:
@@ -137,6 +138,8 @@ async def _start(exchange: Exchange, status: int, fields: list[tuple[bytes, byte
 
 async def _write(exchange: Exchange, piece: bytes, *, more: bool) -> None:
     exchange.record.bytes_out += len(piece)
+    if not more:
+        await settle(exchange)
     await exchange.send({"type": "http.response.body", "body": piece, "more_body": more})
 
 

@@ -102,6 +102,15 @@ def test_writes_no_line_of_the_servers_own_for_a_request() -> None:
     assert _written('logging.getLogger("uvicorn.access").info("GET / 200")') == []
 
 
+def test_writes_no_second_line_for_a_request_that_was_refused() -> None:
+    program = """
+logging.getLogger("django.request").warning("Not Found: /x")
+logging.getLogger("django.request").error("Internal Server Error: /x")
+"""
+
+    assert [event["event"] for event in _events(program)] == ["Internal Server Error: /x"]
+
+
 _SECRETS = {
     "password": "s-1",
     "db_password": "s-2",

@@ -48,7 +48,7 @@ def _actions() -> list[str]:
 
 @pytest.mark.usefixtures("own_trail")
 def test_finished_request_of_the_data_plane_is_on_the_trail(make_record: MakeRecord) -> None:
-    access.conclude(make_record(operation="from_data"))
+    access.conclude(make_record(operation="from_data", ended=0.0))
 
     assert trail.flush(_SOON_SECONDS)
     assert _actions() == ["from_data"]

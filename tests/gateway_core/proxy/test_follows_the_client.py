@@ -7,6 +7,8 @@ import resource
 import time
 from typing import TYPE_CHECKING
 
+from gateway_core import access
+from gateway_core.proxy import relay
 from tests.gateway_core.proxy.loopback import STREAM_HEAD, Call, chunk, reply
 
 if TYPE_CHECKING:
@@ -189,3 +191,20 @@ async def test_refuses_a_form_that_breaks_off(gateway: Gateway, upstream: Upstre
         headers={"content-type": "multipart/form-data; boundary=b"},
     )
     assert (answer.status_code, answer.json()["code"]) == (400, "caller_request_malformed")
+
+
+async def test_settles_once_before_the_last_byte_goes_out(
+    gateway: Gateway, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(access, "sinks", [lambda record: order.append(f"kept {record.bytes_out}")])
+    send_body = relay._write
+
+    async def watched(*args: object, **kwargs: object) -> None:
+        await send_body(*args, **kwargs)  # type: ignore[arg-type]
+        order.append("sent")
+
+    monkeypatch.setattr(relay, "_write", watched)
+    upstream.answer = reply(body={"said": "hello"})
+    await gateway.client.post("/api/v1/test/say", json={})
+    assert order == ["kept 17", "sent"]
