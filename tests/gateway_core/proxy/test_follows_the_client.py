@@ -7,6 +7,8 @@ import resource
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway_core import access
 from gateway_core.proxy import relay
 from tests.gateway_core.proxy.loopback import STREAM_HEAD, Call, chunk, reply
