@@ -58,6 +58,7 @@ class GatewayAdminSite(admin.AdminSite):
     site_title = "AI Agent Gateway"
     site_header = "AI Agent Gateway"
     index_title = "Administration"
+    site_url = "/docs"
     login_form = SignInForm
 
     def login(

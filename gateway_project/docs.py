@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import Http404
 from django.urls import path, reverse_lazy
 from django.views.decorators.http import require_GET
+from django.views.generic import RedirectView
 from django_prometheus.exports import ExportToDjangoView
 from drf_spectacular.views import (
     SpectacularAPIView,
@@ -56,6 +57,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 _SCHEMA_URL = reverse_lazy("schema")
 
 urlpatterns = [
+    path("", where_enabled("ENABLE_DOCS", RedirectView.as_view(pattern_name="docs")), name="root"),
     path("metrics", where_enabled("ENABLE_METRICS", metrics), name="metrics"),
     path(
         "api/schema",

@@ -29,7 +29,7 @@ _TAGS: Final = {
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"supabase": []}]
 _PARAMETERS: Final = re.compile(r"\{(\w+)\}").findall
 _MEDIA: Final = {BodyKind.JSON: "application/json", BodyKind.FORM: "multipart/form-data"}
-_ANY_OBJECT: Final = {"schema": {"type": "object", "additionalProperties": {}}}
+_ANY_OBJECT: Final = {"schema": {"type": "object"}}
 _PROBLEM: Final = {"$ref": "#/components/responses/Problem"}
 _ERRORS: Final = {"4XX": _PROBLEM, "5XX": _PROBLEM}
 

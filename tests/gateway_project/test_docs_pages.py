@@ -21,6 +21,10 @@ def test_loads_nothing_from_another_host(client: Client, path: str) -> None:
     assert not re.findall(r"""(?:src|href|url)\s*[=:]\s*["'](?:https?:)?//[^"']*""", page)
 
 
+def test_leads_from_the_root_to_the_pages(client: Client) -> None:
+    assert client.get("/")["location"] == "/docs"
+
+
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 def test_loads_files_that_are_there(client: Client, path: str) -> None:
     files = re.findall(r'(?:src|href)="(/static/[^"]+)"', client.get(path).content.decode())
@@ -42,7 +46,7 @@ def test_describes_the_api_as_json_and_as_yaml(client: Client) -> None:
     assert client.get("/api/schema").content.startswith(b"openapi: 3.1")
 
 
-@pytest.mark.parametrize("path", ["/docs", "/redoc", "/api/schema"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/redoc", "/api/schema"])
 def test_has_no_pages_where_they_are_switched_off(client: Client, settings: Any, path: str) -> None:
     settings.ENABLE_DOCS = False
 
