@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, cast
 
 from django.core.asgi import get_asgi_application
+
+if TYPE_CHECKING:
+    from gateway_core.asgi import Application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
 django_application = get_asgi_application()
@@ -13,4 +17,4 @@ django_application = get_asgi_application()
 from gateway_project.lifecycle import Lifecycle  # noqa: E402
 from gateway_project.routing import route  # noqa: E402
 
-application = Lifecycle(route(django_application))
+application = Lifecycle(route(cast("Application", django_application)))

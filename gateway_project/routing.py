@@ -1,12 +1,13 @@
-"""Which plane a request belongs to. The first pattern that matches has it."""
+"""Which plane a connection belongs to. The first pattern that matches has it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import re_path
 
+from accounts.websocket import authenticated
 from gateway_core.access import recorded
 from gateway_core.proxy.pipeline import proxy
 from gateway_project.cors import with_cors
@@ -14,21 +15,36 @@ from letta_proxy.proxy import ROUTE as LETTA
 from llm_proxy.proxy import ROUTE as LLM
 
 if TYPE_CHECKING:
-    from gateway_core.asgi import Application
+    from gateway_core.asgi import Application, Receive, Scope, Send
+
+# RFC 6455 §7.4.2: 4000-4999 are the application's own; ours are HTTP statuses on top of 4000.
+_NOT_FOUND = 4404
 
 
 def route(control_plane: Application) -> Application:
     """Return the application that sends each connection to its plane."""
-    return ProtocolTypeRouter(
+    http = [
+        _at(r"^api/v1/llm/(?!keys(?:/|$))", proxy(LLM)),
+        _at(r"^api/v1/letta/", proxy(LETTA)),
+        _at(r"", recorded(control_plane)),
+    ]
+    websocket = [_at(r"", nowhere)]
+    router = ProtocolTypeRouter(
         {
-            "http": with_cors(
-                URLRouter(
-                    [
-                        re_path(r"^api/v1/llm/(?!keys(?:/|$))", proxy(LLM)),
-                        re_path(r"^api/v1/letta/", proxy(LETTA)),
-                        re_path(r"", recorded(control_plane)),
-                    ]
-                )
-            ),
+            "http": with_cors(cast("Application", URLRouter(http))),
+            "websocket": authenticated(cast("Application", URLRouter(websocket))),
         }
     )
+    return cast("Application", router)
+
+
+async def nowhere(_scope: Scope, receive: Receive, send: Send) -> None:
+    """Turn a WebSocket away from an address that has none, in a way that browsers can read."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.close", "code": _NOT_FOUND, "reason": "caller_not_found"})
+
+
+def _at(pattern: str, application: Application) -> Any:
+    # Django types a view here; Channels takes the same pattern with an ASGI application.
+    return re_path(pattern, cast("Any", application))
