@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import Q
 
 from llm_proxy.models import VirtualKey
 
@@ -34,14 +33,16 @@ class VirtualKeyAdmin(Base):
     def get_search_results(
         self, _request: HttpRequest, queryset: QuerySet[VirtualKey], search_term: str
     ) -> tuple[QuerySet[VirtualKey], bool]:
-        """Match exactly, which an index answers."""
+        """Exact matches only, each by an index."""
         term = search_term.strip()
         if not term:
             return queryset, False
+        if "@" in term:
+            return queryset.filter(user__email__in={term, term.lower()}), False
         try:
             return queryset.filter(user_id=UUID(term)), False
         except ValueError:
-            return queryset.filter(Q(user__email=term) | Q(token_hash=term)), False
+            return queryset.filter(token_hash=term), False
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         """Keys are made on first use."""

@@ -41,8 +41,9 @@ def _post(path: str, accepts: frozenset[str], summary: str, **traits: object) ->
 
 
 def _get(name: str, path: str, summary: str) -> ModelOperation:
+    """All are answered from the list of models; see ``describe``."""
     return ModelOperation(
-        name=name, method="GET", path=path, upstream_path=f"/v1{path}", summary=summary
+        name=name, method="GET", path=path, upstream_path="/v1/models", summary=summary
     )
 
 

@@ -14,6 +14,7 @@ from gateway_core.logging import get_logger
 from gateway_core.proxy.exchange import Route, Timeouts
 from gateway_core.proxy.operations import BodyKind
 from llm_proxy import client, refusals
+from llm_proxy.describe import describes_model
 from llm_proxy.operations import CATALOGUE
 from llm_proxy.policy import police
 from llm_proxy.services import credential_for
@@ -81,5 +82,6 @@ ROUTE: Final = Route(
     identify=_identify,
     authorize=_authorize,
     translate=_translate,
+    reshape=describes_model,
     observe=UsageObserver,
 )

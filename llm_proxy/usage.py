@@ -22,9 +22,10 @@ _HEAD_BYTES: Final = 4 * 1024
 _TAIL_BYTES: Final = 16 * 1024
 # A text that quotes this has its quotation marks escaped, so only real members match.
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*(?=\{)').finditer
-# How LiteLLM says in a stream that it has failed: OpenAI's way and Anthropic's. A line begins with
-# neither otherwise, and what a model says has its line ends escaped.
-_FAILURES: Final = (b'\ndata: {"error"', b"\nevent: error")
+# How LiteLLM says in a stream that it has failed: in OpenAI's way, in that way without the framing
+# (of ``completions``), in Anthropic's. No line begins so otherwise, and what a model says has its
+# line ends escaped.
+_FAILURES: Final = (b'\ndata: {"error"', b'\n{"error"', b"\nevent: error")
 _EDGE_BYTES: Final = max(map(len, _FAILURES)) - 1
 _TOKENS: Final = (
     ("tokens_in", ("prompt_tokens", "input_tokens")),

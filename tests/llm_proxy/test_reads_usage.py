@@ -100,10 +100,12 @@ def test_takes_any_bytes(noise: bytes) -> None:
     facts_of(noise + b'"usage":{' + noise)
 
 
-FAILURE = b'data: {"error":{"message":"litellm.X: at http://10.0.0.3","code":"500"}}\n\n'
+FAILURE = b'{"error":{"message":"litellm.X: at http://10.0.0.3","code":"500"}}\n\n'
 
 
-@pytest.mark.parametrize("failure", [FAILURE, b"event: error\n" + FAILURE])
+@pytest.mark.parametrize(
+    "failure", [b"data: " + FAILURE, FAILURE, b'event: error\ndata: {"type":"error"}\n\n']
+)
 @given(size=st.integers(1, 100), before=st.integers(0, 3))
 def test_ends_a_stream_that_says_it_has_failed(failure: bytes, size: int, before: int) -> None:
     body = event({"choices": []}) * before + failure + b"data: [DONE]\n\n"
@@ -118,4 +120,4 @@ def test_does_not_end_a_stream_that_speaks_of_failure() -> None:
 
 
 def test_does_not_end_a_whole_answer() -> None:
-    facts_of(FAILURE)
+    facts_of(b"\n" + FAILURE)
