@@ -57,6 +57,16 @@ def _redacted(value: Any) -> Any:
     return value
 
 
+def _name_logger(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Call it what libraries' lines call it; structlog has that word for an argument of its own."""
+    name = event.pop("logger_name", None)
+    if name is not None:
+        event["logger"] = name
+    return event
+
+
 def _add_request_id(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
@@ -87,6 +97,7 @@ def configure(options: dict[str, str]) -> None:
 
     is_json = options["format"] == "json"
     shared: list[Any] = [
+        _name_logger,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_request_id,
@@ -128,11 +139,12 @@ def _configure_stdlib(level: int, shared: list[Any], renderer: Any) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # The canonical line tells of each 4xx. What broke a view is told here.
     logging.getLogger("django.request").setLevel(logging.ERROR)
+    logging.getLogger("django.security.DisallowedHost").setLevel(logging.CRITICAL)
     # The canonical line replaces the server's own; with neither handler nor parent, uvicorn
     # doesn't even format it.
     logging.getLogger("uvicorn.access").propagate = False
 
 
 def get_logger(name: str) -> Any:
-    """Return a logger whose events carry ``logger_name``."""
+    """Return a logger whose events carry this name."""
     return structlog.get_logger(logger_name=name)
