@@ -113,7 +113,7 @@ def _start(service: processes.Service) -> None:
 def _step(name: str, action: Callable[[], str]) -> None:
     began = time.monotonic()
     said = action()
-    print(f"{name}: {said} ({time.monotonic() - began:.1f} s)", flush=True)
+    print(f"{name}: {said} ({time.monotonic() - began:.1f} s)\n", end="", flush=True)
 
 
 def _installed(was_built: bool) -> str:
