@@ -30,7 +30,7 @@ def require_allowed_name(name: str, pointer: str) -> None:
     """
     if name not in settings.LETTA_ALLOWED_TOOLS:
         raise FieldForbidden(
-            f"The tool {name!r} is not available here. Choose from: "
+            f"The tool {name!r} at {pointer} is not available here. Choose from: "
             f"{', '.join(sorted(settings.LETTA_ALLOWED_TOOLS))}.",
             param=pointer,
         )

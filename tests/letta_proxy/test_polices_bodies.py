@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway_core.errors import FieldForbidden, FieldInvalid, GatewayError
+from letta_proxy.models import Kind
+from letta_proxy.ownership import Claim
+from letta_proxy.policy import bodies
+from letta_proxy.policy.content import Content
+from letta_proxy.policy.demands import Demands
+from letta_proxy.policy.rules import Each, Fields, Id, Refused, Rule, Text, ids
+
+
+def admit(rule: Rule, value: Any) -> tuple[Any, Demands]:
+    demands = Demands()
+    return rule.admit(value, "", demands), demands
+
+
+def test_forwards_what_is_known_as_it_is() -> None:
+    body = {"name": "Ada", "model": "openai-proxy/stub-chat", "tags": ["a"], "system": None}
+
+    assert admit(bodies.AGENT_CREATE, body)[0] == body
+
+
+def test_notes_every_id() -> None:
+    body = {"block_ids": ["block-1", "block-2"], "source_ids": ["source-1"], "tool_ids": ["tool-1"]}
+
+    _, demands = admit(bodies.AGENT_UPDATE, body)
+
+    assert demands.claims == {
+        Claim(Kind.BLOCK, "block-1"),
+        Claim(Kind.BLOCK, "block-2"),
+        Claim(Kind.FOLDER, "source-1"),
+    }
+    assert demands.tools == {"tool-1": "/tool_ids/0"}
+
+
+@pytest.mark.parametrize("empty", [None, [], {}, "", False])
+def test_drops_a_forbidden_field_that_says_nothing(empty: Any) -> None:
+    assert admit(bodies.AGENT_CREATE, {"name": "Ada", "llm_config": empty})[0] == {"name": "Ada"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "body", "pointer"),
+    [
+        (bodies.AGENT_CREATE, {"nonsense": 1}, "/nonsense"),
+        (bodies.AGENT_CREATE, {"a/b~c": 1}, "/a~1b~0c"),
+        (bodies.AGENT_CREATE, {"llm_config": {"a": 1}}, "/llm_config"),
+        (bodies.AGENT_UPDATE, {"message_ids": ["message-1"]}, "/message_ids"),
+        (bodies.SEND, {"messages": [{"role": "user"}, {"x": 1}]}, "/messages/1/x"),
+        (bodies.FOLDER_CREATE, {"embedding_config": {"a": 1}}, "/embedding_config"),
+        (bodies.RESUME, {"otid": "x"}, "/otid"),
+        (bodies.EXPORT, {"skills": [{"name": "x"}]}, "/skills"),
+    ],
+)
+def test_refuses_a_field_with_a_pointer_to_it(
+    rule: Rule, body: dict[str, Any], pointer: str
+) -> None:
+    with pytest.raises(FieldForbidden) as caught:
+        admit(rule, body)
+
+    assert caught.value.param == pointer
+
+
+@pytest.mark.parametrize(
+    ("rule", "body", "pointer"),
+    [
+        (bodies.AGENT_CREATE, [], ""),
+        (bodies.AGENT_CREATE, "x", ""),
+        (bodies.AGENT_CREATE, {"block_ids": "block-1"}, "/block_ids"),
+        (bodies.AGENT_CREATE, {"block_ids": [1]}, "/block_ids/0"),
+        (bodies.AGENT_CREATE, {"block_ids": ["x"] * 101}, "/block_ids"),
+        (bodies.AGENT_CREATE, {"tools": [{"name": "x"}]}, "/tools/0"),
+        (bodies.AGENT_CREATE, {"model": {"model_endpoint": "x"}}, "/model"),
+        (bodies.AGENT_CREATE, {"memory_blocks": {"label": "x"}}, "/memory_blocks"),
+        (bodies.SEND, {"max_steps": 51}, "/max_steps"),
+        (bodies.SEND, {"max_steps": 1.5}, "/max_steps"),
+        (bodies.SEND, {"messages": "hi"}, "/messages"),
+        (bodies.CANCEL, {"run_ids": "run-1"}, "/run_ids"),
+        (bodies.PASSAGE_SEARCH, {"query": "x"}, "/agent_id"),
+        (bodies.PASSAGE_SEARCH, {"query": "x", "agent_id": ""}, "/agent_id"),
+        (bodies.CHAT_COMPLETION, {"messages": []}, "/model"),
+    ],
+)
+def test_refuses_a_value_with_a_pointer_to_it(rule: Rule, body: Any, pointer: str) -> None:
+    with pytest.raises(FieldInvalid) as caught:
+        admit(rule, body)
+
+    assert caught.value.param == pointer
+    assert caught.value.errors[0]["pointer"] == pointer
+
+
+@pytest.mark.parametrize("name", ["Ada", "Ada Lovelace-2_x", "Ünïcödé 名", "o'neil", None])
+def test_takes_a_name_that_letta_takes(name: str | None) -> None:
+    assert admit(bodies.AGENT_CREATE, {"name": name})[0] == {"name": name}
+
+
+@pytest.mark.parametrize("name", ["a.b", "a/b", "a:b", "", "a\n", "<a>", "a\x00"])
+def test_refuses_a_name_before_letta_fails_on_it(name: str) -> None:
+    with pytest.raises(FieldInvalid) as caught:
+        admit(bodies.AGENT_CREATE, {"name": name})
+
+    assert caught.value.param == "/name"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+wrappers = st.lists(st.sampled_from(["list", "content", "x"]), max_size=6)
+
+
+@given(wrappers=wrappers, url=st.text().filter(lambda url: not url.startswith("data:")))
+def test_finds_an_address_however_deep(wrappers: list[str], url: str) -> None:
+    value: Any = {"type": "image", "source": {"type": "url", "url": url}}
+    for wrapper in wrappers:
+        value = [value] if wrapper == "list" else {wrapper: value}
+
+    with pytest.raises(FieldForbidden):
+        admit(Content(), value)
+
+
+@given(value=json_values)
+def test_either_passes_or_refuses_any_body(value: Any) -> None:
+    for rule in (bodies.AGENT_CREATE, bodies.SEND, bodies.CHAT_COMPLETION):
+        try:
+            admitted, _ = admit(rule, value)
+        except (FieldForbidden, FieldInvalid):
+            continue
+        assert admitted is None or isinstance(admitted, dict)
+
+
+def test_refuses_content_that_is_nested_without_end() -> None:
+    value: Any = "x"
+    for _ in range(40):
+        value = [value]
+
+    with pytest.raises(FieldInvalid, match="nested"):
+        admit(Content(), value)
+
+
+@given(keys=st.dictionaries(st.text(), st.integers(), min_size=1))
+def test_never_lets_an_undeclared_field_through(keys: dict[str, int]) -> None:
+    rule = Fields(fields={"known": Text(), "ids": ids(Kind.AGENT), "not": Refused("Don't.")})
+
+    if set(keys) - {"known", "ids", "not"}:
+        with pytest.raises(GatewayError):
+            admit(rule, keys)
+
+
+def test_notes_ids_in_lists_of_objects() -> None:
+    rule = Each(Fields(fields={"agent": Id(Kind.AGENT)}))
+
+    _, demands = admit(rule, [{"agent": "agent-1"}, {"agent": None}, {}])
+
+    assert demands.claims == {Claim(Kind.AGENT, "agent-1")}
