@@ -9,6 +9,7 @@ password has neither trouble.
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import signal
 import tempfile
 import time
@@ -22,6 +23,7 @@ from gateway_project.sandbox.processes import (
     command_line,
     last_lines,
     launch,
+    run_to_end,
     stop,
 )
 
@@ -100,14 +102,18 @@ class Postgres:
         return last_lines(self._log)
 
     def _create_files(self) -> None:
+        # Under another name until it is complete, for the case that it is broken off.
+        new = self._files.with_suffix(".new")
+        shutil.rmtree(new, ignore_errors=True)
         with tempfile.NamedTemporaryFile("w", suffix=".password") as file:
             file.write(self._password)
             file.flush()
             self._run(
-                *("initdb", "-D", self._files, "-U", "postgres", f"--pwfile={file.name}"),
+                *("initdb", "-D", new, "-U", "postgres", f"--pwfile={file.name}"),
                 *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"),
                 *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"),
             )
+        new.rename(self._files)
 
     def _launch(self) -> None:
         self._port = self._store.port("postgres")
@@ -166,8 +172,7 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         log = self._log.with_name(f"{program}.log")
-        child = launch([_program(program), *arguments], log=log, unprivileged=True)
-        if child.wait() != 0:
+        if run_to_end([_program(program), *arguments], log=log, unprivileged=True) != 0:
             raise StartFailed(f"PostgreSQL's {program} failed.{last_lines(log)}")
 
 

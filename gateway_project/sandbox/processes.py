@@ -57,6 +57,22 @@ def launch(
             output.close()
 
 
+def run_to_end(
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    unprivileged: bool = False,
+) -> int:
+    """Run a child and return its exit status; it is stopped when the wait is broken off."""
+    child = launch(command, log=log, env=env, unprivileged=unprivileged)
+    try:
+        return child.wait()
+    except BaseException:
+        stop(child)
+        raise
+
+
 def stop(
     child: subprocess.Popen[bytes], ends_on: signal.Signals = signal.SIGTERM, *, seconds: float = 10
 ) -> None:

@@ -10,10 +10,10 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
-from gateway_project.sandbox.console import step
+from gateway_project.sandbox.console import say, step
 from gateway_project.sandbox.engines import Engines
 from gateway_project.sandbox.environment import RunRecord, fill_in, own_settings
-from gateway_project.sandbox.processes import StartFailed, last_lines, launch, stop
+from gateway_project.sandbox.processes import StartFailed, last_lines, launch, run_to_end, stop
 from gateway_project.sandbox.serving import LoopbackServer
 from gateway_project.sandbox.stand_ins import STAND_INS
 from gateway_project.sandbox.store import Store, is_port_free
@@ -117,28 +117,24 @@ class Sandbox:
         password = self._store.secret("staff_password")
         log = self._data / "logs" / "prepare.log"
         with step("preparing the database"):
-            child = launch(
-                [sys.executable, "-m", "gateway_project.sandbox.prepare"],
-                log=log,
-                env={**os.environ, "STAFF_PASSWORD": password},
-            )
-            if child.wait() != 0:
+            command = [sys.executable, "-m", "gateway_project.sandbox.prepare"]
+            if run_to_end(command, log=log, env={**os.environ, "STAFF_PASSWORD": password}) != 0:
                 raise StartFailed(f"The database could not be prepared.{last_lines(log)}")
         if username := log.read_text().strip():
             self.staff = username, password
 
     def _start_gateway(self) -> None:
-        with step("starting the gateway"):
-            self._gateway = launch(
-                [
-                    *(sys.executable, "-m", "uvicorn", "gateway_project.asgi:application"),
-                    *("--host", "127.0.0.1", "--port", str(self._port)),
-                    *("--log-level", "warning", "--no-access-log", "--no-server-header"),
-                    *("--timeout-graceful-shutdown", str(_GRACE_SECONDS)),
-                ]
-            )
-            self._stack.callback(stop, self._gateway)
-            self._wait_until_ready()
+        say("starting the gateway …")
+        self._gateway = launch(
+            [
+                *(sys.executable, "-m", "uvicorn", "gateway_project.asgi:application"),
+                *("--host", "127.0.0.1", "--port", str(self._port)),
+                *("--log-level", "warning", "--no-access-log", "--no-server-header"),
+                *("--timeout-graceful-shutdown", str(_GRACE_SECONDS)),
+            ]
+        )
+        self._stack.callback(stop, self._gateway)
+        self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
