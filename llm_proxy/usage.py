@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES: Final = 4 * 1024
 _TAIL_BYTES: Final = 16 * 1024
+_USAGE_BYTES: Final = 2 * 1024
 # A text that quotes this has its quotation marks escaped, so only real members match.
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*(?=\{)').finditer
 # How LiteLLM says in a stream that it has failed: in OpenAI's way, in that way without the framing
 # (of ``completions``), in Anthropic's. No line begins so otherwise, and what a model says has its
 # line ends escaped.
 _FAILURES: Final = (b'\ndata: {"error"', b'\n{"error"', b"\nevent: error")
-_EDGE_BYTES: Final = max(map(len, _FAILURES)) - 1
+_OVERLAP_BYTES: Final = max(map(len, _FAILURES)) - 1
 _TOKENS: Final = (
     ("tokens_in", ("prompt_tokens", "input_tokens")),
     ("tokens_out", ("completion_tokens", "output_tokens")),
@@ -39,13 +40,14 @@ class UsageObserver:
     An answer that tells no usage, like a stream whose caller didn't ask for it, leaves no facts.
     """
 
-    __slots__ = ("_edge", "_exchange", "_head", "_tail")
+    __slots__ = ("_exchange", "_head", "_is_stream", "_tail")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        self._is_stream = exchange.is_stream
         self._head = b""
-        self._tail = bytearray()
-        self._edge = b"\n"
+        # Begins with the end of the line before the first one.
+        self._tail = bytearray(b"\n")
 
     def feed(self, chunk: bytes) -> None:
         """Keep what belongs to either end.
@@ -53,33 +55,28 @@ class UsageObserver:
         Raises:
             UpstreamInterrupted: LiteLLM says that the stream has failed, naming its insides.
         """
-        if self._exchange.is_stream:
-            self._look_for_failure(chunk)
-        if len(self._head) < _HEAD_BYTES:
-            self._head += chunk[: _HEAD_BYTES - len(self._head)]
-        self._tail += chunk
-        if len(self._tail) > 2 * _TAIL_BYTES:
-            del self._tail[:-_TAIL_BYTES]
+        tail = self._tail
+        unseen = max(0, len(tail) - _OVERLAP_BYTES)
+        tail += chunk
+        if self._is_stream:
+            for failure in _FAILURES:
+                if tail.find(failure, unseen) >= 0:
+                    raise UpstreamInterrupted
+        if len(tail) > 2 * _TAIL_BYTES:
+            self._head = self._head or bytes(tail[:_HEAD_BYTES])
+            del tail[:-_TAIL_BYTES]
 
     def finish(self) -> None:
         """Write down what was found."""
-        exchange = self._exchange
-        facts = exchange.record.facts
-        if not exchange.is_stream:
-            _note_cost(facts, exchange.upstream_headers)
-        if "model" not in facts and (
-            group := exchange.upstream_headers.get("x-litellm-model-group")
-        ):
+        headers = self._exchange.upstream_headers
+        facts = self._exchange.record.facts
+        if not self._is_stream:
+            _note_cost(facts, headers)
+        if "model" not in facts and (group := headers.get("x-litellm-model-group")):
             facts["model"] = group
-        for end in (self._head, bytes(self._tail)):
+        for end in (self._head, self._tail):
             for match in _USAGE(end):
                 _note(facts, _object_at(end, match.end()))
-
-    def _look_for_failure(self, chunk: bytes) -> None:
-        seen = self._edge + chunk
-        if any(failure in seen for failure in _FAILURES):
-            raise UpstreamInterrupted
-        self._edge = seen[-_EDGE_BYTES:]
 
 
 def _note(facts: dict[str, Any], usage: Any) -> None:
@@ -102,23 +99,16 @@ def _note_cost(facts: dict[str, Any], headers: Mapping[str, str]) -> None:
         return
 
 
-def _object_at(data: bytes, start: int) -> Any:
+def _object_at(data: bytes | bytearray, start: int) -> Any:
     """Return the JSON object that begins there, or None when it is cut off or none.
 
     Usage is counts in nested objects, so braces tell where it ends.
     """
-    depth = 0
-    for place in range(start, len(data)):
-        if data[place] == _OPEN:
-            depth += 1
-        elif data[place] == _CLOSE:
-            depth -= 1
-            if not depth:
-                try:
-                    return orjson.loads(data[start : place + 1])
-                except orjson.JSONDecodeError:
-                    return None
+    end = start
+    while (end := data.find(b"}", end, start + _USAGE_BYTES) + 1) > 0:
+        if data.count(b"{", start, end) == data.count(b"}", start, end):
+            try:
+                return orjson.loads(data[start:end])
+            except orjson.JSONDecodeError:
+                return None
     return None
-
-
-_OPEN, _CLOSE = b"{}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -43,9 +44,15 @@ def books(litellm: Running) -> LiteLLMBooks:
 
 
 @pytest.fixture
-async def user_id(transactional_db: None, litellm: Running) -> AsyncIterator[UUID]:
-    """A user who has never called a model, in a process that has never called LiteLLM."""
+async def user_id(
+    transactional_db: None, litellm: Running, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[UUID]:
+    """A user who has never called a model, and connections to LiteLLM of the test's own loop.
+
+    The gateway that other tests run in a thread of this process keeps its connections.
+    """
     del transactional_db, litellm
+    monkeypatch.setattr(client, "upstream", functools.cache(client.upstream.__wrapped__))
     cache.clear_all()
     user = await database_sync_to_async(get_user_model().objects.create)(pk=uuid4())
     yield user.pk
