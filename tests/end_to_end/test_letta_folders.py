@@ -32,7 +32,7 @@ def wait_until_read(letta: Letta, folder_id: str) -> list[str | None]:
     def is_settled(statuses: list[str | None]) -> bool:
         return bool(statuses) and set(statuses) <= {"completed", "error"}
 
-    return eventually(statuses, is_settled, seconds=30)
+    return eventually(statuses, is_settled, seconds=60)
 
 
 def test_reads_an_uploaded_file_and_gives_it_to_an_agent(
