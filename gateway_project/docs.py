@@ -25,16 +25,16 @@ from gateway_project.throttling import AddressThrottle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-    View = Callable[..., HttpResponse]
+    View = Callable[..., HttpResponseBase]
 
 
 def where_enabled(setting: str, view: View) -> View:
     """Return a view that is not there while the setting is off."""
 
     @wraps(view)
-    def handle(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+    def handle(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         if not getattr(settings, setting):
             raise Http404
         return view(request, *args, **kwargs)
