@@ -18,6 +18,8 @@ ANTI_BUFFERING: Final = (
     (b"x-accel-buffering", b"no"),
 )
 _FRAME_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+# The last frame of a whole stream, in OpenAI's way, which LiteLLM and Letta follow.
+DONE: Final = b"data: [DONE]\n\n"
 _HELD_BYTES: Final = 1024 * 1024
 
 

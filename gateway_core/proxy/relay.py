@@ -75,6 +75,9 @@ async def _relay_events(
     aligner = sse.FrameAligner()
     async for piece in _observed(exchange, response, deadline):
         if whole := aligner.feed(piece):
+            if whole.endswith(sse.DONE):
+                # SDKs close the connection at this frame, which then is no leaving early.
+                await settle(exchange)
             await _write(exchange, whole, more=True)
     await _write(exchange, aligner.rest(), more=False)
 

@@ -210,3 +210,21 @@ async def test_settles_once_before_the_last_byte_goes_out(
     upstream.answer = reply(body={"said": "hello"})
     await gateway.client.post("/api/v1/test/say", json={})
     assert order == ["kept 17", "sent"]
+
+
+async def test_counts_a_stream_as_answered_when_the_client_leaves_at_its_last_frame(
+    gateway: Gateway, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[str] = []
+    monkeypatch.setattr(access, "sinks", [lambda record: codes.append(record.error_code)])
+
+    async def lingers(call: Call, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + chunk(b"data: 1\n\n") + chunk(b"data: [DONE]\n\n"))
+        await call.reader.read()
+
+    upstream.answer = lingers
+    reader, writer = await send(gateway, "say", b"{}")
+    await reader.readuntil(b"[DONE]")
+    writer.close()
+    await asyncio.wait_for(upstream.gone.wait(), 1)
+    assert codes == [""]
