@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from gateway_project.sandbox.faults import PREFIX, Faults
 from gateway_project.sandbox.letta.model import echo
-from gateway_project.sandbox.letta.problems import ProblemError
+from gateway_project.sandbox.letta.problems import ProblemError, UnknownError
 from gateway_project.sandbox.letta.routes import TABLES
 from gateway_project.sandbox.letta.routes.general import VERSION
 from gateway_project.sandbox.letta.world import World
@@ -125,7 +125,8 @@ class _Password:
 
 async def _answer_problem(_request: Request, exc: Exception) -> Response:
     problem: Any = exc
-    return JSONResponse(problem.body, status_code=problem.status)
+    headers = {"connection": "close"} if isinstance(problem, UnknownError) else None
+    return JSONResponse(problem.body, status_code=problem.status, headers=headers)
 
 
 async def _answer_http_exception(_request: Request, exc: Exception) -> Response:

@@ -3,8 +3,8 @@
     ProblemError
     ├── DetailError    {"detail": text or object}
     ├── ModelError     {"error": {"type", "message", "detail"}}   the model provider failed
-    └── InvalidError   {"trace_id", "detail": repr of a list, "examples"?}   always 422
-    UnknownError       {"detail": "An unknown error occurred"}   500, and the connection drops
+    ├── InvalidError   {"trace_id", "detail": repr of a list, "examples"?}   always 422
+    └── UnknownError   {"detail": "An unknown error occurred"}   500, and the connection drops
 
 Measured on 0.16.8; the texts too, for some of them tell more than they should.
 """
@@ -45,8 +45,15 @@ class ContextExceededError(DetailError):
     """The prompt is longer than the model's context. A plain 400, unlike other model failures."""
 
 
-class UnknownError(Exception):
-    """The real server's own failure: a 500, after which it drops the connection."""
+class UnknownError(ProblemError):
+    """The real server's own failure: a 500, after which it drops the connection.
+
+    It does so without saying it; here ``connection: close`` does, which spares the log a traceback
+    for each.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(500, {"detail": "An unknown error occurred"})
 
 
 def duplicate(kind: str, constraint: str, key: str) -> DetailError:
