@@ -135,12 +135,17 @@ def test_recovers_when_what_hung_answers_again(gate: Gate) -> None:
 
 
 def test_asks_once_for_all_who_want_to_know_at_the_same_time(gate: Gate) -> None:
-    readiness = Readiness([_probe(gate)], ttl=lambda: 60)
+    quick = Gate()
+    quick.opened.set()
+    readiness = Readiness([_probe(quick, name="quick"), _probe(gate, name="slow")], ttl=lambda: 60)
     with ThreadPoolExecutor(20) as pool:
         reports = [pool.submit(readiness.report) for _ in range(20)]
+        while not (quick.asked and gate.asked):
+            time.sleep(0.001)
+        time.sleep(0.03)  # the quick answer is long there, and all others wait
         gate.opened.set()
 
-    assert gate.asked == 1
+    assert (quick.asked, gate.asked) == (1, 1)
     assert all(report.result().status is Status.OK for report in reports)
 
 
