@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _DEFAULT_PORT: Final = 8000
 _TOKEN_SECONDS: Final = 24 * 3600
 _EXAMPLE_EMAIL: Final = "alice@example.com"
-_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
+# SIGINT, too, where it is ignored, as in a script's background; SIGHUP not, or nohup is no use.
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +50,8 @@ def run(data: Path, port: int, *, with_gateway: bool) -> None:
         StartFailed: something did not start, or has ended.
     """
     for number in _STOP_SIGNALS:
-        signal.signal(number, signal.default_int_handler)
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     began = time.monotonic()
     sandbox = Sandbox(data, port)
     try:
@@ -60,7 +62,7 @@ def run(data: Path, port: int, *, with_gateway: bool) -> None:
     except KeyboardInterrupt:
         say("\nstopping …")
     finally:
-        for number in (signal.SIGINT, *_STOP_SIGNALS):
+        for number in _STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         sandbox.stop()
 

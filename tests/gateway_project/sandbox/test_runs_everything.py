@@ -23,6 +23,8 @@ pytestmark = pytest.mark.timeout(180)
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 _START_SECONDS = 90
+# A script starts what runs in its background with SIGINT ignored.
+_AS_A_SCRIPT = ("/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh")
 _SANDBOX = (sys.executable, "-m", "gateway_project.sandbox")
 
 
@@ -82,7 +84,7 @@ Start = Callable[..., Run]
 def _start(data: Path, log: Path, port: int, *flags: str) -> Run:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*_SANDBOX, "--data", str(data), "--port", str(port), *flags],
+            [*_AS_A_SCRIPT, *_SANDBOX, "--data", str(data), "--port", str(port), *flags],
             cwd=_CHECKOUT,
             env=_environment(),
             stdout=output,
