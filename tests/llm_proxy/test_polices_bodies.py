@@ -137,6 +137,13 @@ def test_refuses_a_model_that_is_several_or_an_address(model: str) -> None:
     assert (error.status, error.param) == (400, "model")
 
 
+@pytest.mark.parametrize("operation", JSON_OPERATIONS, ids=lambda operation: operation.name)
+def test_looks_at_what_the_body_points_at(operation: ModelOperation) -> None:
+    field = min(operation.accepts - {"model"})
+    error = refusal(operation, {"model": "m", field: [{"url": "http://169.254.169.254/"}]})
+    assert error.param == f"{field}.0.url"
+
+
 def test_does_not_repeat_a_long_name_of_a_field() -> None:
     error = refusal(CHAT, chat(**{"x" * 10_000: 1}))
     assert len(error.detail) < 300
