@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework_simplejwt.authentication import JWTAuthentication
 
 from accounts.models import User
-from accounts.principals import database_required, forget_user, identify_token_sync
+from accounts.principals import forget_user, identify_token_sync
 from accounts.tokens.bearer import bearer_token
 from accounts.tokens.reasons import Reason, refuse
 from gateway_core import context
@@ -32,8 +32,7 @@ class SupabaseAuthentication(JWTAuthentication):
 
     def get_user(self, validated_token: Any) -> Any:
         """Return the User of a principal, who may have changed since it was remembered."""
-        with database_required():
-            user = User.objects.filter(pk=validated_token.user_id).first()
+        user = User.objects.filter(pk=validated_token.user_id).first()
         if user is None:
             forget_user(validated_token.user_id)
             raise refuse(Reason.ACCOUNT_GONE)

@@ -178,12 +178,7 @@ def _admitted(entry: _Entry) -> Principal:
 
 
 @contextmanager
-def database_required() -> Iterator[None]:
-    """Answer 503 when PostgreSQL can't be reached.
-
-    Raises:
-        DatabaseUnavailable: it can't be reached.
-    """
+def _database_required() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as exc:
@@ -191,7 +186,7 @@ def database_required() -> Iterator[None]:
 
 
 def _recognise(claims: Claims) -> User:
-    with database_required():
+    with _database_required():
         return User.objects.recognise(claims)
 
 

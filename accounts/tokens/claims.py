@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -121,7 +120,8 @@ def _object(payload: bytes) -> dict[str, Any]:
 
 def _number(members: Mapping[str, Any], name: str) -> float:
     value = members.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    # Never infinite, nor not a number: orjson refuses both.
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise refuse(Reason.CLAIMS_MALFORMED)
     return float(value)
 

@@ -174,7 +174,6 @@ class JwksStore:
         if now < self._not_before:
             return None
         flight: Flight = concurrent.futures.Future()
-        flight.set_running_or_notify_cancel()
         self._flight, self._flight_started = flight, now
         self._attempted_at = now
         self._fetches += 1

@@ -9,10 +9,11 @@ from django.test import Client
 
 from accounts import services
 from accounts.models import User
+from gateway_core import context
 from tests.accounts.key_server import KeyServer
 from tests.accounts.mint import Signer, new_signer
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("sign_in_service")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sign_in_service")]
 
 
 def me(token: bytes | None = None, **headers: str) -> tuple[HttpResponse, dict[str, Any]]:
@@ -93,6 +94,7 @@ def test_makes_nobody_staff_by_a_claim(signer: Signer) -> None:
     assert (user.is_staff, user.is_superuser) == (False, False)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_shuts_out_a_suspended_user(signer: Signer) -> None:
     token = signer.token()
     me(token)
@@ -134,6 +136,7 @@ def test_says_try_again_while_the_database_is_down(signer: Signer, database_down
     refused(answer, 503, "gateway_database_unavailable")
 
 
+@pytest.mark.django_db(transaction=True)
 def test_says_try_again_when_the_database_goes_down_after_the_token_was_known(
     signer: Signer, request: pytest.FixtureRequest
 ) -> None:
@@ -148,3 +151,13 @@ def test_offers_no_other_method(method: str, signer: Signer) -> None:
     headers = {"authorization": f"Bearer {signer.token().decode()}"}
     answer = getattr(Client(), method)("/api/v1/me", headers=headers)
     refused(answer, 405, "caller_method_not_allowed")
+
+
+def test_tells_the_log_who_it_was(signer: Signer) -> None:
+    user_id = uuid4()
+    record = context.begin({"headers": [], "path": "/api/v1/me", "method": "GET"})
+    try:
+        me(signer.token(sub=str(user_id)))
+    finally:
+        context.current.set(None)
+    assert record.user_id == str(user_id)

@@ -6,10 +6,16 @@ import pytest
 from django.contrib.auth import authenticate
 from django.core.management import call_command
 from django.db import IntegrityError
+from pytest_django import Settings
 
 from accounts.models import User
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _hash_passwords_fast(settings: Settings) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def test_createsuperuser_makes_somebody_who_can_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,21 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from accounts.models import User
 from accounts.websocket import authenticated
-from gateway_core.asgi import Application
+from gateway_core.asgi import Application, Receive, Scope, Send
 from gateway_project.sandbox.serving import LoopbackServer
 from tests.accounts.key_server import KeyServer
 from tests.accounts.mint import Signer
@@ -48,15 +50,12 @@ def consumer(state: Served) -> Application:
 
         async def receive(self, text_data: str | None = None, bytes_data: Any = None) -> None:
             del bytes_data
-            if text_data == "grow old":
-                state.late_seconds = 10_000
             await self.send(text_data)
 
         async def disconnect(self, code: int) -> None:
             state.left.append(code)
 
-    application: Application = Echo.as_asgi()
-    return application
+    return cast("Application", Echo.as_asgi())
 
 
 @pytest.fixture
@@ -69,8 +68,18 @@ def served() -> Iterator[Served]:
 
 async def closed_with(connection: ClientConnection) -> tuple[int | None, str | None]:
     async with asyncio.timeout(10):
-        await connection.wait_closed()
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await connection.recv()
     return connection.close_code, connection.close_reason
+
+
+async def left(served: Served) -> list[int]:
+    """Return with which codes the consumer was left, once it was."""
+    async with asyncio.timeout(10):
+        while not served.left:
+            await asyncio.sleep(0.005)
+    return served.left
 
 
 async def test_lets_a_token_in_and_answers_with_the_protocol_alone(
@@ -147,15 +156,31 @@ async def test_closes_an_idle_connection_when_its_token_ends(
     opened = time.monotonic()
     assert await closed_with(connection) == (4401, "caller_token_expired")
     assert time.monotonic() - opened < 2
-    assert served.left == [4401]
+    assert await left(served) == [4401]
 
 
-async def test_closes_a_connection_whose_token_ends_while_it_is_written_to(
-    served: Served, signer: Signer
-) -> None:
-    connection = await served.open(signer.token(), "gateway.v1")
-    await connection.send("grow old")
-    assert await closed_with(connection) == (4401, "caller_token_expired")
+async def test_ends_an_application_that_only_writes_when_its_token_ends(signer: Signer) -> None:
+    state = Served()
+    ended = []
+
+    async def pour(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            while True:
+                await send({"type": "websocket.send", "text": "more"})
+                await asyncio.sleep(0)
+        finally:
+            ended.append(state.clock())
+
+    with LoopbackServer().start(authenticated(pour, clock=state.clock)) as server:
+        state.url = server.url.replace("http", "ws")
+        connection = await state.open(signer.token(), "gateway.v1")
+        assert await connection.recv() == "more"
+        assert ended == []
+        state.late_seconds = 10_000
+        assert await closed_with(connection) == (4401, "caller_token_expired")
+    assert len(ended) == 1
 
 
 async def test_leaves_an_application_alone_that_ends_by_itself(
@@ -163,7 +188,4 @@ async def test_leaves_an_application_alone_that_ends_by_itself(
 ) -> None:
     connection = await served.open(signer.token(), "gateway.v1")
     await connection.close(1000)
-    async with asyncio.timeout(5):
-        while not served.left:
-            await asyncio.sleep(0.005)
-    assert served.left == [1000]
+    assert await left(served) == [1000]

@@ -12,6 +12,7 @@ from accounts.tokens.reasons import Reason
 from accounts.tokens.store import JwksStore
 from accounts.tokens.verify import TokenVerifier
 from gateway_core.errors import Code, TokenRejected
+from tests.accounts.key_server import KeyServer
 from tests.accounts.mint import ABSENT, POLICY, SECRET, Signer, new_signer, shared_token
 
 
@@ -146,6 +147,22 @@ def test_refuses_published_keys_where_none_are_configured() -> None:
     policy = dataclasses.replace(POLICY, secrets=(SECRET.encode(),))
     verifier = TokenVerifier(policy=policy, store=None)
     assert refusal(verifier, new_signer().token()).detail == Reason.ALGORITHM
+
+
+def test_refuses_a_token_that_is_too_long_to_look_at(
+    verifier: TokenVerifier, signer: Signer
+) -> None:
+    token = signer.token(user_metadata={"biography": "x" * 6200})
+    assert len(token) > 8192
+    assert refusal(verifier, token).detail == Reason.TOO_LONG
+
+
+def test_asks_nobody_about_a_kid_that_is_too_long(
+    verifier: TokenVerifier, signer: Signer, key_server: KeyServer
+) -> None:
+    token = signer.token(header={"kid": "k" * 201})
+    assert refusal(verifier, token).detail == Reason.HEADER_UNSUPPORTED
+    assert key_server.requests == []
 
 
 @pytest.mark.parametrize(
