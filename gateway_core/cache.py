@@ -8,6 +8,7 @@ their TTL, which is what bounds staleness then; when it is back, everything is f
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -57,41 +58,48 @@ class LocalCache(Generic[KeyT, ValueT]):
         self._ttl = ttl
         self._max_entries = max_entries
         self._clock = clock
+        # The event loop and the control plane's threads share a cache.
+        self._lock = threading.Lock()
         self._entries: OrderedDict[KeyT, tuple[float, ValueT]] = OrderedDict()
         _clearers.append(self.clear)
 
     def get(self, key: KeyT) -> ValueT | None:
         """Return the value, or None when it is not there or too old."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        if entry[0] <= self._clock():
-            self._entries.pop(key, None)
-            return None
-        self._entries.move_to_end(key)
-        return entry[1]
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            if entry[0] <= self._clock():
+                del self._entries[key]
+                return None
+            self._entries.move_to_end(key)
+            return entry[1]
 
     def put(self, key: KeyT, value: ValueT, *, ttl: float | None = None) -> None:
         """Keep a value for ``ttl`` seconds, at the most for the cache's own age limit."""
         limit = self._ttl()
         seconds = limit if ttl is None else min(ttl, limit)
-        self._entries[key] = (self._clock() + seconds, value)
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)
+        with self._lock:
+            self._entries[key] = (self._clock() + seconds, value)
+            self._entries.move_to_end(key)
+            while len(self._entries) > self._max_entries:
+                self._entries.popitem(last=False)
 
     def forget(self, key: KeyT) -> None:
         """Drop one entry."""
-        self._entries.pop(key, None)
+        with self._lock:
+            self._entries.pop(key, None)
 
     def forget_where(self, matches: Callable[[ValueT], bool]) -> None:
         """Drop every entry whose value matches."""
-        for key in [key for key, (_, value) in list(self._entries.items()) if matches(value)]:
-            self._entries.pop(key, None)
+        with self._lock:
+            for key in [key for key, (_, value) in self._entries.items() if matches(value)]:
+                del self._entries[key]
 
     def clear(self) -> None:
         """Drop everything."""
-        self._entries.clear()
+        with self._lock:
+            self._entries.clear()
 
 
 def on_invalidate(subject: str, forget: Callable[[str], None]) -> None:

@@ -7,7 +7,7 @@
     │   ├── TokenRejected  401
     │   └── CallerGone     499  (only ever logged)
     ├── PolicyError        403  the request is understood and not allowed
-    │   └── OperationNotOffered, FieldForbidden, ModelNotAllowed, AccountSuspended
+    │   └── OperationNotOffered, RuleDenied, FieldForbidden, ModelNotAllowed, AccountSuspended
     ├── QuotaError         429  allowed, but not now or not that much
     │   └── RateLimited, TooManyConcurrent, BudgetExhausted
     ├── UpstreamError      5xx  Letta, LiteLLM, AMS or Supabase is at fault
@@ -48,6 +48,7 @@ class Code(StrEnum):
     CALLER_TOKEN_INVALID = "caller_token_invalid"  # noqa: S105 - an error code
     CALLER_TOKEN_EXPIRED = "caller_token_expired"  # noqa: S105 - an error code
     POLICY_OPERATION_NOT_OFFERED = "policy_operation_not_offered"
+    POLICY_RULE_DENIED = "policy_rule_denied"
     POLICY_FIELD_FORBIDDEN = "policy_field_forbidden"
     POLICY_MODEL_NOT_ALLOWED = "policy_model_not_allowed"
     POLICY_ACCOUNT_SUSPENDED = "policy_account_suspended"
@@ -200,6 +201,12 @@ class OperationNotOffered(PolicyError):
     """Not in the catalogue of what the gateway forwards."""
 
     code = Code.POLICY_OPERATION_NOT_OFFERED
+
+
+class RuleDenied(PolicyError):
+    """Offered, and taken away by a rule of staff's."""
+
+    code = Code.POLICY_RULE_DENIED
 
 
 class FieldForbidden(PolicyError):

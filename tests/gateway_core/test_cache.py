@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -67,3 +69,23 @@ async def test_this_process_forgets_at_once_also_without_valkey(
     local.put("a", 1)
     await asyncio.to_thread(cache.invalidate, "t4", "a")
     assert local.get("a") is None
+
+
+def test_threads_may_share_a_cache() -> None:
+    local: LocalCache[int, int] = LocalCache("t5", ttl=lambda: 100, max_entries=3)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def churn(seed: int) -> None:
+        for step in range(20_000):
+            key = (step * seed) % 7
+            local.put(key, step)
+            local.get((key + 1) % 7)
+            local.forget((key + 2) % 7)
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(churn, seed) for seed in (1, 3, 5, 11)]:
+                done.result()
+    finally:
+        sys.setswitchinterval(before)
