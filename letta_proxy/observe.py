@@ -11,7 +11,7 @@ from gateway_core.errors import Code
 if TYPE_CHECKING:
     from gateway_core.context import RequestRecord
 
-_TOKENS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+_TOKENS: Final = (("tokens_in", "prompt_tokens"), ("tokens_out", "completion_tokens"))
 _MARKS: Final = (b'"usage_statistics"', b'"error_message"')
 _HELD_BYTES: Final = 256 * 1024
 
@@ -27,7 +27,7 @@ ERROR_CODES: Final = {
 def note_usage(record: RequestRecord, usage: Any) -> None:
     """Keep the token counts of a ``usage_statistics`` object."""
     if isinstance(usage, dict):
-        record.facts.update({name: usage[name] for name in _TOKENS if name in usage})
+        record.facts.update({fact: usage[name] for fact, name in _TOKENS if name in usage})
 
 
 class StreamObserver:

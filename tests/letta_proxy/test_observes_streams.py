@@ -22,7 +22,7 @@ ERROR = (
     b'"error_type":"llm_rate_limit","message":"slow down"}\n\n'
 )
 DONE = b"data: [DONE]\n\n"
-TOKENS = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30}
+TOKENS = {"tokens_in": 20, "tokens_out": 10}
 
 
 def observed(*pieces: bytes) -> RequestRecord:
