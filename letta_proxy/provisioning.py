@@ -112,43 +112,49 @@ async def _ensure(user_id: UUID) -> str:
         if claim.is_active:
             return claim.letta_user_id
         if claim.token is not None:
-            return await _make(user_id, claim)
+            return await _make(user_id, claim.token, claim)
         await asyncio.sleep(pause)
         pause = min(pause * 2, longest)
     raise GatewayOverloaded("Your Letta account is still being made.", retry_after=5)
 
 
-async def _make(user_id: UUID, claim: _Claim) -> str:
+async def _make(user_id: UUID, token: UUID, claim: _Claim) -> str:
     """Go through the steps that are missing."""
-    name = f"gw:{user_id}"
     try:
-        organization_id = await _organization(user_id, name, claim)
-        letta_user_id = claim.letta_user_id or await client.create_user(name, organization_id)
-        await _store(user_id, claim.token, letta_user_id=letta_user_id)
+        organization_id = await _organization(user_id, token, claim)
+        letta_user_id = claim.letta_user_id or await client.create_user(
+            _name(user_id), organization_id
+        )
+        await _store(user_id, token, letta_user_id=letta_user_id)
         await client.add_base_tools(letta_user_id)
-        await _store(user_id, claim.token, state=LettaAccount.State.ACTIVE, claim=None)
+        await _store(user_id, token, state=LettaAccount.State.ACTIVE, claim=None)
     except (UpstreamTimeout, ClaimLost):
         raise  # Letta may still be at it: whoever comes next waits until the claim is stale
     except GatewayError:
-        await _release(user_id, claim.token)
+        await _release(user_id, token)
         raise
     _log.info("letta_account_created", user_id=str(user_id), organization_id=organization_id)
     return letta_user_id
 
 
-async def _organization(user_id: UUID, name: str, claim: _Claim) -> str:
+async def _organization(user_id: UUID, token: UUID, claim: _Claim) -> str:
     if claim.organization_id:
         return claim.organization_id
-    if not claim.is_first and (found := await client.find_organization(name)):
-        await _store(user_id, claim.token, organization_id=found)
+    if not claim.is_first and (found := await client.find_organization(_name(user_id))):
+        await _store(user_id, token, organization_id=found)
         return found
-    created = await client.create_organization(name)
+    created = await client.create_organization(_name(user_id))
     try:
-        await _store(user_id, claim.token, organization_id=created)
+        await _store(user_id, token, organization_id=created)
     except ClaimLost:
         await client.delete_organization(created)
         raise
     return created
+
+
+def _name(user_id: UUID) -> str:
+    """Names are not unique in Letta; this one is how an orphan is found."""
+    return f"gw:{user_id}"
 
 
 def _claim_row(user_id: UUID, now: Callable[[], datetime] = timezone.now) -> _Claim:

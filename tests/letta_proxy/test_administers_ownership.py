@@ -61,10 +61,8 @@ def test_finds_rows_by_the_users_id(staff: Client, owner: User) -> None:
 
 
 def test_shows_and_never_changes(staff: Client, owner: User) -> None:
-    for model, pk in (
-        ("lettaaccount", owner.pk),
-        ("ownedresource", owner.letta_resources.first().pk),
-    ):
+    resource = OwnedResource.objects.get(kind=Kind.AGENT)
+    for model, pk in (("lettaaccount", owner.pk), ("ownedresource", resource.pk)):
         url = reverse(f"admin:letta_proxy_{model}_change", args=[pk])
 
         assert staff.get(url).status_code == 200

@@ -1,59 +1,105 @@
+"""Letta's own SDK, with nothing changed but address and key."""
+
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 import letta_client
 import pytest
 from letta_client import Letta
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from tests.letta_proxy.conftest import EMBEDDING, MODEL
 
-    from tests.conftest import RunningSupabase
+SignIn = Callable[[str], Letta]
 
 
 @pytest.fixture
-def letta_for(gateway: str, supabase: RunningSupabase) -> Iterator[Callable[[str], Letta]]:
-    clients: list[Letta] = []
-
-    def sign_in(email: str) -> Letta:
-        clients.append(
-            Letta(base_url=f"{gateway}/api/v1/letta", api_key=supabase.token(email), max_retries=0)
-        )
-        return clients[-1]
-
-    yield sign_in
-    for client in clients:
-        client.close()
+def alice_sdk(letta_for: SignIn) -> Letta:
+    return letta_for("alice@example.com")
 
 
-def test_agent_lives_its_life(letta_for: Callable[[str], Letta]) -> None:
-    alice = letta_for("alice@example.com")
+@pytest.fixture
+def agent_id(alice_sdk: Letta) -> str:
+    blocks: Any = [{"label": "human", "value": "Alice"}]
+    return alice_sdk.agents.create(
+        name="Ada", model=MODEL, embedding=EMBEDDING, memory_blocks=blocks
+    ).id
 
-    agent = alice.agents.create(
-        name="Ada",
-        model="openai-proxy/stub-chat",
-        embedding="openai/text-embedding-3-small",
-        memory_blocks=[{"label": "human", "value": "Alice"}],
-    )
-    assert [one.id for one in alice.agents.list()] == [agent.id]
-    assert alice.agents.retrieve(agent.id).name == "Ada"
-    assert alice.agents.update(agent.id, description="new").description == "new"
-    answer = alice.agents.messages.create(agent.id, messages=[{"role": "user", "content": "hi"}])
+
+def test_lives_an_agents_life(alice_sdk: Letta, agent_id: str) -> None:
+    assert [one.id for one in alice_sdk.agents.list()] == [agent_id]
+    assert alice_sdk.agents.retrieve(agent_id).name == "Ada"
+    assert alice_sdk.agents.update(agent_id, description="new").description == "new"
+    assert {tool.name for tool in alice_sdk.agents.tools.list(agent_id)}
+
+    alice_sdk.agents.delete(agent_id)
+    with pytest.raises(letta_client.NotFoundError):
+        alice_sdk.agents.retrieve(agent_id)
+
+
+def test_talks_plain_streamed_and_in_the_background(alice_sdk: Letta, agent_id: str) -> None:
+    answer: Any = alice_sdk.agents.messages.create(agent_id, input="hi")
     assert answer.messages[-1].content == "stub says: hi"
-    stream = alice.agents.messages.create(
-        agent.id, messages=[{"role": "user", "content": "hi"}], streaming=True, stream_tokens=True
+    assert answer.usage.completion_tokens == 10
+
+    stream = alice_sdk.agents.messages.create(
+        agent_id, input="hi", streaming=True, stream_tokens=True
     )
     assert [chunk.message_type for chunk in stream][-1] == "usage_statistics"
-    alice.agents.delete(agent.id)
-    with pytest.raises(letta_client.NotFoundError):
-        alice.agents.retrieve(agent.id)
+
+    run = alice_sdk.agents.messages.create_async(agent_id, input="hi")
+    assert alice_sdk.runs.retrieve(run.id).agent_id == agent_id
+    assert run.id in {one.id for one in alice_sdk.runs.list(agent_id=agent_id).items}
 
 
-def test_users_do_not_see_each_other(letta_for: Callable[[str], Letta]) -> None:
-    alice, bob = letta_for("alice@example.com"), letta_for("bob@example.com")
-    agent = alice.agents.create(name="Ada", model="openai-proxy/stub-chat")
+def test_takes_up_a_background_stream(alice_sdk: Letta, agent_id: str) -> None:
+    stream = alice_sdk.agents.messages.create(
+        agent_id, input="one two three", streaming=True, stream_tokens=True, background=True
+    )
+    seen: list[Any] = list(stream)
+
+    again: list[Any] = list(alice_sdk.runs.messages.stream(seen[0].run_id, starting_after=0))
+
+    assert [one.seq_id for one in again if getattr(one, "seq_id", None)]
+
+
+def test_keeps_memory_folders_and_conversations(alice_sdk: Letta, agent_id: str) -> None:
+    block = alice_sdk.blocks.create(label="notes", value="x")
+    alice_sdk.agents.blocks.attach(block.id, agent_id=agent_id)
+    assert "notes" in {one.label for one in alice_sdk.agents.blocks.list(agent_id)}
+
+    (passage,) = alice_sdk.agents.passages.create(agent_id, text="sky")
+    assert [one.text for one in alice_sdk.agents.passages.list(agent_id)] == ["sky"]
+    assert passage.id
+    alice_sdk.agents.passages.delete(passage.id, agent_id=agent_id)
+
+    folder = alice_sdk.folders.create(name="docs", embedding=EMBEDDING)
+    file = alice_sdk.folders.files.upload(folder.id, file=("a.txt", b"hello", "text/plain"))
+    alice_sdk.agents.folders.attach(folder.id, agent_id=agent_id)
+    assert [one.id for one in alice_sdk.agents.folders.list(agent_id)] == [folder.id]
+    assert [one.id for one in alice_sdk.folders.files.list(folder.id)] == [file.id]
+
+    conversation = alice_sdk.conversations.create(agent_id=agent_id)
+    events = list(
+        alice_sdk.conversations.messages.create(
+            conversation.id, messages=[{"role": "user", "content": "hi"}]
+        )
+    )
+    assert events[-1].message_type == "usage_statistics"
+
+
+def test_raises_its_own_exceptions(letta_for: SignIn, alice_sdk: Letta, agent_id: str) -> None:
+    bob = letta_for("bob@example.com")
 
     assert list(bob.agents.list()) == []
     with pytest.raises(letta_client.NotFoundError):
-        bob.agents.retrieve(agent.id)
+        bob.agents.retrieve(agent_id)
+    with pytest.raises(letta_client.PermissionDeniedError) as forbidden:
+        alice_sdk.tools.create(source_code="def x(): ...")
+    with pytest.raises(letta_client.UnprocessableEntityError):
+        alice_sdk.agents.create(name="a/b", model=MODEL)
+    with pytest.raises(letta_client.AuthenticationError):
+        alice_sdk.with_options(api_key="nonsense").agents.list()
+
+    assert "not offered" in str(forbidden.value)
