@@ -55,9 +55,14 @@ def run(data: Path, port: int, *, with_gateway: bool) -> None:
     began = time.monotonic()
     sandbox = Sandbox(data, port)
     try:
-        sandbox.start(with_gateway=with_gateway)
-        say(strong(f"\nready in {time.monotonic() - began:.1f} s") + f", data in {_short(data)}\n")
-        say(_invitation(sandbox) if with_gateway else _exports(sandbox))
+        sandbox.start_ground(for_gateway=with_gateway)
+        if with_gateway:
+            # Before it is ready: whoever waits for that finds everything said.
+            say(_invitation(sandbox))
+            sandbox.start_gateway()
+        else:
+            say(_exports(sandbox))
+        say(strong(f"ready in {time.monotonic() - began:.1f} s") + ", until Ctrl-C")
         sandbox.watch()
     except KeyboardInterrupt:
         say("\nstopping …")
@@ -96,17 +101,19 @@ def _parser() -> argparse.ArgumentParser:
 def _invitation(sandbox: Sandbox) -> str:
     login = f"   {' / '.join(sandbox.staff)}" if sandbox.staff else ""
     lines = [
+        "starting the gateway …",
+        "",
         f"  API       {sandbox.url}/api/v1",
         f"  Docs      {sandbox.url}/docs",
         f"  Admin     {sandbox.url}/admin/{login}",
         f"  Metrics   {sandbox.url}/metrics",
         "",
-        strong("A streamed answer:"),
+        strong("A streamed answer, as soon as it is ready:"),
         "",
         _curl(sandbox),
         "",
         f"A token for anybody: make token EMAIL={_EXAMPLE_EMAIL}",
-        "Stop with Ctrl-C.",
+        "",
     ]
     return "\n".join(lines)
 
@@ -138,13 +145,6 @@ def _mint(url: str, email: str) -> str:
         raise StartFailed(f"The stand-in for Supabase Auth gave no token: {exc}") from exc
     minted: str = answer.json()["access_token"]
     return minted
-
-
-def _short(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 if __name__ == "__main__":

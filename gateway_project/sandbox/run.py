@@ -10,7 +10,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
-from gateway_project.sandbox.console import say, step
+from gateway_project.sandbox.console import step
 from gateway_project.sandbox.engines import Engines
 from gateway_project.sandbox.environment import RunRecord, fill_in, own_settings
 from gateway_project.sandbox.processes import StartFailed, last_lines, launch, run_to_end, stop
@@ -55,8 +55,8 @@ class Sandbox:
         self._stack = ExitStack()
         self._parent = os.getppid()
 
-    def start(self, *, with_gateway: bool = True) -> None:
-        """Start everything and return when the gateway is ready.
+    def start_ground(self, *, for_gateway: bool) -> None:
+        """Start what the gateway stands on, and bring the database up to date.
 
         Raises:
             StartFailed: something did not start; what did is stopped by ``stop``.
@@ -65,7 +65,7 @@ class Sandbox:
         if not record.claim():
             raise StartFailed(f"The sandbox already runs on {self._data}. Stop it first.")
         self._stack.callback(record.withdraw)
-        if with_gateway and not is_port_free(self._port):
+        if for_gateway and not is_port_free(self._port):
             hint = f"make run PORT={self._port + 1}"
             raise StartFailed(f"Port {self._port} is in use. Choose another one: {hint}")
         fill_in(own_settings(self._data, self._store))
@@ -73,9 +73,25 @@ class Sandbox:
         self._engines.start(step)
         self._start_stand_ins()
         record.publish(self.environment(), self.stand_ins)
-        if with_gateway:
+        if for_gateway:
             self._prepare_database()
-            self._start_gateway()
+
+    def start_gateway(self) -> None:
+        """Start the gateway and return when it is ready.
+
+        Raises:
+            StartFailed: it has ended, or takes too long.
+        """
+        self._gateway = launch(
+            [
+                *(sys.executable, "-m", "uvicorn", "gateway_project.asgi:application"),
+                *("--host", "127.0.0.1", "--port", str(self._port)),
+                *("--log-level", "warning", "--no-access-log", "--no-server-header"),
+                *("--timeout-graceful-shutdown", str(_GRACE_SECONDS)),
+            ]
+        )
+        self._stack.callback(stop, self._gateway)
+        self._wait_until_ready()
 
     def environment(self) -> dict[str, str]:
         """Return the variables that the run has added to its environment."""
@@ -122,19 +138,6 @@ class Sandbox:
                 raise StartFailed(f"The database could not be prepared.{last_lines(log)}")
         if username := log.read_text().strip():
             self.staff = username, password
-
-    def _start_gateway(self) -> None:
-        say("starting the gateway …")
-        self._gateway = launch(
-            [
-                *(sys.executable, "-m", "uvicorn", "gateway_project.asgi:application"),
-                *("--host", "127.0.0.1", "--port", str(self._port)),
-                *("--log-level", "warning", "--no-access-log", "--no-server-header"),
-                *("--timeout-graceful-shutdown", str(_GRACE_SECONDS)),
-            ]
-        )
-        self._stack.callback(stop, self._gateway)
-        self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
