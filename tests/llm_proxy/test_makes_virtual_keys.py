@@ -4,9 +4,13 @@ import asyncio
 import hashlib
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 from channels.db import database_sync_to_async
 from django.db import connection
@@ -18,7 +22,6 @@ from gateway_core.errors import (
     AccountSuspended,
     UpstreamCredentialRejected,
     UpstreamError,
-    UpstreamFailed,
     UpstreamUnreachable,
 )
 from llm_proxy import client, services
@@ -105,20 +108,51 @@ async def test_one_process_makes_a_key_once_for_many_first_requests(
     assert [call["path"] for call in litellm.requests()] == ["/user/new", "/key/generate"]
 
 
-async def test_several_processes_make_one_key_for_many_first_requests(
-    user_id: UUID, litellm: Running, books: LiteLLMBooks
+def test_writes_one_row_when_none_has_seen_the_others(
+    user_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    litellm.fault("^/user/new$", delay=0.3)  # so that all of them are under way at once
-    arguments = [connection.settings_dict["NAME"], str(user_id), str(FIRST_REQUESTS // PROCESSES)]
+    writers = 8
+    all_saw_none = threading.Barrier(writers)
+    chosen = VirtualKey.chosen
+
+    def choose_together(user_id: UUID, kind: VirtualKey.Kind) -> VirtualKey:
+        all_saw_none.wait(10)
+        return chosen(user_id, kind)
+
+    def write(_: int) -> str:
+        try:
+            return VirtualKey.objects.managed(user_id).value()
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(VirtualKey, "chosen", choose_together)
+    with ThreadPoolExecutor(writers) as pool:
+        found = set(pool.map(write, range(writers)))
+
+    assert found == {VirtualKey.objects.get().value()}
+
+
+async def test_several_processes_make_one_key_for_many_first_requests(
+    user_id: UUID, books: LiteLLMBooks
+) -> None:
+    arguments = [
+        connection.settings_dict["NAME"],
+        str(user_id),
+        str(FIRST_REQUESTS // PROCESSES + 1),
+    ]
     children = [
         await asyncio.create_subprocess_exec(
             *[sys.executable, "-m", "tests.llm_proxy.programs.first_requests", *arguments],
             cwd=PROJECT,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         for _ in range(PROCESSES)
     ]
-    found = {(await child.communicate())[0] for child in children}
+    for child in children:
+        assert child.stdout is not None
+        assert await child.stdout.readline() == b"ready\n"
+    found = {answer for answer, _ in await asyncio.gather(*(c.communicate(b"") for c in children))}
 
     assert found == {(await services.credential_for(user_id)).encode()}
     assert len(books.keys_of(user_id)) == 1
@@ -185,6 +219,7 @@ async def test_says_that_the_gateways_own_key_is_refused(user_id: UUID, settings
     await client.upstream().close()
 
 
+OURS = "our user's id"
 # What the real LiteLLM answers when the key is there already, seen on 1.109.1.
 ALIAS_TAKEN = {
     "status": 400,
@@ -204,9 +239,22 @@ async def test_adopts_the_key_that_an_earlier_attempt_has_made(
     assert (await only_key()).state == VirtualKey.State.ACTIVE
 
 
-async def test_does_not_adopt_a_key_that_is_not_there(user_id: UUID, litellm: Running) -> None:
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"status": 404, "body": {"error": {"type": "not_found_error", "param": "key"}}},
+        {"status": 200, "body": {"info": {"key_alias": "x", "user_id": "somebody else"}}},
+        {"status": 200, "body": {"info": {"key_alias": "x", "user_id": OURS, "status": "deleted"}}},
+        {"status": 200, "body": {"info": None}},
+    ],
+)
+async def test_does_not_adopt_what_is_not_its_own_living_key(
+    user_id: UUID, litellm: Running, info: dict[str, Any]
+) -> None:
     litellm.fault("^/key/generate$", **ALIAS_TAKEN)
-    with pytest.raises(UpstreamFailed):
+    answer = orjson.loads(orjson.dumps(info).replace(OURS.encode(), str(user_id).encode()))
+    litellm.fault("^/key/info$", **answer)
+    with pytest.raises(UpstreamError):
         await services.credential_for(user_id)
     assert (await only_key()).state == VirtualKey.State.CREATING
 

@@ -1,5 +1,7 @@
 """Makes many first requests of one user at once, and prints the credential they got.
 
+Says "ready" and begins when its input ends.
+
 Usage: first_requests DATABASE_NAME USER_ID COUNT
 """
 
@@ -17,6 +19,8 @@ from django.conf import settings
 async def main(user_id: UUID, count: int) -> None:
     from llm_proxy import client, services  # noqa: PLC0415 - needs the settings below
 
+    os.write(1, b"ready\n")
+    sys.stdin.read()
     found = await asyncio.gather(*(services.credential_for(user_id) for _ in range(count)))
     await client.upstream().close()
     os.write(1, "\n".join(sorted(set(found))).encode())
