@@ -10,17 +10,19 @@ Fixtures (those of a server are clean at the beginning of each test):
   a valid access token of that user, made when new; ``supabase.mint(…)`` a wrong one.
 - ``gateway``: address of the real application under a real uvicorn in this process, with the three
   stand-ins behind it. It serves from threads and connections of its own and sees committed data
-  only, so it brings ``transactional_db`` along: tables are emptied after the test.
+  only, so it brings ``transactional_db`` along: tables are emptied after the test, and what
+  migrations put into them comes back.
 - ``client_for(email)``: an ``httpx.Client`` on the gateway that is signed in as that user.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from typing import Any
 import django
 import httpx
 import pytest
+from pytest_django.plugin import DjangoDbBlocker, blocking_manager_key
 
 from gateway_project.sandbox.engines import Engines
 from gateway_project.sandbox.serving import LoopbackServer
@@ -38,6 +41,7 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 _DATA = Path(tempfile.mkdtemp(prefix="gateway-tests-"))
 _ENGINES = Engines(_DATA, hasty=True)
 _STORE = Store(_DATA)
+_SHIPPED_ROWS: list[str] = []
 _SERVERS = {stand_in.name: LoopbackServer() for stand_in in STAND_INS}
 
 
@@ -72,6 +76,42 @@ def pytest_unconfigure() -> None:
         server.stop()
     _ENGINES.stop()
     shutil.rmtree(_DATA)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Bring back the rows that migrations ship, which a transactional test has emptied away."""
+    yield
+    if nextitem is None:  # the test database is gone by now
+        return
+    marker = item.get_closest_marker("django_db")
+    if (marker and marker.kwargs.get("transaction")) or "transactional_db" in _fixtures(item):
+        blocker = item.config.stash[blocking_manager_key]
+        with blocker.unblock():
+            _restore_shipped_rows()
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return list(item.fixturenames) if isinstance(item, pytest.Function) else []
+
+
+def _restore_shipped_rows() -> None:
+    from django.db import connection  # noqa: PLC0415 - needs the settings above
+
+    connection.creation.deserialize_db_from_string(_SHIPPED_ROWS[0])
+    connection.close()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    del django_db_setup
+    from django.db import connection  # noqa: PLC0415 - needs the settings above
+
+    with django_db_blocker.unblock():
+        rows = json.loads(connection.creation.serialize_db_to_string())
+    # Those of these two apps come back by themselves, with new ids.
+    kept = [row for row in rows if row["model"].split(".")[0] not in {"auth", "contenttypes"}]
+    _SHIPPED_ROWS.append(json.dumps(kept))
 
 
 @dataclass
