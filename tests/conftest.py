@@ -147,7 +147,7 @@ class RunningSupabase(Running):
 
     def token(self, email: str = "alice@example.com", **claims: Any) -> str:
         """Return an access token; ``claims`` go over the usual ones, None removes one."""
-        return self.mint(email=email, claims=claims)["access_token"]
+        return str(self.mint(email=email, claims=claims)["access_token"])
 
     def mint(self, **wish: Any) -> dict[str, Any]:
         """Return ``{"access_token", "session"}``; see ``sandbox.supabase.controls``."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import jwt
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from gateway_project.sandbox.store import free_port
