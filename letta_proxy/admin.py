@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.db.models import Model, Q
 
 from letta_proxy.models import LettaAccount, OwnedResource
+from letta_proxy.rules import admin as rules_admin  # noqa: F401 - it registers itself
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

@@ -8,6 +8,10 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from letta_proxy.rules.models import AccessRule
+
+__all__ = ("AccessRule", "Kind", "LettaAccount", "OwnedResource")
+
 
 class Kind(models.TextChoices):
     """What an id in Letta stands for."""

@@ -17,6 +17,7 @@ from letta_proxy.ownership import owns_all
 from letta_proxy.policy.reading import read_body, read_path, read_query, refuse_closed
 from letta_proxy.provisioning import letta_user_for
 from letta_proxy.reshape import reshape, settle
+from letta_proxy.rules.enforce import refuse_ruled_out
 from letta_proxy.tools import require_allowed
 from letta_proxy.translate import translate
 
@@ -32,6 +33,7 @@ async def _identify(exchange: Exchange) -> Principal:
 async def _authorize(exchange: Exchange) -> None:
     """Let through what names nothing but the caller's own; set who the caller is to Letta."""
     refuse_closed(exchange)
+    await refuse_ruled_out(exchange)
     user_id = exchange.principal.user_id
     exchange.headers = client.credentials(await letta_user_for(user_id))
     for read in (read_path, read_query, read_body):

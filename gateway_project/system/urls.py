@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from gateway_project.system.policy import SimulationView
 from gateway_project.system.views import HealthView, InfoView, ReadyView, UpstreamsView
 
 urlpatterns = [
@@ -9,4 +10,5 @@ urlpatterns = [
     path("ready", ReadyView.as_view(), name="ready"),
     path("info", InfoView.as_view(), name="info"),
     path("upstreams", UpstreamsView.as_view(), name="upstreams"),
+    path("policy/simulate", SimulationView.as_view(), name="policy-simulate"),
 ]

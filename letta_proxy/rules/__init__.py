@@ -1,0 +1,1 @@
+"""Access rules: what staff take away from the operations that are offered."""
