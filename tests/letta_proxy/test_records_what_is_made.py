@@ -154,12 +154,25 @@ def test_asks_neither_letta_nor_the_database_whose_an_agent_is(
     assert len(letta.requests()) == 1
 
 
-def test_leaves_a_thing_with_whoever_had_it_first(alice: Caller, bob: Caller) -> None:
-    agent_id = alice.create_agent()["id"]
-    bob.get("/agents/")
-    OwnedResource.objects.filter(upstream_id=agent_id).update(kind=Kind.BLOCK)
+def test_leaves_a_thing_with_whoever_had_it_first(
+    alice: Caller, bob: Caller, letta: Running
+) -> None:
+    """Even where Letta itself has attached it to somebody else's agent."""
+    block = alice.post("/blocks/", json={"label": "secret", "value": "x"})
+    of_bob = bob.create_agent()
+    letta.client.patch(
+        f"/v1/agents/{of_bob['id']}",
+        json={"block_ids": [block["id"]]},
+        headers={
+            "authorization": f"Bearer {letta.credentials['LETTA_API_KEY']}",
+            "user_id": of_bob["created_by_id"],
+        },
+    ).raise_for_status()
 
-    assert bob("GET", f"/blocks/{agent_id}").status_code == 404
+    assert bob("GET", f"/blocks/{block['id']}").status_code == 404
+    (question,) = letta.requests(f"^/v1/blocks/{block['id']}")
+    assert question["path"].endswith("/agents")
+    assert alice("GET", f"/blocks/{block['id']}").status_code == 200
 
 
 def test_hands_out_nothing_that_it_could_not_record(alice: Caller, letta: Running) -> None:
