@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.datastructures import QueryParams
 
+from gateway_project.sandbox.letta.paging import page
 from tests.conftest import Running
 from tests.gateway_project.sandbox.letta.conftest import AGENT, Tenant
 from tests.gateway_project.sandbox.waiting import wait_until
@@ -258,3 +260,30 @@ def test_obeys_injected_faults_and_resets(alice: Tenant, letta: Running) -> None
     assert letta.requests("^/v1/agents/$")[-1]["headers"]["user_id"] == alice.user_id
     letta.reset()
     assert alice.http.get("/v1/agents/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("cursors", "order", "after", "before"),
+    [
+        ("position", "desc", "ba", "ed"),
+        ("position", "asc", "de", "ab"),
+        ("listed", "desc", "ed", "ba"),
+        ("listed", "asc", "ab", "de"),
+        ("time", "desc", "ed", "ba"),
+        ("time", "asc", "de", "ab"),
+        ("after", "desc", "ba", "edcba"),
+        ("after", "asc", "de", "abcde"),
+    ],
+)
+def test_pages_differently_from_list_to_list(
+    cursors: Any, order: str, after: str, before: str
+) -> None:
+    rows = [{"id": name} for name in "abcde"]
+
+    def listed(**query: str) -> str:
+        asked = QueryParams({"order": order, **query})
+        return "".join(row["id"] for row in page(rows, asked, cursors=cursors))
+
+    assert (listed(after="c"), listed(before="c")) == (after, before)
+    assert listed(after="unknown") == ("abcde" if order == "asc" else "edcba")
+    assert len(listed(limit="2")) == 2
