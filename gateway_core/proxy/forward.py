@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from gateway_core import context, headers
-from gateway_core.errors import UpstreamAnswerInvalid, UpstreamError
+from gateway_core.errors import FIRST_SERVER_ERROR, UpstreamAnswerInvalid, UpstreamError
 from gateway_core.proxy.body import Upload
 from gateway_core.proxy.operations import BodyKind
 
@@ -33,12 +33,15 @@ async def forward(exchange: Exchange, watch: ClientWatch) -> UpstreamResponse:
     exchange.upstream_headers = response.headers
     if response.status < _REDIRECT:
         return response
+    is_reusable = False
     try:
         if response.status < _ERROR:
             raise UpstreamAnswerInvalid
         body = await response.read(_ERROR_BYTES)
+        # After a failure of its own, Letta drops the connection without saying so (measured).
+        is_reusable = response.status < FIRST_SERVER_ERROR
     finally:
-        response.close(reusable=False)
+        response.close(reusable=is_reusable)
     raise exchange.route.translate(exchange, response.status, body)
 
 

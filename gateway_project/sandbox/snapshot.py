@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import orjson
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,10 +37,10 @@ class Snapshot:
     def __init__(self, state: Keepable, path: Path | None) -> None:
         self._state = state
         self._path = path
-        self._written = ""
+        self._written = b""
         if path and path.exists():
-            self._written = path.read_text(encoding="utf-8")
-            state.load(json.loads(self._written))
+            self._written = path.read_bytes()
+            state.load(orjson.loads(self._written))
 
     @asynccontextmanager
     async def lifespan(self, _app: object) -> AsyncIterator[None]:
@@ -54,14 +55,14 @@ class Snapshot:
         """Write the state down, unless the file says the same already."""
         if self._path is None:
             return
-        text = json.dumps(self._state.as_dict(), indent=1)
-        if text == self._written:
+        content = orjson.dumps(self._state.as_dict(), option=orjson.OPT_INDENT_2)
+        if content == self._written:
             return
         new = self._path.with_suffix(".new")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
         new.replace(self._path)
-        self._written = text
+        self._written = content
 
     async def _write_again_and_again(self) -> None:
         while True:
