@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 
 # Settings as in production, with values that are as good as real ones, for `check --deploy`.
 AS_IN_PRODUCTION := env ENVIRONMENT=production \
-	DJANGO_SECRET_KEY=Zq7-vN2x_Jm8Lr4cTgW9sHb1KdYpAeUi6oFy3XwBnM5kQzRj \
+	DJANGO_SECRET_KEY=Zq7-vN2x_Jm8Lr4cTgW9sHb1KdYpAeUi6oFy3XwBnM5kQzRjtVu0 \
 	ENCRYPTION_KEYS=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f \
 	AGENT_SECRET_MASTER_KEY=202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f \
 	ALLOWED_HOSTS=gateway.example.com METRICS_TOKEN=Vb3mX9qLw2TzRk7Ye5Nf8Hc4 \

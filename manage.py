@@ -7,25 +7,19 @@ import os
 import sys
 
 # Everything else may want the database, if only to look whether its migrations are done.
-_WITHOUT_DATABASE = {"help", "version", "check", "spectacular", "collectstatic", "diffsettings"}
+_WITHOUT_DATABASE = {"help", "check", "spectacular", "collectstatic", "diffsettings"}
 
 
 def main() -> None:
     """Run a command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
-    if len(sys.argv) > 1 and sys.argv[1] not in _WITHOUT_DATABASE:
-        _have_database()
+    if os.environ.get("ENVIRONMENT") != "production":
+        from gateway_project.sandbox.environment import prepare_for_command  # noqa: PLC0415
+
+        prepare_for_command(with_engines=not _WITHOUT_DATABASE.intersection(sys.argv[1:2]))
     from django.core.management import execute_from_command_line  # noqa: PLC0415
 
     execute_from_command_line(sys.argv)
-
-
-def _have_database() -> None:
-    if os.environ.get("ENVIRONMENT") == "production":
-        return
-    from gateway_project.sandbox.environment import prepare_for_command  # noqa: PLC0415
-
-    prepare_for_command()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
+def is_set(name: str) -> bool:
+    """Say whether a setting has a value, in ``NAME`` or in the file that ``NAME_FILE`` names."""
+    return bool(os.environ.get(name) or os.environ.get(f"{name}_FILE"))
+
+
 class Engines:
     """PostgreSQL and Valkey over one data directory.
 
@@ -54,7 +59,7 @@ class Engines:
         Raises:
             StartFailed: an engine does not come up.
         """
-        missing = [engine for engine in self._known if not os.environ.get(engine.variable)]
+        missing = [engine for engine in self._known if not is_set(engine.variable)]
         if not missing:
             return
         with locked(self._data / "engines.lock"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import environ
 
-from gateway_project.sandbox.engines import Engines
+from gateway_project.sandbox.engines import Engines, is_set
 from gateway_project.sandbox.store import Store
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def read_dotenv() -> None:
 
 def fill_in(values: Mapping[str, str]) -> None:
     """Set the variables that are absent or empty."""
-    os.environ |= {name: value for name, value in values.items() if not os.environ.get(name)}
+    os.environ |= {name: value for name, value in values.items() if not is_set(name)}
 
 
 def own_settings(data: Path, store: Store) -> dict[str, str]:
@@ -94,19 +94,29 @@ class RunRecord:
         return None
 
 
-def prepare_for_command() -> None:
-    """Have settings and engines for a management command, and stop the engines after it.
+def prepare_for_command(*, with_engines: bool) -> None:
+    """Have settings for a management command, and engines that stop after it.
 
-    A run that is alive lends its whole environment; otherwise the engines are started.
+    A run that is alive lends its whole environment. Otherwise the stand-ins' addresses are those
+    of the last run, where nothing answers.
+
+    Args:
+        with_engines: start PostgreSQL and Valkey, when no run is alive and no URL names others.
     """
     read_dotenv()
-    given = ("DATABASE_URL", "DATABASE_URL_FILE")
-    if os.environ.get("ENVIRONMENT") == "production" or any(map(os.environ.get, given)):
+    if os.environ.get("ENVIRONMENT") == "production":
         return
     data = data_directory()
     running = RunRecord(data).read()
     if running is not None:
         fill_in(running["environment"])
         return
-    fill_in(own_settings(data, Store(data)))
-    Engines(data, bound=False).start_for_this_process()
+    from gateway_project.sandbox.stand_ins import STAND_INS  # noqa: PLC0415 - costs a moment
+
+    store = Store(data)
+    fill_in(own_settings(data, store))
+    for stand_in in STAND_INS:
+        if not is_set(stand_in.variable):
+            fill_in(stand_in.environment(store.address(stand_in.name), store))
+    if with_engines:
+        Engines(data, bound=False).start_for_this_process()

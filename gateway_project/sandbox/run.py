@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from gateway_project.sandbox.console import step
-from gateway_project.sandbox.engines import Engines
+from gateway_project.sandbox.engines import Engines, is_set
 from gateway_project.sandbox.environment import RunRecord, fill_in, own_settings
 from gateway_project.sandbox.processes import StartFailed, last_lines, launch, run_to_end, stop
 from gateway_project.sandbox.serving import LoopbackServer
@@ -115,7 +115,7 @@ class Sandbox:
         self._stack.close()
 
     def _start_stand_ins(self) -> None:
-        missing = [one for one in STAND_INS if not os.environ.get(one.variable)]
+        missing = [one for one in STAND_INS if not is_set(one.variable)]
         if not missing:
             return
         # Their servers run in threads of this process; what they have to say goes to a file.

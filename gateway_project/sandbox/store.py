@@ -37,6 +37,12 @@ class Store:
             values[f"{name}_port"] = port = port or free_port()
             return port
 
+    def address(self, name: str) -> str:
+        """Return the loopback address that ``name`` had last time, or will have."""
+        with self._values() as values:
+            port = values.setdefault(f"{name}_port", free_port())
+            return f"http://127.0.0.1:{port}"
+
     @contextmanager
     def _values(self) -> Iterator[dict[str, Any]]:
         with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
