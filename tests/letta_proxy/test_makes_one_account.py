@@ -142,7 +142,7 @@ async def test_waits_for_a_process_that_is_at_it(
 async def test_leaves_no_second_organization_when_it_was_too_slow(
     user_id: UUID, letta: Running
 ) -> None:
-    letta.fault(ORGANIZATIONS, method="POST", delay=0.05)
+    letta.fault(ORGANIZATIONS, method="POST", delay=0.3)
     slow = asyncio.ensure_future(provisioning._ensure(user_id))
     while not await LettaAccount.objects.filter(pk=user_id).aexists():
         await asyncio.sleep(0)
@@ -178,9 +178,10 @@ async def test_finds_an_organization_behind_many_others(
 
 
 async def test_keeps_no_transaction_open_while_letta_works(user_id: UUID, letta: Running) -> None:
-    letta.fault(ORGANIZATIONS, method="POST", delay=0.05)
+    letta.fault(ORGANIZATIONS, method="POST", delay=0.5)
     under_way = asyncio.ensure_future(provisioning.ensure_account(user_id))
-    await asyncio.sleep(0.03)
+    while not letta.requests(ORGANIZATIONS):
+        await asyncio.sleep(0.01)
 
     locked = sync_to_async(_lock_now, thread_sensitive=False)
     assert await locked(user_id)
