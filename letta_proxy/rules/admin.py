@@ -89,7 +89,7 @@ class AccessRuleAdmin(Base):
         """Save with an audit event, and say what the rule is about."""
         services.save_rule(rule=obj, by=cast("User", request.user))
         operations = covered(obj.method, obj.path_pattern)
-        shown = f"{obj.rule_id} is about {len(operations)} operation(s)."
+        shown = f"Operations that {obj.rule_id} is about: {len(operations)}."
         if not obj.is_active:
             self.message_user(request, f"{shown} It is switched off.", messages.WARNING)
         else:

@@ -145,17 +145,20 @@ async def _never(*_: Any) -> Any:
 def _match(exchange: Exchange, question: Question) -> Iterator[Step]:
     try:
         segments = split_path(exchange.scope["path"].encode())
-        yield passed("path", f"Letta's path is /{'/'.join(segments)}.")
+    except GatewayError as error:
+        yield stopped("address", error)
+        return
+    yield passed("address", f"Letta's path is /{'/'.join(segments)}.")
+    try:
         exchange.operation, exchange.params = CATALOGUE.match(question.method, segments)
         refuse_closed(exchange)
     except GatewayError as error:
-        yield stopped("path" if exchange.operation is None else "operation", error)
+        yield stopped("operation", error)
         return
     operation = operation_of(exchange)
-    exchange.target = operation.target(exchange.params)
     if operation.body is not BodyKind.JSON:
         exchange.payload = None
-    yield passed("operation", f"{operation.name} ({operation.method} {operation.path}) is offered.")
+    yield passed("operation", f"{operation.name}, {operation.method} {operation.path}: offered.")
 
 
 def _apply_rules(
