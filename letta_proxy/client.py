@@ -22,6 +22,8 @@ from gateway_core.errors import (
 from gateway_core.http import UpstreamClient
 
 _PAGE: Final = 200
+# Beside those of the route's cap: for the calls that the gateway makes itself.
+_OWN_CONNECTIONS: Final = 32
 _NOT_THERE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 
@@ -32,7 +34,7 @@ def upstream() -> UpstreamClient:
         name="letta",
         base_url=settings.LETTA_BASE_URL,
         connect_timeout=settings.UPSTREAM_CONNECT_TIMEOUT,
-        max_connections=settings.LETTA_MAX_CONCURRENT,
+        max_connections=settings.LETTA_MAX_CONCURRENT + _OWN_CONNECTIONS,
     )
 
 

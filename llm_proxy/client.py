@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 _log = get_logger("gateway.litellm")
+# Beside those of the route's cap: for the calls that the gateway makes itself.
+_OWN_CONNECTIONS: Final = 32
 _TIMEOUT_SECONDS: Final = 15.0
 _REDIRECT: Final = 300
 _ERROR: Final = 400
@@ -60,7 +62,7 @@ def upstream() -> UpstreamClient:
         name="litellm",
         base_url=settings.LITELLM_BASE_URL,
         connect_timeout=settings.UPSTREAM_CONNECT_TIMEOUT,
-        max_connections=settings.LITELLM_MAX_CONCURRENT,
+        max_connections=settings.LITELLM_MAX_CONCURRENT + _OWN_CONNECTIONS,
     )
 
 

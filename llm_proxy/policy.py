@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _BAD_REQUEST: Final = 400  # what SDKs show as BadRequestError, here for all of a body's faults
 _MODEL_CHARACTERS: Final = 256
 _SHOWN_CHARACTERS: Final = 80
+_FILE: Final = "file"
 
 
 def police(operation: ModelOperation, body: Any) -> dict[str, Any]:
@@ -39,14 +40,18 @@ def police(operation: ModelOperation, body: Any) -> dict[str, Any]:
 def _drop(operation: ModelOperation, body: dict[str, Any]) -> None:
     for name in [name for name in body if name not in operation.accepts]:
         if name not in operation.drops:
-            shown = name[:_SHOWN_CHARACTERS]
-            raise FieldForbidden(
-                f"The field {shown!r} can't be set here. Remove it: credentials, routing, limits "
-                "and attribution are the gateway's.",
-                status=_BAD_REQUEST,
-                param=shown,
-            )
+            raise _forbidden(name)
         del body[name]
+
+
+def _forbidden(name: str) -> FieldForbidden:
+    shown = name[:_SHOWN_CHARACTERS]
+    return FieldForbidden(
+        f"The field {shown!r} can't be set here. Remove it: credentials, routing, limits and "
+        "attribution are the gateway's.",
+        status=_BAD_REQUEST,
+        param=shown,
+    )
 
 
 def _check_model(model: Any) -> None:
@@ -59,3 +64,25 @@ def _check_model(model: Any) -> None:
     # To LiteLLM, a comma makes a batch of calls, and an address in a name is where to send it.
     if "," in model or "://" in model or len(model) > _MODEL_CHARACTERS:
         raise FieldForbidden("Name one model, by its name.", status=_BAD_REQUEST, param="model")
+
+
+class FormPolicy:
+    """The same for a multipart form, field by field as it streams.
+
+    Args:
+        facts: the record's, where the model is noted.
+    """
+
+    def __init__(self, operation: ModelOperation, facts: dict[str, Any]) -> None:
+        self._operation = operation
+        self._facts = facts
+
+    def check(self, name: str, value: str | None) -> None:
+        """See a field, None for the content of a file; raises as ``police`` does."""
+        if name not in self._operation.accepts or (value is None) != (name == _FILE):
+            raise _forbidden(name)
+        if name == "model":
+            _check_model(value)
+            self._facts["model"] = value
+        elif value is not None:
+            check_references({name.removesuffix("[]"): [value]})

@@ -16,7 +16,7 @@ from gateway_core.proxy.operations import BodyKind
 from llm_proxy import client, refusals
 from llm_proxy.describe import describes_model
 from llm_proxy.operations import CATALOGUE
-from llm_proxy.policy import police
+from llm_proxy.policy import FormPolicy, police
 from llm_proxy.services import credential_for
 from llm_proxy.usage import UsageObserver
 from llm_proxy.wording import readable
@@ -47,7 +47,7 @@ async def _authorize(exchange: Exchange) -> None:
         exchange.payload = police(operation, exchange.payload)
         exchange.record.facts["model"] = exchange.payload["model"]
     elif operation.body is BodyKind.FORM:
-        exchange.form_fields = operation.accepts.__contains__
+        exchange.check_form_field = FormPolicy(operation, exchange.record.facts).check
     exchange.headers = {
         "authorization": await credential_for(exchange.principal.user_id),
         # LiteLLM files some calls' spending under this id and drops what it has seen before, so it

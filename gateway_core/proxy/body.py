@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _JSON_TYPES: Final = (b"application/json", b"text/json")
 _MEBIBYTE: Final = 1024 * 1024
+# For a whole JSON body, which is held in memory meanwhile.
+_SECONDS: Final = 60
 
 
 async def take_in(exchange: Exchange) -> None:
@@ -45,7 +49,14 @@ async def take_in(exchange: Exchange) -> None:
         return
     if content_type and not _is_json(content_type):
         raise MediaTypeUnsupported("Send the body as application/json.")
-    exchange.payload = _parse(b"".join([piece async for piece in pieces(exchange)]))
+    try:
+        async with asyncio.timeout(_SECONDS):
+            body = b"".join([piece async for piece in pieces(exchange)])
+    except TimeoutError as exc:
+        raise RequestMalformed(
+            f"The body did not arrive within {_SECONDS} seconds.", status=HTTPStatus.REQUEST_TIMEOUT
+        ) from exc
+    exchange.payload = _parse(body)
 
 
 def check_size(exchange: Exchange, size: int) -> None:
@@ -87,17 +98,25 @@ class Upload:
     it really was.
     """
 
-    def __init__(self, exchange: Exchange, when_complete: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        when_moved: Callable[[], None],
+        when_complete: Callable[[], None],
+    ) -> None:
         self._exchange = exchange
+        self._when_moved = when_moved
         self._when_complete = when_complete
         content_type = first(exchange.request_headers, b"content-type") or b""
-        self._filter = FormFilter(boundary_of(content_type), exchange.form_fields)
+        self._filter = FormFilter(boundary_of(content_type), exchange.check_form_field)
         self.content_type = self._filter.content_type
         self.error: GatewayError | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for piece in pieces(self._exchange):
+                self._when_moved()
                 if rewritten := self._filter.feed(piece):
                     yield rewritten
             yield self._filter.end()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gateway_core.context import RequestRecord
     from gateway_core.errors import GatewayError
     from gateway_core.http import UpstreamClient
+    from gateway_core.proxy.form import FieldCheck
     from gateway_core.proxy.operations import Catalogue, Operation
 
 
@@ -89,7 +90,8 @@ class Exchange:
     """The state of one request.
 
     ``request_headers`` are the caller's, for reading; ``headers`` are what goes upstream.
-    ``payload`` is the parsed JSON body and is what is forwarded. ``upstream_status`` and
+    ``payload`` is the parsed JSON body and is what is forwarded; of a form, ``check_form_field``
+    sees each field. ``upstream_status`` and
     ``upstream_headers`` are those of the answer, once its head has come.
     """
 
@@ -106,7 +108,7 @@ class Exchange:
     target: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     payload: Any = None
-    form_fields: Callable[[str], bool] | None = None
+    check_form_field: FieldCheck | None = None
     upstream_status: int = 0
     upstream_headers: Mapping[str, str] = field(default_factory=dict)
     started: bool = False

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Final
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from gateway_core.errors import FieldForbidden, MediaTypeUnsupported, RequestMalformed
+from gateway_core.errors import MediaTypeUnsupported, RequestMalformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    FieldCheck = Callable[[str, str | None], None]
+
 _PART_HEADER_BYTES: Final = 8 * 1024
 _PARTS: Final = 64
+_FIELD_BYTES: Final = 64 * 1024
 _MEDIA_TYPE: Final = re.compile(rb"[\w.+-]+/[\w.+-]+(; ?[\w-]+=\"?[\w.+-]+\"?)*").fullmatch
 
 
@@ -41,12 +44,15 @@ class FormFilter:
 
     Args:
         boundary: the caller's.
-        allows: says whether a form field of that name may pass; all may when it is None.
+        check: sees the name and value of each field before it goes on, None for the value of a
+            file, and raises for what may not pass.
     """
 
-    def __init__(self, boundary: bytes, allows: Callable[[str], bool] | None) -> None:
+    def __init__(self, boundary: bytes, check: FieldCheck | None) -> None:
         self._boundary = f"gateway-{secrets.token_hex(16)}".encode()
-        self._allows = allows
+        self._check = check
+        self._field = ""
+        self._text: bytearray | None = None
         self._out = bytearray()
         self._headers: dict[bytes, bytes] = {}
         self._name = bytearray()
@@ -77,7 +83,7 @@ class FormFilter:
 
         Raises:
             RequestMalformed: it is not a multipart form.
-            FieldForbidden: it has a field that may not pass.
+            GatewayError: what ``check`` raises.
         """
         try:
             self._parser.write(chunk)
@@ -124,11 +130,10 @@ class FormFilter:
         name = options.get(b"name")
         if not name:
             raise RequestMalformed("A part of the form has no name.")
-        shown = name.decode("utf-8", "replace")
-        if self._allows is not None and not self._allows(shown):
-            raise FieldForbidden(
-                f"The form field {shown!r} may not be set. Remove it.", param=shown
-            )
+        self._field = name.decode("utf-8", "replace")
+        self._text = None if b"filename" in options else bytearray()
+        if self._check and self._text is None:
+            self._check(self._field, None)
         self._out += b"--" + self._boundary
         self._out += b'\r\nContent-Disposition: form-data; name="' + _quoted(name) + b'"'
         if b"filename" in options:
@@ -139,9 +144,18 @@ class FormFilter:
         self._out += b"\r\n\r\n"
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        self._out += memoryview(data)[start:end]
+        if self._text is None:
+            self._out += memoryview(data)[start:end]
+            return
+        self._text += data[start:end]
+        if len(self._text) > _FIELD_BYTES:
+            raise RequestMalformed(f"The form field {self._field!r} is too long.")
 
     def _end_part(self) -> None:
+        if self._text is not None:
+            if self._check:
+                self._check(self._field, self._text.decode("utf-8", "replace"))
+            self._out += self._text
         self._out += b"\r\n"
 
     def _complete(self) -> None:

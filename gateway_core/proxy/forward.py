@@ -14,6 +14,7 @@ from gateway_core.proxy.operations import BodyKind
 if TYPE_CHECKING:
     from gateway_core.http import UpstreamResponse
     from gateway_core.proxy.client import ClientWatch
+    from gateway_core.proxy.deadline import Deadline
     from gateway_core.proxy.exchange import Exchange
 
 _ERROR_BYTES: Final = 256 * 1024
@@ -21,14 +22,14 @@ _REDIRECT: Final = 300
 _ERROR: Final = 400
 
 
-async def forward(exchange: Exchange, watch: ClientWatch) -> UpstreamResponse:
+async def forward(exchange: Exchange, watch: ClientWatch, deadline: Deadline) -> UpstreamResponse:
     """Send the request and return the answer, whose head has come and is a success.
 
     Raises:
         GatewayError: what the route's ``translate`` makes of an error answer; UpstreamError for
             a redirect or none at all; whatever ended the caller's body.
     """
-    response = await _send(exchange, watch)
+    response = await _send(exchange, watch, deadline)
     exchange.upstream_status = response.status
     exchange.upstream_headers = response.headers
     if response.status < _REDIRECT:
@@ -45,12 +46,12 @@ async def forward(exchange: Exchange, watch: ClientWatch) -> UpstreamResponse:
     raise exchange.route.translate(exchange, response.status, body)
 
 
-async def _send(exchange: Exchange, watch: ClientWatch) -> UpstreamResponse:
+async def _send(exchange: Exchange, watch: ClientWatch, deadline: Deadline) -> UpstreamResponse:
     operation = exchange.operation
     sent = headers.request_headers(exchange.request_headers)
     body: bytes | Upload | None = None
     if operation.body is BodyKind.FORM:
-        body = Upload(exchange, watch.start)
+        body = Upload(exchange, when_moved=deadline.upload_moved, when_complete=watch.start)
         sent["content-type"] = body.content_type
     else:
         watch.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from django.db import InterfaceError, OperationalError
@@ -13,12 +12,12 @@ from gateway_core.errors import (
     GatewayError,
     InternalError,
     RequestMalformed,
-    UpstreamTimeout,
 )
 from gateway_core.limits import ConcurrencyCap
 from gateway_core.logging import get_logger
 from gateway_core.proxy.body import take_in
 from gateway_core.proxy.client import ClientWatch
+from gateway_core.proxy.deadline import Deadline
 from gateway_core.proxy.exchange import Exchange
 from gateway_core.proxy.forward import forward
 from gateway_core.proxy.operations import split_path
@@ -60,6 +59,7 @@ def proxy(route: Route) -> Application:
 async def _carry(exchange: Exchange, cap: ConcurrencyCap) -> None:
     route = exchange.route
     exchange.principal = await route.identify(exchange)
+    exchange.record.user_id = str(exchange.principal.user_id)
     _match(exchange)
     await take_in(exchange)
     await route.authorize(exchange)
@@ -69,20 +69,17 @@ async def _carry(exchange: Exchange, cap: ConcurrencyCap) -> None:
 
 async def _exchange(exchange: Exchange) -> None:
     """Forward and relay, for as long as the client stays and the upstream keeps its time."""
-    try:
-        async with (
-            ClientWatch(exchange) as watch,
-            asyncio.timeout(exchange.route.timeouts().first_byte) as deadline,
-        ):
-            response = await forward(exchange, watch)
-            is_whole = False
-            try:
-                await relay(exchange, response, deadline)
-                is_whole = True
-            finally:
-                response.close(reusable=is_whole)
-    except TimeoutError as exc:
-        raise UpstreamTimeout from exc
+    async with (
+        ClientWatch(exchange) as watch,
+        Deadline(exchange.route.timeouts()) as deadline,
+    ):
+        response = await forward(exchange, watch, deadline)
+        is_whole = False
+        try:
+            await relay(exchange, response, deadline)
+            is_whole = True
+        finally:
+            response.close(reusable=is_whole)
 
 
 def _begin(route: Route, scope: Scope, receive: Receive, send: Send) -> Exchange:
@@ -99,7 +96,6 @@ def _begin(route: Route, scope: Scope, receive: Receive, send: Send) -> Exchange
 
 
 def _match(exchange: Exchange) -> None:
-    exchange.record.user_id = str(exchange.principal.user_id)
     raw = exchange.scope.get("raw_path") or exchange.scope["path"].encode()
     for prefix in exchange.route.prefixes:
         tail = raw.removeprefix(prefix.encode())

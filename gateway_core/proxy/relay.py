@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,12 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from gateway_core.http import UpstreamResponse
+    from gateway_core.proxy.deadline import Deadline
     from gateway_core.proxy.exchange import Exchange
 
 _DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 
 
-async def relay(exchange: Exchange, response: UpstreamResponse, deadline: asyncio.Timeout) -> None:
+async def relay(exchange: Exchange, response: UpstreamResponse, deadline: Deadline) -> None:
     """Send the upstream's answer to the caller.
 
     Raises:
@@ -66,9 +66,7 @@ async def refuse(exchange: Exchange, error: GatewayError) -> None:
     await _write(exchange, body, more=False)
 
 
-async def _relay_events(
-    exchange: Exchange, response: UpstreamResponse, deadline: asyncio.Timeout
-) -> None:
+async def _relay_events(exchange: Exchange, response: UpstreamResponse, deadline: Deadline) -> None:
     fields = [pair for pair in headers.response_headers(response.raw_headers) if not _caches(pair)]
     exchange.is_stream = True
     await _start(exchange, response.status, [*fields, *sse.ANTI_BUFFERING])
@@ -77,14 +75,13 @@ async def _relay_events(
         if whole := aligner.feed(piece):
             if whole.endswith(sse.DONE):
                 # SDKs close the connection at this frame, which then is no leaving early.
-                await settle(exchange)
-            await _write(exchange, whole, more=True)
+                await _write(exchange, whole, more=True, settles=True)
+            else:
+                await _write(exchange, whole, more=True)
     await _write(exchange, aligner.rest(), more=False)
 
 
-async def _relay_bytes(
-    exchange: Exchange, response: UpstreamResponse, deadline: asyncio.Timeout
-) -> None:
+async def _relay_bytes(exchange: Exchange, response: UpstreamResponse, deadline: Deadline) -> None:
     fields = headers.response_headers(response.raw_headers)
     length = response.headers.get("content-length")
     if length is not None:
@@ -115,16 +112,13 @@ async def _relay_document(
 
 
 async def _observed(
-    exchange: Exchange, response: UpstreamResponse, deadline: asyncio.Timeout
+    exchange: Exchange, response: UpstreamResponse, deadline: Deadline
 ) -> AsyncIterator[bytes]:
     """Yield the pieces of the body after the route's observer has seen them."""
     observer = exchange.route.observe(exchange) if exchange.route.observe else None
     exchange.observer = observer
-    timeouts = exchange.route.timeouts()
-    now = asyncio.get_running_loop().time
-    last = now() + timeouts.total
     async for piece in response.chunks():
-        deadline.reschedule(min(now() + timeouts.idle, last))
+        deadline.answer_moved()
         if observer is not None:
             observer.feed(piece)
         yield piece
@@ -139,9 +133,9 @@ async def _start(exchange: Exchange, status: int, fields: list[tuple[bytes, byte
     await exchange.send({"type": "http.response.start", "status": status, "headers": fields})
 
 
-async def _write(exchange: Exchange, piece: bytes, *, more: bool) -> None:
+async def _write(exchange: Exchange, piece: bytes, *, more: bool, settles: bool = False) -> None:
     exchange.record.bytes_out += len(piece)
-    if not more:
+    if settles or not more:
         await settle(exchange)
     await exchange.send({"type": "http.response.body", "body": piece, "more_body": more})
 

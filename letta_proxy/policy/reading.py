@@ -98,7 +98,7 @@ def read_body(exchange: Exchange) -> Demands:
     demands = Demands()
     if operation.fields is not None:
         exchange.payload = operation.fields.admit(exchange.payload, "", demands)
-    exchange.form_fields = _FORM_FIELDS.__contains__
+    exchange.check_form_field = _check_form_field
     if exchange.params.get("conversation_id") == _DEFAULT:
         _require_agent(exchange)
     return demands
@@ -123,3 +123,8 @@ def _require_agent(exchange: Exchange) -> None:
     named = exchange.payload if operation_of(exchange).fields else dict(parse_qsl(exchange.query))
     if not named or not (named.get("agent_id") or named.get("run_id")):
         raise invalid("agent_id", "is required with the conversation 'default'")
+
+
+def _check_form_field(name: str, _value: str | None) -> None:
+    if name not in _FORM_FIELDS:
+        raise FieldForbidden(f"The form field {name!r} may not be set. Remove it.", param=name)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import email
 import email.policy
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,15 +21,12 @@ def field(name: bytes, data: bytes = b"x") -> tuple[bytes, bytes]:
     return b'Content-Disposition: form-data; name="' + name + b'"', data
 
 
-def understood_by(names: list[str]) -> Callable[[str], bool]:
-    def allows(name: str) -> bool:
-        names.append(name)
-        return True
-
-    return allows
+def only_file(name: str, _value: str | None) -> None:
+    if name != "file":
+        raise FieldForbidden("no", param=name)
 
 
-def parsed(form_filter: FormFilter, body: bytes) -> dict[str, bytes]:
+def parsed(form_filter: FormFilter, body: bytes) -> dict[str, Any]:
     head = f"Content-Type: {form_filter.content_type}\r\n\r\n".encode()
     message = email.message_from_bytes(head + body, policy=email.policy.HTTP)
     return {
@@ -56,8 +53,8 @@ def test_every_field_arrives_as_it_was_whatever_the_pieces(
 
 
 def test_a_field_that_may_not_pass_is_refused_by_name() -> None:
-    form_filter = FormFilter(b"abc", lambda name: name == "file")
-    with pytest.raises(FieldForbidden, match="api_base") as refused:
+    form_filter = FormFilter(b"abc", only_file)
+    with pytest.raises(FieldForbidden) as refused:
         form_filter.feed(form(field(b"file"), field(b"api_base", b"http://evil")))
     assert refused.value.param == "api_base"
 
@@ -73,7 +70,7 @@ def test_a_field_that_may_not_pass_is_refused_by_name() -> None:
 )
 def test_what_goes_on_is_what_was_understood(head: bytes) -> None:
     understood: list[str] = []
-    form_filter = FormFilter(b"abc", understood_by(understood))
+    form_filter = FormFilter(b"abc", lambda name, _value: understood.append(name))
     out = form_filter.feed(form((head, b"x"))) + form_filter.end()
     assert list(parsed(form_filter, out)) == understood
     assert len(understood) == 1
@@ -106,3 +103,32 @@ def test_a_form_that_is_broken_or_absurd_is_refused(body: bytes) -> None:
 def test_a_form_needs_its_media_type_and_a_boundary(given_type: bytes) -> None:
     with pytest.raises(MediaTypeUnsupported):
         boundary_of(given_type)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_field_is_checked_with_its_whole_value_before_any_of_it_goes_on(size: int) -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    def check(name: str, value: str | None) -> None:
+        seen.append((name, value))
+        if value == "two,models":
+            raise FieldForbidden("no", param=name)
+
+    form_filter = FormFilter(b"abc", check)
+    file = b'Content-Disposition: form-data; name="file"; filename="a.wav"', b"RIFF"
+    body = form(file, field(b"model", b"two,models"))
+    out = bytearray()
+
+    def feed() -> None:
+        for start in range(0, len(body), size):
+            out.extend(form_filter.feed(body[start : start + size]))
+
+    with pytest.raises(FieldForbidden):
+        feed()
+    assert seen == [("file", None), ("model", "two,models")]
+    assert b"two" not in out
+
+
+def test_a_field_of_absurd_length_is_refused() -> None:
+    with pytest.raises(RequestMalformed, match="too long"):
+        FormFilter(b"abc", None).feed(form(field(b"model", b"x" * 70_000)))
