@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
             name='AccessRule',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('effect', models.CharField(choices=[('deny', 'deny'), ('shadow', 'shadow: let through, and record that it would be denied')], help_text='Denials win. A shadow rule shows in log and audit trail what it would deny.', max_length=16)),
+                ('effect', models.CharField(choices=[('deny', 'deny'), ('shadow', 'shadow')], help_text='Shadow: let through, and shown in log and audit trail as what would be denied.', max_length=16)),
                 ('method', models.CharField(blank=True, choices=[('GET', 'GET'), ('POST', 'POST'), ('PUT', 'PUT'), ('PATCH', 'PATCH'), ('DELETE', 'DELETE')], default='', help_text='Empty: any.', max_length=8)),
                 ('path_pattern', models.CharField(help_text="Letta's path, like /agents/*/messages. A * stands for one segment, ** for any number of them: /agents/** is everything about agents, /** everything. The same may be had by other paths: messages are also sent by /conversations/*/messages and /chat/completions.", max_length=255)),
                 ('role', models.CharField(blank=True, choices=[('anonymous', 'anonymous users'), ('registered', 'users with an account')], default='', help_text='Only these users. Without user and role the rule is for everybody.', max_length=16)),

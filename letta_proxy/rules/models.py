@@ -14,7 +14,7 @@ class Effect(models.TextChoices):
     """What a rule does to the requests that it matches."""
 
     DENY = "deny", "deny"
-    SHADOW = "shadow", "shadow: let through, and record that it would be denied"
+    SHADOW = "shadow", "shadow"
 
 
 class Role(models.TextChoices):
@@ -40,7 +40,7 @@ class AccessRule(models.Model):
     effect = models.CharField(
         max_length=16,
         choices=Effect.choices,
-        help_text="Denials win. A shadow rule shows in log and audit trail what it would deny.",
+        help_text="Shadow: let through, and shown in log and audit trail as what would be denied.",
     )
     method = models.CharField(
         max_length=8, choices=Method.choices, blank=True, default="", help_text="Empty: any."
