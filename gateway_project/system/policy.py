@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from asgiref.sync import async_to_sync
@@ -140,11 +141,8 @@ class SimulationView(APIView):
             show_owners=True,
         )
         explanation = async_to_sync(explain)(question)
-        return Response(
-            ExplanationSerializer(
-                {**explanation.as_document(), "tried": [_tallied(rule) for rule in tried]}
-            ).data
-        )
+        document = {**explanation.as_document(), "tried": _tallied(tried)}
+        return Response(ExplanationSerializer(document).data)
 
 
 def _rule(number: int, given: dict[str, Any]) -> Rule:
@@ -159,6 +157,6 @@ def _rule(number: int, given: dict[str, Any]) -> Rule:
     )
 
 
-def _tallied(rule: Rule) -> dict[str, Any]:
-    found = tally(rule)
-    return {"rule": rule.id, "matched": found.matched, "events": found.events, "since": found.since}
+def _tallied(rules: list[Rule]) -> list[dict[str, Any]]:
+    found = tally(rules) if rules else {}
+    return [{"rule": rule_id, **asdict(counted)} for rule_id, counted in found.items()]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
 from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
-from django.utils.text import Truncator
 
 from letta_proxy.rules import services
 from letta_proxy.rules.book import as_applied
@@ -26,17 +25,12 @@ if TYPE_CHECKING:
 else:
     Base = admin.ModelAdmin  # at run time not generic
 
-_SHOWN_CHARACTERS: Final = 80
-
 
 @admin.register(AccessRule)
 class AccessRuleAdmin(Base):
     """What staff take away from the operations that are offered."""
 
-    list_display = (
-        *("rule_id", "is_active", "effect", "method_or_any", "path_pattern", "only_for"),
-        "short_reason",
-    )
+    list_display = ("rule_id", "is_active", "effect", "method_or_any", "path_pattern", "only_for")
     list_display_links = ("rule_id", "path_pattern")
     list_filter = ("is_active", "effect", "method", "role")
     list_select_related = ("user",)
@@ -74,11 +68,6 @@ class AccessRuleAdmin(Base):
         """Whom the rule is about."""
         return str(rule.user) if rule.user else rule.get_role_display() or "everybody"
 
-    @admin.display(description="reason")
-    def short_reason(self, rule: AccessRule) -> str:
-        """The beginning of the reason."""
-        return Truncator(rule.reason).chars(_SHOWN_CHARACTERS)
-
     @admin.display(description="operations")
     def covers(self, rule: AccessRule) -> SafeString | str:
         """The operations that a saved rule is about."""
@@ -90,7 +79,7 @@ class AccessRuleAdmin(Base):
     @admin.display(description="last 24 hours")
     def recently(self, rule: AccessRule) -> str:
         """How many requests a saved rule matches, whether it is active or not."""
-        return f"It matches {tally(as_applied([rule])[0])}."
+        return f"It matches {tally(as_applied([rule]))[rule.rule_id]}."
 
     def get_fieldsets(self, request: HttpRequest, obj: AccessRule | None = None) -> Any:
         """Leave out what only a saved rule has."""

@@ -194,7 +194,7 @@ def _found(demands: Demands, exchange: Exchange, place: str) -> str:
     if place == "body" and operation_of(exchange).body is BodyKind.FORM:
         return "The fields of a form are looked at while it streams."
     names = len(demands.claims) + len(demands.tools)
-    return f"Nothing in it is forbidden; it names {names} of the user's things or tools."
+    return f"Nothing in it is forbidden. Ids to be confirmed: {names}."
 
 
 async def _confirm(

@@ -1,7 +1,8 @@
-"""What a rule would have denied, by the audit trail."""
+"""What rules would have denied, by the audit trail."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,7 @@ from letta_proxy.rules.decisions import compiled, matching
 from letta_proxy.rules.patterns import letta_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
     from uuid import UUID
 
@@ -46,8 +47,12 @@ class Tally:
         return f"{self.matched} of {self.events} requests since {self.since:%Y-%m-%d %H:%M} UTC"
 
 
-def tally(rule: Rule, *, most: int = MOST_EVENTS) -> Tally:
-    """Count the requests of the last 24 hours, the newest ``most`` of them, that a rule matches."""
+def tally(rules: Collection[Rule], *, most: int = MOST_EVENTS) -> dict[str, Tally]:
+    """Count for each rule, by its id, the requests of the last 24 hours that it matches.
+
+    Args:
+        most: how many requests are looked at, the newest first.
+    """
     since = timezone.now() - timedelta(hours=_HOURS)
     events = list(
         AuditEvent.objects.filter(at__gte=since, plane=Plane.DATA, route="letta")
@@ -55,23 +60,26 @@ def tally(rule: Rule, *, most: int = MOST_EVENTS) -> Tally:
         .values_list("method", "path", "user_id", "at")[:most]
     )
     users = {user_id for _, _, user_id, _ in events if user_id}
-    anonymous = _anonymous(users) if rule.role else frozenset()
-    rules = compiled((rule,))
-    matched = sum(
-        _matches(rules, method, path, _Caller(user_id, user_id in anonymous))
+    anonymous = _anonymous(users) if any(rule.role for rule in rules) else frozenset()
+    compiled_rules = compiled(rules)
+    matched = Counter(
+        rule.id
         for method, path, user_id, _ in events
         if user_id
+        for rule in _matching(compiled_rules, method, path, _Caller(user_id, user_id in anonymous))
     )
     oldest = events[-1][3] if len(events) == most else since
-    return Tally(matched=matched, events=len(events), since=oldest)
+    return {
+        rule.id: Tally(matched=matched[rule.id], events=len(events), since=oldest) for rule in rules
+    }
 
 
-def _matches(rules: RuleSet, method: str, path: str, who: Who) -> bool:
+def _matching(rules: RuleSet, method: str, path: str, who: Who) -> Iterable[Rule]:
     try:
         operation, params = CATALOGUE.match(method, split_path(letta_path(path).encode()))
     except GatewayError:
-        return False
-    return next(matching(rules, operation=operation.name, params=params, who=who), None) is not None
+        return ()
+    return matching(rules, operation=operation.name, params=params, who=who)
 
 
 def _anonymous(user_ids: Iterable[UUID]) -> frozenset[UUID]:
