@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway_core.errors import FieldForbidden
-from letta_proxy.policy.rules import invalid
+from letta_proxy.policy.rules import below, invalid, shown
 
 if TYPE_CHECKING:
     from letta_proxy.policy.demands import Demands
 
 _DEEPEST: Final = 32
+
+# The way to a value: that of what holds it (None at the top), and the last step. It is written out
+# for errors only: names are the caller's, and as long as they like.
+_Way = tuple[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,42 +24,46 @@ class Content:
 
     def admit(self, value: Any, pointer: str, _demands: Demands) -> Any:
         """Return it as it is."""
-        _refuse_fetching(value, pointer, _DEEPEST)
+        if isinstance(value, (dict, list)):
+            _refuse_fetching(value, (None, pointer), _DEEPEST)
         return value
 
 
-def _refuse_fetching(value: Any, pointer: str, depth: int) -> None:
-    if not isinstance(value, (dict, list)):
-        return
+def _refuse_fetching(holder: dict[str, Any] | list[Any], way: _Way, depth: int) -> None:
     if depth == 0:
-        raise invalid(pointer, "is nested too deeply")
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            _refuse_fetching(item, f"{pointer}/{index}", depth - 1)
-        return
-    for name in ("source", "image_url"):
-        _check_source(value.get(name), f"{pointer}/{name}")
-    _check_address(value.get("image_url"), f"{pointer}/image_url")
-    for name, item in value.items():
-        _refuse_fetching(item, f"{pointer}/{name}", depth - 1)
+        raise invalid(_pointer(way), "is nested too deeply")
+    if isinstance(holder, dict):
+        _check_part(holder, way)
+    for step, item in holder.items() if isinstance(holder, dict) else enumerate(holder):
+        if isinstance(item, (dict, list)):
+            _refuse_fetching(item, (way, step), depth - 1)
 
 
-def _check_source(source: Any, pointer: str) -> None:
-    """Refuse an image that is named by an address or a file, in Letta's form or OpenAI's."""
-    if isinstance(source, dict):
-        _check_address(source.get("url"), f"{pointer}/url")
-        if source.get("file_id"):
-            raise _refusal(f"{pointer}/file_id")
+def _check_part(part: dict[str, Any], way: _Way) -> None:
+    """Refuse what is named by an address or a file's id, in Letta's form or OpenAI's."""
+    for name in ("source", "image_url", "file"):
+        source = part.get(name)
+        if isinstance(source, dict):
+            _check_address(source.get("url"), ((way, name), "url"))
+            if source.get("file_id"):
+                raise _refusal(((way, name), "file_id"))
+    _check_address(part.get("image_url"), (way, "image_url"))
 
 
-def _check_address(url: Any, pointer: str) -> None:
+def _check_address(url: Any, way: _Way) -> None:
     if isinstance(url, str) and not url.startswith("data:"):
-        raise _refusal(pointer)
+        raise _refusal(way)
 
 
-def _refusal(pointer: str) -> FieldForbidden:
+def _pointer(way: _Way) -> str:
+    holder, step = way
+    return str(step) if holder is None else below(_pointer(holder), str(step))
+
+
+def _refusal(way: _Way) -> FieldForbidden:
+    where = shown(_pointer(way))
     return FieldForbidden(
-        f"{pointer} names an image that is not in the message. Send the image itself, as base64 "
+        f"{where} names an image that is not in the message. Send the image itself, as base64 "
         "(type, media_type and data) or as a data: URL.",
-        param=pointer,
+        param=where,
     )

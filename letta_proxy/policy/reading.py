@@ -18,8 +18,9 @@ from letta_proxy.catalogue.operation import (
     operation_of,
 )
 from letta_proxy.models import Kind
+from letta_proxy.policy.bounds import refuse_unwieldy
 from letta_proxy.policy.demands import Demands
-from letta_proxy.policy.rules import invalid
+from letta_proxy.policy.rules import invalid, shown
 
 if TYPE_CHECKING:
     from gateway_core.proxy.exchange import Exchange
@@ -76,7 +77,8 @@ def read_query(exchange: Exchange) -> Demands:
     for name, value in given:
         if name not in operation_of(exchange).query:
             raise FieldForbidden(
-                f"The query parameter {name!r} is not known here. Remove it.", param=name
+                f"The query parameter {shown(name)!r} is not known here. Remove it.",
+                param=shown(name),
             )
         if name == EMBEDDINGS_PARAMETER:
             exchange.notes[WITH_EMBEDDINGS] = value == "true"
@@ -97,6 +99,7 @@ def read_body(exchange: Exchange) -> Demands:
     operation = operation_of(exchange)
     demands = Demands()
     if operation.fields is not None:
+        refuse_unwieldy(exchange.payload)
         exchange.payload = operation.fields.admit(exchange.payload, "", demands)
     exchange.check_form_field = _check_form_field
     if exchange.params.get("conversation_id") == _DEFAULT:
@@ -127,4 +130,5 @@ def _require_agent(exchange: Exchange) -> None:
 
 def _check_form_field(name: str, _value: str | None) -> None:
     if name not in _FORM_FIELDS:
-        raise FieldForbidden(f"The form field {name!r} may not be set. Remove it.", param=name)
+        where = shown(name)
+        raise FieldForbidden(f"The form field {where!r} may not be set. Remove it.", param=where)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ABSENT: Final = object()
 _MOST_ITEMS: Final = 1000
 _MOST_IDS: Final = 100
+_SHOWN_CHARACTERS: Final = 80
 
 
 class Rule(Protocol):
@@ -57,8 +58,9 @@ class Refused:
     def admit(self, value: Any, pointer: str, _demands: Demands) -> Any:
         """Return nothing."""
         if value:
+            where = shown(pointer)
             raise FieldForbidden(
-                f"The field {pointer} may not be set here. {self.instead}", param=pointer
+                f"The field {where} may not be set here. {self.instead}", param=where
             )
         return ABSENT
 
@@ -136,7 +138,7 @@ class ToolName:
         """Return it as it is."""
         if not isinstance(value, str):
             raise invalid(pointer, "must be the name of a tool")
-        require_allowed_name(value, pointer)
+        require_allowed_name(shown(value), pointer)
         return value
 
 
@@ -186,7 +188,7 @@ class Fields:
             raise invalid(f"{pointer}/{self.one_of[0]}", f"is required: {' or '.join(self.one_of)}")
         built = {}
         for name, item in value.items():
-            admitted = self._rule(name, pointer).admit(item, _below(pointer, name), demands)
+            admitted = self._rule(name, pointer).admit(item, below(pointer, name), demands)
             if admitted is not ABSENT:
                 built[name] = admitted
         return built
@@ -194,20 +196,28 @@ class Fields:
     def _rule(self, name: str, pointer: str) -> Rule:
         rule = self.fields.get(name)
         if rule is None:
-            where = _below(pointer, name)
+            where = shown(below(pointer, name))
             raise FieldForbidden(f"The field {where} is not known here. Remove it.", param=where)
         return rule
 
 
 def invalid(pointer: str, problem: str) -> FieldInvalid:
     """Return the error for a field whose value can't be taken."""
-    shown = pointer or "the body"
+    where = shown(pointer)
     return FieldInvalid(
-        f"{shown} {problem}.",
-        param=pointer,
-        errors=[{"pointer": pointer, "message": problem}],
+        f"{where or 'the body'} {problem}.",
+        param=where,
+        errors=[{"pointer": where, "message": problem}],
     )
 
 
-def _below(pointer: str, name: str) -> str:
+def shown(name: str) -> str:
+    """Return a caller's own word as an error repeats it: only its beginning, when it is long."""
+    if len(name) <= _SHOWN_CHARACTERS:
+        return name
+    return f"{name[: _SHOWN_CHARACTERS - 1]}…"
+
+
+def below(pointer: str, name: str) -> str:
+    """Return the JSON pointer to a member of what another one points to."""
     return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"

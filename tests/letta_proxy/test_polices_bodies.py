@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_core.errors import FieldForbidden, FieldInvalid, GatewayError
+from gateway_core.errors import FieldForbidden, FieldInvalid, GatewayError, encode
 from letta_proxy.models import Kind
 from letta_proxy.ownership import Claim
 from letta_proxy.policy import bodies
+from letta_proxy.policy.bounds import refuse_unwieldy
 from letta_proxy.policy.content import Content
 from letta_proxy.policy.demands import Demands
 from letta_proxy.policy.rules import Each, Fields, Id, Refused, Rule, Text, ids
@@ -159,3 +161,62 @@ def test_notes_ids_in_lists_of_objects() -> None:
     _, demands = admit(rule, [{"agent": "agent-1"}, {"agent": None}, {}])
 
     assert demands.claims == {Claim(Kind.AGENT, "agent-1")}
+
+
+def chained(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("body", "match"),
+    [
+        ({"k" * 257: 1}, "name of more than 256 characters"),
+        ({"messages": [{"content": [{"k" * 4_000_000: [0] * 3000}]}]}, "name of more than 256"),
+        ({"metadata": chained(64)}, "nested too deeply"),
+        ({"metadata": chained(1000)}, "nested too deeply"),
+        ({"messages": [0] * 100_000}, "at most 100000 values"),
+        ({"metadata": [[0] * 1000] * 100}, "at most 100000 values"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_refuses_an_unwieldy_body(body: Any, match: str) -> None:
+    with pytest.raises(FieldInvalid, match=match) as caught:
+        refuse_unwieldy(body)
+
+    assert len(caught.value.detail) < 200
+    assert len(caught.value.param or "") <= 80
+
+
+@pytest.mark.parametrize(
+    "body", [None, "x", {}, {"k" * 256: 1}, {"metadata": chained(63)}, {"messages": [0] * 99_000}]
+)
+def test_takes_a_body_that_is_merely_large(body: Any) -> None:
+    refuse_unwieldy(body)
+
+
+def test_looks_through_content_in_time_that_grows_with_it_alone() -> None:
+    key = "k" * 4_000_000
+
+    started = time.perf_counter()
+    admit(Content(), [{key: [0] * 3000}])
+
+    assert time.perf_counter() - started < 0.1
+
+
+@pytest.mark.parametrize(
+    ("rule", "body"),
+    [
+        (bodies.AGENT_CREATE, {"a" * 900_000: 1}),
+        (bodies.AGENT_CREATE, {"tools": ["t" * 900_000]}),
+        (bodies.SEND, {"input": {"~" * 900_000: {"image_url": "http://x"}}}),
+    ],
+)
+def test_repeats_little_of_what_it_refuses(rule: Rule, body: Any) -> None:
+    with pytest.raises(FieldForbidden) as caught:
+        admit(rule, body)
+
+    assert len(encode(caught.value, "r")) < 2000
+    assert len(caught.value.param or "") <= 80
