@@ -8,12 +8,15 @@ from uuid import UUID
 
 import httpx
 import pytest
+from django.db import OperationalError
 from prometheus_client import REGISTRY
 
 from accounts.models import User
 from gateway_core.audit.models import AuditEvent
 from letta_proxy.models import AccessRule
-from letta_proxy.rules import services
+from letta_proxy.rules import enforce, services
+from letta_proxy.rules.book import RuleBook
+from letta_proxy.rules.decisions import RuleSet
 from tests.conftest import Running, RunningSupabase
 from tests.letta_proxy.conftest import Belongings, Caller
 from tests.letta_proxy.rules.conftest import MakeRule
@@ -143,6 +146,34 @@ def test_is_for_a_role_only_when_it_names_one(
     assert nobody("GET", "/folders/").status_code == 200
     assert alice("GET", "/blocks/").status_code == 200
     assert is_denied(alice("GET", "/folders/"))
+
+
+def test_keeps_who_has_no_account_from_uploads_as_it_comes(
+    alice: Caller, nobody: Caller, of_alice: Belongings
+) -> None:
+    path = f"/folders/{of_alice.folder_id}/upload"
+    file = {"file": ("b.txt", b"hello", "text/plain")}
+
+    assert is_denied(nobody("POST", path, files=file))
+    assert alice("POST", path, files=file).status_code == 200
+
+
+def test_lets_nothing_through_while_the_rules_are_not_known(
+    alice: Caller, letta: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> RuleSet:
+        raise OperationalError("connection refused")
+
+    alice.get("/agents/")
+    letta.client.delete("/_sandbox/requests")
+    monkeypatch.setattr(enforce, "BOOK", RuleBook("never read", load=fail))
+
+    answer = alice("GET", "/agents/")
+
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "gateway_database_unavailable"
+    assert "retry-after" in answer.headers
+    assert letta.requests() == []
 
 
 def test_gives_nothing_that_is_not_offered(alice: Caller, make_rule: MakeRule) -> None:
