@@ -11,6 +11,8 @@ from typing import Any, Final
 
 REQUEST_ID_HEADER: Final = "x-request-id"
 
+# What is kept of a path: no operation has a longer one, and anybody can send one.
+_PATH_CHARACTERS: Final = 512
 # What is taken over from a caller: nothing that could break a log line or a header.
 _WELL_FORMED_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
 # https://www.w3.org/TR/trace-context/#traceparent-header, version 00.
@@ -75,7 +77,7 @@ def begin(scope: Any) -> RequestRecord:
         request_id=candidate if _WELL_FORMED_ID(candidate) else new_request_id(),
         trace_id=match[1] if match else _hex(32),
         method=scope.get("method", "WEBSOCKET"),
-        path=scope["path"],
+        path=scope["path"][:_PATH_CHARACTERS],
         client_ip=client[0] if client else "",
         started=time.monotonic(),
     )

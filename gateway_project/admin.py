@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+from unicodedata import normalize
 
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm
@@ -42,7 +43,7 @@ class SignInForm(AdminAuthenticationForm):
 
     def _seconds_to_wait(self) -> int | None:
         who = address(self.request)
-        name = str(self.data.get("username", "")).strip().casefold()
+        name = normalize("NFKC", str(self.data.get("username", ""))).strip().casefold()
         waits = (
             seconds_to_wait(self.request, group="admin-address", rate=_RATE_OF_ADDRESS, who=who),
             seconds_to_wait(

@@ -130,6 +130,9 @@ LETTA_ALLOWED_TOOLS = words(
     "web_search",
 )
 
+# -- at once, for each user, route and process
+MAX_CONCURRENT_PER_USER = integer("MAX_CONCURRENT_PER_USER", 32)
+
 # -- bodies, in bytes
 MAX_JSON_BYTES = integer("MAX_JSON_BYTES", 1024 * 1024)
 MAX_LLM_BYTES = integer("MAX_LLM_BYTES", 20 * 1024 * 1024)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CONTROL_ROUTE: Final = "control"
 
 # What looks after itself or serves everybody the same: nobody asks later who read these.
+_REFUSED: Final = frozenset({400, 401, 404, 405, 429})
 _NOT_WORTH_KEEPING: Final = re.compile(
     r"/(?:(?:static|docs|redoc|metrics)(?:[/?]|$)|favicon\.ico|api/schema|api/v1/system/(?:health|ready|info)\b)"
 ).match
@@ -44,9 +45,10 @@ class Plane(StrEnum):
 def is_worth_keeping(record: RequestRecord) -> bool:
     """Say whether a finished request becomes an event.
 
-    Every one does but preflights, and reads of the control plane's probes, metrics and pages.
+    Every one does but preflights, reads of the control plane's probes, metrics and pages, and what
+    callers nobody knows were refused: anybody could fill the table with those.
     """
-    if record.method == "OPTIONS":
+    if record.method == "OPTIONS" or (not record.user_id and record.status in _REFUSED):
         return False
     if record.route != CONTROL_ROUTE or record.method not in {"GET", "HEAD"}:
         return True

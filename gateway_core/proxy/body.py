@@ -22,12 +22,15 @@ from gateway_core.proxy.operations import BodyKind
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from gateway_core.asgi import Message
     from gateway_core.proxy.exchange import Exchange
 
 _JSON_TYPES: Final = (b"application/json", b"text/json")
 _MEBIBYTE: Final = 1024 * 1024
 # For a whole JSON body, which is held in memory meanwhile.
 _SECONDS: Final = 60
+# Between two pieces of an upload.
+_IDLE_SECONDS: Final = 30
 
 
 async def take_in(exchange: Exchange) -> None:
@@ -53,9 +56,7 @@ async def take_in(exchange: Exchange) -> None:
         async with asyncio.timeout(_SECONDS):
             body = b"".join([piece async for piece in pieces(exchange)])
     except TimeoutError as exc:
-        raise RequestMalformed(
-            f"The body did not arrive within {_SECONDS} seconds.", status=HTTPStatus.REQUEST_TIMEOUT
-        ) from exc
+        raise _too_slow(_SECONDS) from exc
     exchange.payload = _parse(body)
 
 
@@ -71,16 +72,17 @@ def check_size(exchange: Exchange, size: int) -> None:
         raise BodyTooLarge(f"The body is larger than the {shown} that this route takes.")
 
 
-async def pieces(exchange: Exchange) -> AsyncIterator[bytes]:
+async def pieces(exchange: Exchange, *, idle_seconds: float | None = None) -> AsyncIterator[bytes]:
     """Yield the body as the client sends it; the client is read no faster than this is.
 
     Raises:
         BodyTooLarge: it grew over the operation's limit.
         CallerGone: the client left before the end.
+        RequestMalformed: 408, it sent nothing for ``idle_seconds``.
     """
     more = True
     while more:
-        message = await exchange.receive()
+        message = await _message(exchange, idle_seconds)
         if message["type"] == "http.disconnect":
             raise CallerGone
         piece = message.get("body", b"")
@@ -89,6 +91,23 @@ async def pieces(exchange: Exchange) -> AsyncIterator[bytes]:
             exchange.record.bytes_in += len(piece)
             check_size(exchange, exchange.record.bytes_in)
             yield piece
+
+
+async def _message(exchange: Exchange, idle_seconds: float | None) -> Message:
+    if idle_seconds is None:
+        return await exchange.receive()
+    try:
+        async with asyncio.timeout(idle_seconds):
+            return await exchange.receive()
+    except TimeoutError as exc:
+        raise _too_slow(idle_seconds) from exc
+
+
+def _too_slow(seconds: float) -> RequestMalformed:
+    return RequestMalformed(
+        f"The body did not arrive within {seconds:g} seconds. Send it faster.",
+        status=HTTPStatus.REQUEST_TIMEOUT,
+    )
 
 
 class Upload:
@@ -115,7 +134,7 @@ class Upload:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for piece in pieces(self._exchange):
+            async for piece in pieces(self._exchange, idle_seconds=_IDLE_SECONDS):
                 self._when_moved()
                 if rewritten := self._filter.feed(piece):
                     yield rewritten

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from gateway_core import context, metrics
@@ -33,7 +34,7 @@ _log = get_logger("gateway.proxy")
 
 def proxy(route: Route) -> Application:
     """Return the ASGI application of a route."""
-    cap = ConcurrencyCap(route.max_concurrent)
+    cap = ConcurrencyCap(route.max_concurrent, lambda: settings.MAX_CONCURRENT_PER_USER)
     in_flight = metrics.IN_FLIGHT.labels(route.name)
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,9 +62,9 @@ async def _carry(exchange: Exchange, cap: ConcurrencyCap) -> None:
     exchange.principal = await route.identify(exchange)
     exchange.record.user_id = str(exchange.principal.user_id)
     _match(exchange)
-    await take_in(exchange)
-    await route.authorize(exchange)
-    with cap:
+    with cap.hold(exchange.principal.user_id):
+        await take_in(exchange)
+        await route.authorize(exchange)
         await _exchange(exchange)
 
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from gateway_core.http import UpstreamClient
+from gateway_core.proxy import body
 from tests.gateway_core.proxy.loopback import STREAM_HEAD, Call, chunk, reply
 
 if TYPE_CHECKING:
@@ -229,3 +230,45 @@ async def test_hides_an_unexpected_failure_behind_500(knobs: Knobs, gateway: Gat
     answer = await gateway.client.get("/api/v1/test/things/7")
     problem(answer, 500, "gateway_internal_error")
     assert "secret" not in answer.text
+
+
+async def test_lets_one_user_hold_only_so_many_places(
+    upstream: Upstream, gateway: Gateway, settings: Any
+) -> None:
+    settings.MAX_CONCURRENT_PER_USER = 1
+    release = asyncio.Event()
+
+    async def held(call: Call, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        await reply(body={})(call, writer)
+
+    upstream.answer = held
+    first = asyncio.ensure_future(gateway.client.get("/api/v1/test/things/7"))
+    while not upstream.calls:
+        await asyncio.sleep(0.005)
+    second = await gateway.client.get("/api/v1/test/things/7")
+    problem(second, 429, "quota_too_many_concurrent")
+    assert second.headers["retry-after"] == "1"
+    release.set()
+    assert (await first).status_code == 200
+    assert (await gateway.client.get("/api/v1/test/things/7")).status_code == 200
+
+
+async def test_says_408_to_a_client_that_stalls_its_upload(
+    gateway: Gateway, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "_IDLE_SECONDS", 0.05)
+
+    async def swallow(call: Call, _writer: asyncio.StreamWriter) -> None:
+        async for _ in call.read_chunked():
+            pass
+
+    upstream.answer = swallow
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(
+        b"POST /api/v1/test/things/7/upload HTTP/1.1\r\nhost: x\r\nauthorization: Bearer good\r\n"
+        b"content-type: multipart/form-data; boundary=b\r\ncontent-length: 9000\r\n\r\n--b\r\n"
+    )
+    assert (await reader.readline()).split()[1] == b"408"
+    writer.close()
+    await asyncio.wait_for(upstream.gone.wait(), 1)
