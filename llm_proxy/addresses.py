@@ -12,6 +12,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 _SCHEMES: Final = frozenset({"http", "https"})
+# Some readers of URLs drop these and others end the host at them.
+_CONTROL: Final = re.compile(r"[\0-\x1f\x7f]").search
 _NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*").fullmatch
 # A host whose last label is one of these is an IPv4 address to the resolvers of most systems, in
 # whatever notation: 2130706433, 0x7f.1 and 017700000001 are all 127.0.0.1.
@@ -36,12 +38,15 @@ _ALLOCATED_V6: Final = IPv6Network("2000::/3")
 
 def is_public(url: str) -> bool:
     """Say whether a URL is http(s) to a public name or address, written in one readable way."""
+    url = url.strip()
+    if _CONTROL(url) or "\\" in url:
+        return False
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url)
         host, _ = (parts.hostname or "").removesuffix("."), parts.port
     except ValueError:
         return False
-    if parts.scheme not in _SCHEMES or "@" in parts.netloc or "\\" in url:
+    if parts.scheme not in _SCHEMES or "@" in parts.netloc:
         return False
     if ":" in host:
         return _is_public_v6(host)

@@ -7,16 +7,24 @@ the dangerous ones, which grows with every release.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway_core.errors import FieldForbidden, FieldInvalid
 from llm_proxy.references import check_references
+from llm_proxy.shape import check_shape
 
 if TYPE_CHECKING:
     from llm_proxy.operations import ModelOperation
 
 _BAD_REQUEST: Final = 400  # what SDKs show as BadRequestError, here for all of a body's faults
 _MODEL_CHARACTERS: Final = 256
+# The name becomes part of addresses and headers on its way. None in use needs more than these.
+_MODEL_SEGMENT: Final = r"(?!\.(?:/|\Z))[\w.:@+*-]+(?: [\w.:@+*-]+)*"
+_MODEL: Final = re.compile(rf"(?!.*\.\.){_MODEL_SEGMENT}(?:/{_MODEL_SEGMENT})*", re.ASCII).fullmatch
+# Arguments of the function that fills in a model's template, which vLLM would pass on with the
+# template's variables: a program, and what makes it run long (CVE-2025-61620).
+_NOT_FOR_TEMPLATES: Final = ("chat_template", "tokenize", "tools")
 _SHOWN_CHARACTERS: Final = 80
 _FILE: Final = "file"
 
@@ -25,7 +33,7 @@ def police(operation: ModelOperation, body: Any) -> dict[str, Any]:
     """Return the body as it may go on, without what is dropped in silence.
 
     Raises:
-        FieldInvalid: 400, it is not an object or names no model.
+        FieldInvalid: 400, it is not an object, names no model, or is too deep or too wide.
         FieldForbidden: 400, a field that callers may not set, or one that points where it must not.
     """
     if type(body) is not dict:
@@ -33,6 +41,8 @@ def police(operation: ModelOperation, body: Any) -> dict[str, Any]:
     if not operation.accepts.issuperset(body):
         _drop(operation, body)
     _check_model(body.get("model"))
+    check_shape(body)
+    _check_template_kwargs(body.get("chat_template_kwargs"))
     check_references(body)
     return body
 
@@ -64,6 +74,26 @@ def _check_model(model: Any) -> None:
     # To LiteLLM, a comma makes a batch of calls, and an address in a name is where to send it.
     if "," in model or "://" in model or len(model) > _MODEL_CHARACTERS:
         raise FieldForbidden("Name one model, by its name.", status=_BAD_REQUEST, param="model")
+    if not _MODEL(model):
+        raise FieldInvalid(
+            "No model has such a name. GET /api/v1/llm/models lists those you may use.",
+            status=_BAD_REQUEST,
+            param="model",
+        )
+
+
+def _check_template_kwargs(variables: Any) -> None:
+    if variables is None:
+        return
+    if type(variables) is not dict:
+        raise FieldInvalid(
+            "chat_template_kwargs must be a JSON object.",
+            status=_BAD_REQUEST,
+            param="chat_template_kwargs",
+        )
+    for name in _NOT_FOR_TEMPLATES:
+        if name in variables:
+            raise _forbidden(f"chat_template_kwargs.{name}")
 
 
 class FormPolicy:

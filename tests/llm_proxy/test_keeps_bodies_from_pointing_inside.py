@@ -65,6 +65,20 @@ INSIDE = [
     "gs://bucket/secret.png",
     "s3://bucket/secret.png",
     "gopher://example.com/",
+    " " * 40 + "http://127.0.0.1/",
+    "\u2003http://127.0.0.1/",
+    "ht\ntp://127.0.0.1/",
+    "h" + "\n" * 1000 + "ttp://127.0.0.1/",
+    "http:/\t/127.0.0.1/",
+    "http:\\\\127.0.0.1\\",
+    "http://127.0.0.1\n.example.com/",
+    "\x01http://127.0.0.1",
+    "//127.0.0.1/",
+    "/\t/127.0.0.1/",
+    "\\\\127.0.0.1\\share",
+    "view:http://127.0.0.1",
+    "view:\nhttp:127.0.0.1",
+    "x" * 40 + "://127.0.0.1",
 ]
 
 
@@ -99,12 +113,60 @@ def test_refuses_an_image_that_is_not_on_the_public_web(url: str) -> None:
         "https://8.8.8.8/x.png",
         "https://[2606:4700::1111]/x.png",
         "https://xn--bcher-kva.example/x",
+        "https://example.com/two words.png",
         "data:image/png;base64,iVBORw0KGgo=",
-        "iVBORw0KGgoAAAANSUhEUgAA",
+        "",
     ],
 )
 def test_lets_public_images_and_data_pass(url: str) -> None:
     assert place_of(part(url)) is None
+
+
+@pytest.mark.parametrize("url", INSIDE)
+def test_refuses_an_address_that_is_not_on_the_public_web_under_any_name(url: str) -> None:
+    assert place_of({"images": [url]}) == "images.0"
+
+
+@pytest.mark.parametrize(
+    "name", ["url", "image_url", "file_url", "audio_url", "video_url", "fileUri", "image_urls"]
+)
+@pytest.mark.parametrize("value", ["iVBORw0KGgo=", "/etc/passwd", "//localhost/x", "cat.png", " "])
+def test_wants_an_address_or_data_under_the_name_of_an_address(name: str, value: str) -> None:
+    assert place_of({"messages": [{name: value}]}) == f"messages.0.{name}"
+    assert place_of({"messages": [{name: [value]}]}) == f"messages.0.{name}.0"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "iVBORw0KGgoAAAANSUhEUgAA",
+        "//uQxAAAAAAAAAAAAAAAAAAAAAAASW5mbwAAAA8=",  # MP3
+        "data:audio/mp3;base64,//uQxAAA",
+        "notes: july.pdf",
+        "C:\\notes.pdf",
+        "12:30",
+    ],
+)
+def test_lets_what_is_no_address_pass_elsewhere(value: str) -> None:
+    assert place_of({"messages": [{"input_audio": {"data": value}}]}) is None
+
+
+@given(st.data())
+def test_nothing_that_readers_of_urls_overlook_hides_an_address(data: st.DataObject) -> None:
+    before = data.draw(st.text(st.sampled_from([chr(code) for code in range(0x21)]), max_size=50))
+    within = st.text(st.sampled_from("\t\n\r"), max_size=3)
+    url = before + "".join(
+        letter + data.draw(within) for letter in data.draw(st.sampled_from(["http", "FILE", "s3"]))
+    )
+    url += "".join(letter + data.draw(within) for letter in "://127.0.0.1/")
+    assert place_of(part(url)) == "messages.0.content.1.image_url.url"
+    assert place_of({"images": [url]}) == "images.0"
+
+
+@given(st.text(max_size=60))
+def test_what_passes_as_an_address_is_data_or_begins_as_one_of_the_web(url: str) -> None:
+    if place_of(part(url)) is None:
+        assert not url or url.strip().lower().startswith(("data:", "http://", "https://"))
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -136,6 +198,7 @@ def test_no_notation_of_an_ipv4_address_hides_one_that_is_inside(number: int) ->
         ({"input": [{"type": "image_url", "image_url": {"url": METADATA}}]},
          "input.0.image_url.url"),
         ({"documents": [{"image": METADATA}]}, "documents.0.image"),
+        ({"x" * 1000: METADATA}, "x" * 200),
     ],
 )  # fmt: skip
 def test_finds_addresses_wherever_they_stand(body: dict[str, Any], place: str) -> None:
@@ -155,6 +218,7 @@ def test_finds_addresses_wherever_they_stand(body: dict[str, Any], place: str) -
         {"messages": [{"content": [{"type": "tool_use", "input": {"url": "http://localhost"}}]}]},
         {"messages": [{"tool_calls": [{"function": {"arguments": "http://localhost"}}]}]},
         {"input": [{"type": "computer_call", "action": {"url": "http://localhost:3000"}}]},
+        {"messages": [{"role": "assistant", "reasoning_content": "http://localhost is blank"}]},
         {"messages": [{"content": [{"file": {"filename": "notes: july.pdf"}}]}]},
         {"response_format": {"json_schema": {"schema": {"const": "http://localhost"}}}},
     ],
@@ -216,12 +280,3 @@ def test_lets_public_tool_servers_pass() -> None:
     server = "https://mcp.example.com/mcp"
     assert place_of({"tools": [{"type": "mcp", "server_url": server}]}) is None
     assert place_of({"mcp_servers": [{"type": "url", "url": server}]}) is None
-
-
-def test_walks_a_body_that_is_nested_deeper_than_python_can_recurse() -> None:
-    body: dict[str, Any] = {"url": METADATA}
-    for _ in range(5000):
-        body = {"content": [body]}
-    place = place_of(body) or ""
-    assert place.endswith(".content.0.url")
-    assert len(place) < 300

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import posixpath
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -9,10 +11,11 @@ from hypothesis import strategies as st
 from gateway_core.errors import FieldForbidden, FieldInvalid, GatewayError
 from gateway_core.proxy.operations import BodyKind
 from llm_proxy.operations import CATALOGUE, OPERATIONS, ModelOperation
-from llm_proxy.policy import police
+from llm_proxy.policy import FormPolicy, police
 
 JSON_OPERATIONS = [operation for operation in OPERATIONS if operation.body is BodyKind.JSON]
 CHAT, _ = CATALOGUE.match("POST", ("chat", "completions"))
+TRANSCRIPTIONS, _ = CATALOGUE.match("POST", ("audio", "transcriptions"))
 
 # What LiteLLM takes as an order when it stands in a body; none may pass in any operation.
 ORDERS = (
@@ -135,6 +138,80 @@ def test_refuses_a_model_that_is_several_or_an_address(model: str) -> None:
     error = refusal(CHAT, chat(model=model))
     assert isinstance(error, FieldForbidden)
     assert (error.status, error.param) == (400, "model")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "stub/x\r\nX-Injected: yes",
+        "stub/../../../log",
+        "stub/gpt?x=1",
+        "stub/gpt#x",
+        "stub/..",
+        "stub/./x",
+        "a..b",
+        "stub//x",
+        "/stub/x",
+        "stub/x/",
+        "stub/x\n",
+        " x",
+        "x ",
+        "a  b",
+        "a\tb",
+        "a%2e%2e",
+        "a\\b",
+        "\u0430",
+        "a\x00",
+    ],
+)
+def test_refuses_a_model_whose_name_is_no_name(model: str) -> None:
+    error = refusal(CHAT, chat(model=model))
+    assert isinstance(error, FieldInvalid)
+    assert (error.status, error.param) == (400, "model")
+    with pytest.raises(FieldInvalid):
+        FormPolicy(TRANSCRIPTIONS, {}).check("model", model)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "gpt-5.1",
+        "openai/*",
+        "ft:gpt-4o-mini:org::id",
+        "bedrock/arn:aws:bedrock:eu-west-1:1:application-inference-profile/x",
+        "vertex_ai/claude@20260101",
+        "azure/My Deployment+1",
+        "openrouter/meta/llama:free",
+    ],
+)
+def test_takes_the_names_that_models_have(model: str) -> None:
+    assert police(CHAT, chat(model=model)) == chat(model=model)
+
+
+@given(st.text(st.characters(max_codepoint=0x100) | st.sampled_from("./ "), max_size=12))
+def test_a_models_name_means_the_same_in_an_address_and_in_a_header(model: str) -> None:
+    try:
+        police(CHAT, chat(model=model))
+    except GatewayError:
+        return
+    assert model.isascii()
+    assert model.isprintable()
+    assert posixpath.normpath(f"/v1/{model}") == f"/v1/{model}"
+    assert urlsplit(f"http://upstream/{model}").path == f"/{model}"
+
+
+@pytest.mark.parametrize("name", ["chat_template", "tokenize", "tools"])
+def test_refuses_a_program_among_the_variables_of_a_template(name: str) -> None:
+    error = refusal(CHAT, chat(chat_template_kwargs={"enable_thinking": True, name: "{{ 1 }}"}))
+    assert isinstance(error, FieldForbidden)
+    assert (error.status, error.param) == (400, f"chat_template_kwargs.{name}")
+
+
+@pytest.mark.parametrize("variables", ["{}", [["chat_template", "x"]], 1])
+def test_wants_the_variables_of_a_template_as_an_object(variables: Any) -> None:
+    error = refusal(CHAT, chat(chat_template_kwargs=variables))
+    assert isinstance(error, FieldInvalid)
+    assert (error.status, error.param) == (400, "chat_template_kwargs")
 
 
 @pytest.mark.parametrize("operation", JSON_OPERATIONS, ids=lambda operation: operation.name)
