@@ -79,6 +79,11 @@ def translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
     return _failure(status, answer, _retry_after(exchange.upstream_headers))
 
 
+def context_too_long() -> GatewayError:
+    """Return the error for a conversation that its model can't take in."""
+    return RequestMalformed(_TOO_LONG, code=Code.CALLER_CONTEXT_TOO_LONG)
+
+
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
         answer = orjson.loads(body)
@@ -91,7 +96,7 @@ def _caller_error(status: int, answer: Mapping[str, Any], detail: Any) -> Gatewa
     if status in _BY_STATUS:
         return _BY_STATUS[status]()
     if "CONTEXT_WINDOW_EXCEEDED" in f"{detail}{answer.get('error')}":
-        return RequestMalformed(_TOO_LONG, code=Code.CALLER_CONTEXT_TOO_LONG)
+        return context_too_long()
     shown = _presentable(detail) or _INVALID
     if status == HTTPStatus.GONE:
         return ResourceNotFound(shown, status=status)

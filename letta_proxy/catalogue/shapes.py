@@ -70,7 +70,8 @@ AGENT: Final = _and(
     _MODEL_CONFIG, _EMBEDDING_CONFIG, _SECRETS, TOOL.below("/tools/*"), FOLDER.below("/sources/*")
 )
 AGENTS: Final = AGENT.below("/*")
-RUN: Final = Answer(blanks=("/callback_url", "/callback_error"))
+# The error of a run is what a model provider said, in its own words.
+RUN: Final = Answer(blanks=("/callback_url", "/callback_error", "/metadata/error"))
 RUNS: Final = RUN.below("/*")
 STEP: Final = Answer(blanks=("/model_endpoint", "/error_data"))
 STEPS: Final = STEP.below("/*")

@@ -48,6 +48,24 @@ def _agent_name_complaint(name: str) -> str:
     return "may only have letters, digits, spaces, hyphens, underscores and apostrophes"
 
 
+_MEMORY: Final = "{CORE_MEMORY}"
+
+
+def _system_complaint(system: str) -> str:
+    """Letta puts all memory in the place of each: a thousand made a prompt of 20 MB (measured)."""
+    return f"may have {_MEMORY} once only" if system.count(_MEMORY) > 1 else ""
+
+
+# Letta's own limit of a block, when none is set.
+_BLOCK_CHARACTERS: Final = 100_000
+
+
+def _value_complaint(value: str) -> str:
+    if len(value) <= _BLOCK_CHARACTERS:
+        return ""
+    return f"must have at most {_BLOCK_CHARACTERS} characters"
+
+
 _MODEL_SETTINGS: Final = Fields(
     fields=dict.fromkeys(
         (
@@ -168,9 +186,9 @@ CHAT_COMPLETION: Final = Fields(
 
 # -- blocks
 _BLOCK: Final[dict[str, Rule]] = {
-    "value": ANY,
-    "limit": ANY,
-    "label": ANY,
+    "value": Text(_value_complaint),
+    "limit": Whole(minimum=0, maximum=lambda: _BLOCK_CHARACTERS),
+    "label": TEXT,
     "description": ANY,
     "metadata": ANY,
     "read_only": ANY,
@@ -191,7 +209,7 @@ BLOCK: Final = Fields(fields=_BLOCK)
 _AGENT: Final[dict[str, Rule]] = {
     "name": Text(_agent_name_complaint),
     "description": ANY,
-    "system": ANY,
+    "system": Text(_system_complaint),
     "tags": ANY,
     "metadata": ANY,
     "timezone": ANY,

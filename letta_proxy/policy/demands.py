@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from typing import Final
 
+from gateway_core.errors import ResourceNotFound
 from letta_proxy.models import Kind
 from letta_proxy.ownership import Claim
+
+# Letta's ids are a kind and a UUID, at most with a suffix. A NUL would make the database fail.
+_IS_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
 
 
 @dataclass(slots=True)
@@ -21,8 +27,23 @@ class Demands:
     tools: dict[str, str] = field(default_factory=dict)
 
     def add(self, kind: Kind, upstream_id: str, pointer: str) -> None:
-        """Note an id."""
+        """Note an id.
+
+        Raises:
+            ResourceNotFound: nothing can be called so.
+        """
+        require_id(upstream_id)
         if kind is Kind.TOOL:
             self.tools[upstream_id] = pointer
         else:
             self.claims.add(Claim(kind, upstream_id))
+
+
+def require_id(value: str) -> None:
+    """Refuse what can't be an id as Letta refuses what it doesn't have.
+
+    Raises:
+        ResourceNotFound: nothing can be called so.
+    """
+    if not _IS_ID(value):
+        raise ResourceNotFound

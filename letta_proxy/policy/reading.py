@@ -19,7 +19,7 @@ from letta_proxy.catalogue.operation import (
 )
 from letta_proxy.models import Kind
 from letta_proxy.policy.bounds import refuse_unwieldy
-from letta_proxy.policy.demands import Demands
+from letta_proxy.policy.demands import Demands, require_id
 from letta_proxy.policy.rules import invalid, shown
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def read_path(exchange: Exchange) -> Demands:
         if not isinstance(rule, Within):
             _read_id(exchange, demands, rule, name)
     return demands
+        elif rule is Within.ORGANIZATION:
+            require_id(exchange.params[name])
 
 
 def read_query(exchange: Exchange) -> Demands:
@@ -84,6 +86,8 @@ def read_query(exchange: Exchange) -> Demands:
             exchange.notes[WITH_EMBEDDINGS] = value == "true"
             continue
         if (kind := QUERY_OWNER_RULES.get(name)) is not None:
+        if "\0" in value:  # Letta's database can't hold one, and fails
+            raise invalid(name, "may not have a NUL character")
             demands.add(kind, value, name)
         forwarded.append((name, value))
     exchange.query = urlencode(forwarded)

@@ -90,6 +90,8 @@ class Text:
             return None
         if not isinstance(value, str):
             raise invalid(pointer, "must be a string")
+        if "\0" in value:  # Letta's database can't hold one, and fails
+            raise invalid(pointer, "may not have a NUL character")
         if problem := self.complaint(value):
             raise invalid(pointer, problem)
         return value

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway_core import access, context
 from gateway_core.context import RequestRecord
+from gateway_core.errors import GatewayError, RequestMalformed
 from letta_proxy.observe import StreamObserver
 from tests.letta_proxy.conftest import Caller
 
@@ -51,10 +52,88 @@ def test_finds_a_usage_that_ends_without_a_blank_line() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "code"),
-    [("llm_rate_limit", "upstream_overloaded"), ("internal_error", "upstream_failed")],
+    [
+        ("llm_rate_limit", "upstream_overloaded"),
+        ("llm_authentication", "upstream_credential_rejected"),
+        ("llm_context_window_exceeded", "caller_context_too_long"),
+        ("internal_error", "upstream_failed"),
+    ],
 )
-def test_notes_an_error_in_the_stream(kind: str, code: str) -> None:
-    assert observed(ERROR.replace(b"llm_rate_limit", kind.encode())).error_code == code
+def test_ends_at_an_error_in_the_stream(kind: str, code: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        observed(PING, ERROR.replace(b"llm_rate_limit", kind.encode()), DONE)
+
+    assert caught.value.code == code
+
+
+@given(cut=st.integers(1, len(ERROR) - 1))
+def test_ends_at_an_error_wherever_it_is_cut(cut: int) -> None:
+    with pytest.raises(GatewayError):
+        observed(PING + ERROR[:cut], ERROR[cut:])
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'event: error\ndata: {"message_type": "error_message", "detail": "x' + b"x" * 300_000,
+        b'data: {"message_type":"error_message","error_type":"internal_error","detail":"x"}\n\n',
+        b'data: {"error":"Stream failed: secret"}\n\n',
+        b'event: error\ndata: {"message_type":"error_message","detail":"x"}',
+    ],
+    ids=["endless", "without event", "of chat completions", "without end"],
+)
+def test_ends_at_an_error_of_any_form(frame: bytes) -> None:
+    with pytest.raises(GatewayError) as caught:
+        observed(PING + frame)
+
+    assert caught.value.code == "upstream_failed"
+
+
+def test_tells_a_window_that_is_too_small() -> None:
+    frame = (
+        b'event: error\ndata: {"message_type":"error_message","error_type":"internal_error",'
+        b'"message":"x","detail":"CONTEXT_WINDOW_EXCEEDED: Bad request"}\n\n'
+    )
+    with pytest.raises(RequestMalformed, match="context window"):
+        observed(frame)
+
+
+def test_counts_what_was_used_before_an_error() -> None:
+    record = context.begin({"method": "POST", "path": "/x", "headers": []})
+
+    with pytest.raises(GatewayError):
+        StreamObserver(record).feed(USAGE + ERROR)
+
+    assert record.facts == TOKENS
+
+
+def test_takes_words_for_words() -> None:
+    said = b'data: {"id":"m","content":"\\nevent: error\\ndata: {\\"error\\": 1}"}\n\n'
+
+    assert observed(said, said).error_code == ""
+
+
+def test_knows_the_run() -> None:
+    observer = StreamObserver(context.begin({"method": "POST", "path": "/x", "headers": []}))
+
+    observer.feed(SAID)
+    observer.feed(PING)
+
+    assert observer.run_id == "run-1"
+
+
+def test_keeps_what_the_provider_said_from_the_caller(alice: Caller) -> None:
+    agent_id = alice.create_agent()["id"]
+
+    answer = alice("POST", f"/agents/{agent_id}/messages/stream", json={"input": "ERR:401"})
+    (run,) = alice.get(f"/runs/?agent_id={agent_id}")
+
+    *_, error = answer.text.rstrip().split("\n\n")
+    assert error.startswith("event: error\ndata: {")
+    assert "upstream_credential_rejected" in error
+    for shown in (answer.text, str(run), str(alice.get(f"/runs/{run['id']}"))):
+        assert "Error code" not in shown
+        assert "OpenAI" not in shown
 
 
 def test_survives_frames_that_are_no_json() -> None:

@@ -103,3 +103,13 @@ def test_raises_its_own_exceptions(letta_for: SignIn, alice_sdk: Letta, agent_id
         alice_sdk.with_options(api_key="nonsense").agents.list()
 
     assert "not offered" in str(forbidden.value)
+
+
+def test_raises_what_ends_a_stream(alice_sdk: Letta, agent_id: str) -> None:
+    stream = alice_sdk.agents.messages.create(agent_id, input="ERR:401", streaming=True)
+    seen: list[Any] = []
+
+    with pytest.raises(letta_client.APIStatusError, match="upstream_credential_rejected"):
+        seen.extend(stream)  # keeps what came before
+
+    assert "OpenAI" not in str(seen)

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_core.errors import FieldForbidden, FieldInvalid, GatewayError, encode
+from gateway_core.errors import (
+    FieldForbidden,
+    FieldInvalid,
+    GatewayError,
+    ResourceNotFound,
+    encode,
+)
 from letta_proxy.models import Kind
 from letta_proxy.ownership import Claim
 from letta_proxy.policy import bodies
@@ -86,6 +92,16 @@ def test_refuses_a_field_with_a_pointer_to_it(
         (bodies.PASSAGE_SEARCH, {"query": "x"}, "/agent_id"),
         (bodies.PASSAGE_SEARCH, {"query": "x", "agent_id": ""}, "/agent_id"),
         (bodies.CHAT_COMPLETION, {"messages": []}, "/model"),
+        (bodies.AGENT_CREATE, {"system": "{CORE_MEMORY}" * 1000}, "/system"),
+        (bodies.AGENT_UPDATE, {"system": "{CORE_MEMORY} {CORE_MEMORY}"}, "/system"),
+        (bodies.AGENT_UPDATE, {"system": "a\0"}, "/system"),
+        (bodies.AGENT_UPDATE, {"system": ["{CORE_MEMORY}"]}, "/system"),
+        (bodies.BLOCK, {"value": "x" * 100_001}, "/value"),
+        (bodies.BLOCK, {"value": ["x"]}, "/value"),
+        (bodies.BLOCK, {"label": "a\0"}, "/label"),
+        (bodies.BLOCK, {"limit": 100_001}, "/limit"),
+        (bodies.BLOCK, {"limit": -1}, "/limit"),
+        (bodies.BLOCK, {"limit": "5"}, "/limit"),
     ],
 )
 def test_refuses_a_value_with_a_pointer_to_it(rule: Rule, body: Any, pointer: str) -> None:
@@ -220,3 +236,23 @@ def test_repeats_little_of_what_it_refuses(rule: Rule, body: Any) -> None:
 
     assert len(encode(caught.value, "r")) < 2000
     assert len(caught.value.param or "") <= 80
+
+
+@pytest.mark.parametrize(
+    ("rule", "body"),
+    [
+        (bodies.AGENT_CREATE, {"system": "You are Ada. {CORE_MEMORY} Be kind."}),
+        (bodies.BLOCK, {"value": "x" * 100_000, "limit": 100_000}),
+        (bodies.BLOCK, {"value": "", "limit": 0}),
+        (bodies.BLOCK, {"value": None, "limit": None}),
+    ],
+)
+def test_takes_a_prompt_and_a_block_as_large_as_letta_makes_them(rule: Rule, body: Any) -> None:
+    assert admit(rule, body)[0] == body
+
+
+@pytest.mark.parametrize("value", ["", "a\0b", "agent-1/..", "agent 1", "ä", "a" * 129, "x\n"])
+def test_finds_nothing_by_what_is_no_id(value: str) -> None:
+    for kind in (Kind.AGENT, Kind.TOOL):
+        with pytest.raises(ResourceNotFound):
+            admit(Id(kind), value)
