@@ -23,7 +23,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 import httpx
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from gateway_project.sandbox import supabase
 from gateway_project.sandbox.engines import Engines

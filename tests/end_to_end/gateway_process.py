@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from gateway_project.sandbox.store import free_port
 
