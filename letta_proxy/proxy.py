@@ -11,6 +11,7 @@ from gateway_core.errors import ResourceNotFound
 from gateway_core.headers import first
 from gateway_core.proxy.exchange import Route, Timeouts
 from letta_proxy import client
+from letta_proxy.abandoned import cancel_abandoned
 from letta_proxy.catalogue import CATALOGUE
 from letta_proxy.observe import StreamObserver
 from letta_proxy.ownership import owns_all
@@ -49,6 +50,11 @@ def _observe(exchange: Exchange) -> Observer | None:
 
 def _timeouts() -> Timeouts:
     return Timeouts(
+async def _settle(exchange: Exchange) -> None:
+    cancel_abandoned(exchange)
+    await settle(exchange)
+
+
         first_byte=settings.LETTA_TIMEOUT,
         idle=settings.UPSTREAM_IDLE_TIMEOUT,
         total=settings.LETTA_TIMEOUT,
@@ -67,5 +73,5 @@ ROUTE: Final = Route(
     translate=translate,
     reshape=reshape,
     observe=_observe,
-    settle=settle,
+    settle=_settle,
 )

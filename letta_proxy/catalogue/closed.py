@@ -62,8 +62,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
         "PATCH /groups/{group_id}/reset-messages",
     ),
     *not_offered(
-        "Ask /api/v1/system/health and /api/v1/system/ready.",
-        "GET /health/",
+        "Ask /api/v1/system/ready.",
         "GET /ready/",
     ),
     *not_offered(

@@ -1,4 +1,4 @@
-"""Tools and models to choose from."""
+"""Tools and models to choose from, and whether Letta is there."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ OPERATIONS: Final[list[LettaOperation]] = [
         answer=shapes.MODELS,
     ),
     offered("list_embedding_models", "GET /models/embedding", answer=shapes.EMBEDDING_MODELS),
+    # Status and version, which Letta's clients ask for.
+    offered("check_health", "GET /health/"),
     *not_offered(
         "Tools run as Letta's server process, with its secrets: users can't bring code.",
         "POST /tools/",

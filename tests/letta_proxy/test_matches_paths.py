@@ -82,7 +82,7 @@ def test_refuses_a_path_that_can_be_read_in_two_ways(
         "openapi.json",
         "docs",
         "v1/git/x",
-        "v1/health/",
+        "v1/ready/",
         "v1/anthropic/v1/models",
     ],
 )

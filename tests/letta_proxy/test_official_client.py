@@ -113,3 +113,7 @@ def test_raises_what_ends_a_stream(alice_sdk: Letta, agent_id: str) -> None:
         seen.extend(stream)  # keeps what came before
 
     assert "OpenAI" not in str(seen)
+
+
+def test_asks_for_the_servers_health(alice_sdk: Letta) -> None:
+    assert alice_sdk.health().status == "ok"

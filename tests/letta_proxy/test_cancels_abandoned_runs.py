@@ -1,0 +1,99 @@
+"""What becomes of a run when its caller hangs up."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from letta_proxy import abandoned
+from tests.conftest import Running
+from tests.gateway_project.sandbox.waiting import wait_until
+from tests.letta_proxy.conftest import Caller
+
+SLOW = "SLOW:100:0.05"
+
+
+def leave(caller: Caller, path: str, **body: Any) -> None:
+    """Read the beginning of a stream, and hang up."""
+    with caller.client.stream("POST", f"/api/v1/letta/v1{path}", json=body) as answer:
+        answer.raise_for_status()
+        next(answer.iter_lines())
+
+
+def only_run(caller: Caller, agent_id: str) -> dict[str, Any]:
+    (run,) = caller.get(f"/runs/?agent_id={agent_id}")
+    return dict(run)
+
+
+def is_cancelled(caller: Caller, agent_id: str) -> bool:
+    return bool(only_run(caller, agent_id)["status"] == "cancelled")
+
+
+@pytest.mark.parametrize("path", ["/agents/{}/messages/stream", "/conversations/{}/messages"])
+def test_cancels_the_run_whose_stream_is_left(alice: Caller, letta: Running, path: str) -> None:
+    agent_id = alice.create_agent()["id"]
+
+    leave(alice, path.format(agent_id), input=SLOW, streaming=True, stream_tokens=True)
+
+    wait_until(lambda: is_cancelled(alice, agent_id))
+    (asked,) = letta.requests("/cancel$")
+    assert orjson.loads(asked["body"]) == {"run_ids": [only_run(alice, agent_id)["id"]]}
+
+
+def test_cancels_the_run_of_a_conversation(alice: Caller) -> None:
+    agent_id = alice.create_agent()["id"]
+    conversation = alice.post(f"/conversations/?agent_id={agent_id}", json={})
+
+    leave(alice, f"/conversations/{conversation['id']}/messages", input=SLOW, stream_tokens=True)
+
+    wait_until(lambda: is_cancelled(alice, agent_id))
+
+
+def test_cancels_the_run_whose_answer_is_not_waited_for(alice: Caller) -> None:
+    agent_id = alice.create_agent()["id"]
+
+    with contextlib.suppress(httpx.ReadTimeout):
+        alice("POST", f"/agents/{agent_id}/messages", json={"input": SLOW}, timeout=0.3)
+
+    wait_until(lambda: is_cancelled(alice, agent_id))
+
+
+def test_lets_a_run_in_the_background_go_on(alice: Caller, letta: Running) -> None:
+    agent_id = alice.create_agent()["id"]
+
+    leave(
+        alice,
+        f"/agents/{agent_id}/messages/stream",
+        input="SLOW:6:0.05",
+        background=True,
+        stream_tokens=True,
+    )
+
+    wait_until(lambda: only_run(alice, agent_id)["status"] == "completed")
+    assert letta.requests("/cancel$") == []
+
+
+def test_leaves_a_run_alone_that_was_read_to_its_end(alice: Caller, letta: Running) -> None:
+    agent_id = alice.create_agent()["id"]
+
+    alice("POST", f"/agents/{agent_id}/messages/stream", json={"input": "hi"}).raise_for_status()
+
+    assert only_run(alice, agent_id)["status"] == "completed"
+    assert letta.requests("/cancel$") == []
+
+
+def test_asks_again_when_letta_has_not_yet_begun(
+    alice: Caller, letta: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(abandoned, "_PAUSES", (0.0, 0.01, 0.01))
+    agent_id = alice.create_agent()["id"]
+    letta.fault("/messages/cancel$", status=409, times=1)
+
+    leave(alice, f"/agents/{agent_id}/messages/stream", input=SLOW, stream_tokens=True)
+
+    wait_until(lambda: is_cancelled(alice, agent_id))
+    assert len(letta.requests("/cancel$")) == 2
