@@ -51,10 +51,10 @@ def read_path(exchange: Exchange) -> Demands:
     for name, rule in operation_of(exchange).owners.items():
         if not isinstance(rule, Within):
             _read_id(exchange, demands, rule, name)
-    return demands
         elif rule is Within.ORGANIZATION:
             require_id(exchange.params[name])
 
+    return demands
 
 def read_query(exchange: Exchange) -> Demands:
     """Set the query to what may go on, and return the ids in it.
@@ -88,7 +88,6 @@ def read_query(exchange: Exchange) -> Demands:
         if (kind := QUERY_OWNER_RULES.get(name)) is not None:
         if "\0" in value:  # Letta's database can't hold one, and fails
             raise invalid(name, "may not have a NUL character")
-            demands.add(kind, value, name)
         forwarded.append((name, value))
     exchange.query = urlencode(forwarded)
     return demands

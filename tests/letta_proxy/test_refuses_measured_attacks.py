@@ -273,3 +273,68 @@ def test_gives_each_user_an_organization_of_their_own(
     actors = {request["headers"]["user_id"] for request in letta.requests("^/v1/agents/$")}
     assert len(actors) == 2
     assert len(letta.requests("^/v1/admin/orgs/$")) == 2
+
+
+@pytest.mark.parametrize("odd", ["agent-\0x", "agent-1/../2", "a" * 900_000, "ä"])
+def test_finds_nothing_by_an_odd_id(alice: Caller, letta: Running, odd: str) -> None:
+    agent_id = alice.create_agent()["id"]
+    letta.client.delete("/_sandbox/requests")
+
+    body = alice("PATCH", f"/agents/{agent_id}", json={"block_ids": [odd]})
+    tool = alice("PATCH", f"/agents/{agent_id}", json={"tool_ids": [odd]})
+    query = alice("GET", "/runs/", params={"agent_id": odd[:1000]})
+
+    for answer in (body, tool, query):
+        assert (answer.status_code, answer.json()["code"]) == (404, "caller_not_found")
+    assert letta.requests() == []
+
+
+def test_takes_no_nul_in_a_query(alice: Caller, letta: Running) -> None:
+    answer = alice("GET", "/agents/?name=a%00b")
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "caller_field_invalid")
+    assert letta.requests("^/v1/agents/") == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"k' + b"k" * 4_000_000 + b'":[' + b"0," * 3000 + b"0]}",
+        b"[" * 300 + b"]" * 300,
+        b"[" + b"0," * 1_000_000 + b"0]",
+    ],
+    ids=["long name", "deep", "many values"],
+)
+def test_is_not_kept_busy_by_an_unwieldy_message(
+    alice: Caller, letta: Running, content: bytes
+) -> None:
+    agent_id = alice.create_agent()["id"]
+
+    answer = alice(
+        "POST",
+        f"/agents/{agent_id}/messages",
+        content=b'{"messages":[{"role":"user","content":[' + content + b"]}]}",
+        headers={"content-type": "application/json"},
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "caller_field_invalid")
+    assert letta.requests("/messages$") == []
+
+
+def test_repeats_little_of_a_field_that_it_does_not_know(alice: Caller) -> None:
+    answer = alice("POST", "/agents/", json={"x" * 900_000: 1})
+
+    assert answer.json()["code"] == "caller_field_invalid"
+    assert len(answer.content) < 2000
+
+
+def test_makes_no_agent_whose_prompt_multiplies_its_memory(alice: Caller, letta: Running) -> None:
+    blocks = [{"label": "human", "value": "x" * 20_000}]
+    prompt = "{CORE_MEMORY}" * 1000
+
+    answer = alice(
+        "POST", "/agents/", json={"model": MODEL, "system": prompt, "memory_blocks": blocks}
+    )
+
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "/system")
+    assert letta.requests("^/v1/agents/") == []
