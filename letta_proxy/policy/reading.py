@@ -53,8 +53,8 @@ def read_path(exchange: Exchange) -> Demands:
             _read_id(exchange, demands, rule, name)
         elif rule is Within.ORGANIZATION:
             require_id(exchange.params[name])
-
     return demands
+
 
 def read_query(exchange: Exchange) -> Demands:
     """Set the query to what may go on, and return the ids in it.
@@ -86,6 +86,7 @@ def read_query(exchange: Exchange) -> Demands:
             exchange.notes[WITH_EMBEDDINGS] = value == "true"
             continue
         if (kind := QUERY_OWNER_RULES.get(name)) is not None:
+            demands.add(kind, value, name)
         if "\0" in value:  # Letta's database can't hold one, and fails
             raise invalid(name, "may not have a NUL character")
         forwarded.append((name, value))
