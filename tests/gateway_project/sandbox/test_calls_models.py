@@ -273,6 +273,15 @@ def test_logs_spending_under_the_callers_call_id(
     assert admin.get("/spend/logs/v2").json()["total"] == 1
 
 
+def test_bills_a_stream_once(chat: Chat, make_key: MakeKey, admin: httpx.Client) -> None:
+    key = make_key(max_parallel_requests=1)
+    for _ in range(2):
+        answer = chat(key, "stub/s-n3", stream=True, stream_options={"include_usage": True})
+        assert '"cost":0.05' in answer.text
+    assert [row["spend"] for row in admin.get("/spend/logs").json()] == [0.05, 0.05]
+    assert admin.get("/key/info", params={"key": key}).json()["info"]["spend"] == 0.1
+
+
 def test_bills_what_was_sent_when_the_caller_leaves(
     litellm: Running, make_key: MakeKey, admin: httpx.Client
 ) -> None:
