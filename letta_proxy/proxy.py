@@ -48,13 +48,13 @@ def _observe(exchange: Exchange) -> Observer | None:
     return StreamObserver(exchange.record) if exchange.operation.streams else None
 
 
-def _timeouts() -> Timeouts:
-    return Timeouts(
 async def _settle(exchange: Exchange) -> None:
     cancel_abandoned(exchange)
     await settle(exchange)
 
 
+def _timeouts() -> Timeouts:
+    return Timeouts(
         first_byte=settings.LETTA_TIMEOUT,
         idle=settings.UPSTREAM_IDLE_TIMEOUT,
         total=settings.LETTA_TIMEOUT,
