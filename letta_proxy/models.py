@@ -22,8 +22,10 @@ class Kind(models.TextChoices):
     CONVERSATION = "conversation"
     FILE = "file"
     FOLDER = "folder"
+    GROUP = "group"
     IDENTITY = "identity"
     MESSAGE = "message"
+    PASSAGE = "passage"
     RUN = "run"
     STEP = "step"
     TOOL = "tool"
@@ -86,7 +88,10 @@ class OwnedResource(models.Model):
     kind = models.CharField(max_length=16, choices=Kind.choices)
     upstream_id = models.CharField(max_length=128)
     agent_id = models.CharField(
-        max_length=128, blank=True, default="", help_text="The agent that it goes with."
+        max_length=128,
+        blank=True,
+        default="",
+        help_text="The agent that it goes with; a passage: the archive.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

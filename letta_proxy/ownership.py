@@ -7,6 +7,7 @@ agent: Letta is asked once for that agent, in the asking user's name, and the an
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +42,7 @@ class Created:
     agent_id: str = ""
 
 
+_ID: Final = re.compile(r"[a-z_]+-[0-9a-f-]+").fullmatch
 _owners: LocalCache[Claim, UUID] = LocalCache(
     "letta_ownership", ttl=lambda: settings.CACHE_TTL_OWNERSHIP, max_entries=200_000
 )
@@ -69,11 +71,26 @@ async def owns_all(user_id: UUID, claims: Collection[Claim]) -> bool:
     return True
 
 
+def is_id(text: str) -> bool:
+    """Say whether it is an id in Letta's form. Anything else Letta need not be asked for."""
+    return _ID(text) is not None
+
+
 async def record_created(user_id: UUID, created: Iterable[Created]) -> None:
     """Note what a user has made. A thing that is already somebody's stays theirs."""
     things = list(created)
     if things:
         await _record(user_id, things)
+
+
+async def record_shown(user_id: UUID, shown: Collection[Created]) -> None:
+    """Note what a list of a user's own has shown them and Letta can't be asked for again."""
+    unknown = [
+        thing for thing in shown if _owners.get(Claim(thing.kind, thing.upstream_id)) != user_id
+    ]
+    await record_created(user_id, unknown)
+    for thing in unknown:
+        _owners.put(Claim(thing.kind, thing.upstream_id), user_id)
 
 
 async def forget_deleted(kind: Kind, upstream_id: str) -> None:
@@ -108,6 +125,8 @@ def _write_created(user_id: UUID, things: Iterable[Created]) -> None:
 
 def _delete_gone(kind: Kind, upstream_id: str) -> None:
     gone = Q(kind=kind, upstream_id=upstream_id)
+    if kind in {Kind.ARCHIVE, Kind.FOLDER}:
+        gone |= Q(agent_id=upstream_id, kind=Kind.PASSAGE)
     if kind is Kind.AGENT:
         # Blocks, folders and archives outlive their agent in Letta.
         gone |= Q(agent_id=upstream_id, kind__in=(Kind.CONVERSATION, Kind.RUN))
@@ -117,7 +136,7 @@ def _delete_gone(kind: Kind, upstream_id: str) -> None:
 async def _follows_agent(user_id: UUID, claim: Claim) -> bool:
     """Ask Letta which agent a thing goes with, and say whether that agent is the user's."""
     find = _FINDERS.get(claim.kind)
-    if find is None:
+    if find is None or not is_id(claim.upstream_id):
         return False
     agents = await find(claim.upstream_id, await letta_user_for(user_id))
     for agent_id in agents:

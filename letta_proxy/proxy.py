@@ -13,6 +13,7 @@ from gateway_core.proxy.exchange import Route, Timeouts
 from letta_proxy import client
 from letta_proxy.abandoned import cancel_abandoned
 from letta_proxy.catalogue import CATALOGUE
+from letta_proxy.cursors import hide_unlisted
 from letta_proxy.observe import StreamObserver
 from letta_proxy.ownership import owns_all
 from letta_proxy.policy.reading import read_body, read_path, read_query, refuse_closed
@@ -41,6 +42,7 @@ async def _authorize(exchange: Exchange) -> None:
         demands = read(exchange)
         if not await owns_all(user_id, demands.claims):
             raise ResourceNotFound
+        await hide_unlisted(exchange, demands.cursors)
         await require_allowed(user_id, demands.tools)
 
 

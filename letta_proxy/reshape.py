@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from letta_proxy.catalogue.operation import operation_of
+from letta_proxy.catalogue.operation import CONFINED, operation_of
 from letta_proxy.catalogue.shapes import UNTOUCHED
 from letta_proxy.models import Kind
 from letta_proxy.observe import note_usage
-from letta_proxy.ownership import Created, forget_deleted, record_created
-from letta_proxy.pointers import places, values
+from letta_proxy.ownership import Created, forget_deleted, record_created, record_shown
+from letta_proxy.pointers import places
 from letta_proxy.policy.reading import WITH_EMBEDDINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from gateway_core.proxy.exchange import Exchange
     from letta_proxy.catalogue.operation import LettaOperation
@@ -25,12 +25,15 @@ _SUCCESS: Final = range(200, 300)
 def reshape(exchange: Exchange) -> Callable[[Any], Awaitable[Any]] | None:
     """Return what looks at the answer, None when it may pass unseen."""
     operation = operation_of(exchange)
-    if not operation.creates and operation.answer is UNTOUCHED and not operation.streams:
+    is_seen = operation.creates or operation.shows or operation.streams
+    if not is_seen and operation.answer is UNTOUCHED:
         return None
 
     async def see(document: Any) -> Any:
         if operation.creates:
             await record_created(exchange.principal.user_id, created(operation, document))
+        if operation.shows:
+            await record_shown(exchange.principal.user_id, _things(operation.shows, document, ""))
         if operation.streams and isinstance(document, dict):
             note_usage(exchange.record, document.get("usage"))
         _blank(operation.answer, document, with_vectors=exchange.notes.get(WITH_EMBEDDINGS, False))
@@ -43,26 +46,31 @@ async def settle(exchange: Exchange) -> None:
     """Forget what Letta has deleted."""
     operation = operation_of(exchange)
     if operation and operation.deletes and exchange.upstream_status in _SUCCESS:
-        kind = operation.owners[operation.deletes]
-        await forget_deleted(Kind(kind), exchange.params[operation.deletes])
+        name = operation.deletes
+        kind = CONFINED.get(name) or Kind(operation.owners[name])
+        await forget_deleted(kind, exchange.params[name])
 
 
 def created(operation: LettaOperation, document: Any) -> list[Created]:
     """Return the things that an answer says are new."""
-    if not isinstance(document, dict):
-        return []
     is_agent = operation.creates.get("/id") is Kind.AGENT
-    agent_id = document.get("id" if is_agent else "agent_id") or ""
+    named = document if isinstance(document, dict) else {}
+    return _things(operation.creates, document, named.get("id" if is_agent else "agent_id") or "")
+
+
+def _things(patterns: Mapping[str, Kind], document: Any, agent_id: str) -> list[Created]:
     return [
-        Created(
-            kind=kind,
-            upstream_id=upstream_id,
-            agent_id="" if upstream_id == agent_id else agent_id,
-        )
-        for pattern, kind in operation.creates.items()
-        for upstream_id in values(document, pattern)
-        if isinstance(upstream_id, str)
+        Created(kind=kind, upstream_id=holder[key], agent_id=_goes_with(kind, holder, agent_id))
+        for pattern, kind in patterns.items()
+        for holder, key in places(document, pattern)
+        if isinstance(holder[key], str)
     ]
+
+
+def _goes_with(kind: Kind, thing: Any, agent_id: str) -> str:
+    if kind is Kind.PASSAGE:
+        return thing.get("archive_id") or thing.get("source_id") or ""
+    return "" if isinstance(thing, dict) and thing.get("id") == agent_id else agent_id
 
 
 def _blank(answer: Answer, document: Any, *, with_vectors: bool) -> None:

@@ -91,6 +91,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
         "list_passages",
         "GET /agents/{agent_id}/archival-memory",
         query=f"before after limit search ascending {EMBEDDINGS_PARAMETER}",
+        shows=shapes.LISTED_PASSAGES,
         answer=shapes.PASSAGES,
     ),
     offered(
@@ -99,6 +100,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
         fields=bodies.PASSAGE,
         use=Use.COST,
         query=EMBEDDINGS_PARAMETER,
+        creates=shapes.NEW_PASSAGES,
         answer=shapes.PASSAGES,
     ),
     offered(
@@ -107,7 +109,11 @@ OPERATIONS: Final[list[LettaOperation]] = [
         use=Use.COST,
         query="query tags tag_match_mode top_k start_datetime end_datetime",
     ),
-    offered("delete_passage", "DELETE /agents/{agent_id}/archival-memory/{memory_id}"),
+    offered(
+        "delete_passage",
+        "DELETE /agents/{agent_id}/archival-memory/{memory_id}",
+        deletes="memory_id",
+    ),
     offered("attach_archive_to_agent", "PATCH /agents/{agent_id}/archives/attach/{archive_id}"),
     offered("detach_archive_from_agent", "PATCH /agents/{agent_id}/archives/detach/{archive_id}"),
     # -- tools

@@ -47,6 +47,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
         "list_folder_passages",
         f"GET {_ONE}/passages",
         query=f"{PAGE} {EMBEDDINGS_PARAMETER}",
+        shows=shapes.LISTED_PASSAGES,
         answer=shapes.PASSAGES,
     ),
     offered("list_files_for_folder", f"GET {_ONE}/files", query=f"{PAGE} include_content"),

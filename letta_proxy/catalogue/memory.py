@@ -70,6 +70,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
         fields=bodies.PASSAGE,
         use=Use.COST,
         query=EMBEDDINGS_PARAMETER,
+        creates=shapes.NEW_PASSAGE,
         answer=shapes.PASSAGE,
     ),
     offered(
@@ -78,9 +79,14 @@ OPERATIONS: Final[list[LettaOperation]] = [
         fields=bodies.PASSAGES,
         use=Use.COST,
         query=EMBEDDINGS_PARAMETER,
+        creates=shapes.NEW_PASSAGES,
         answer=shapes.PASSAGES,
     ),
-    offered("delete_passage_from_archive", "DELETE /archives/{archive_id}/passages/{passage_id}"),
+    offered(
+        "delete_passage_from_archive",
+        "DELETE /archives/{archive_id}/passages/{passage_id}",
+        deletes="passage_id",
+    ),
     # -- passages
     offered(
         "search_passages",

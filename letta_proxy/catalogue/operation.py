@@ -53,12 +53,24 @@ OWNER_RULES: Final[Mapping[str, Kind | Within]] = {
     "memory_id": Within.ORGANIZATION,
     "passage_id": Within.ORGANIZATION,
 }
-# The same for ids in a query. Page cursors (before, after, cursor) are not among them: Letta finds
-# nothing of other organizations with them (measured).
+# What those of Within.ORGANIZATION are.
+CONFINED: Final[Mapping[str, Kind]] = {"memory_id": Kind.PASSAGE, "passage_id": Kind.PASSAGE}
+# The owner rules of ids in a query.
 QUERY_OWNER_RULES: Final[Mapping[str, Kind]] = {
     "agent_id": Kind.AGENT,
     "agent_ids": Kind.AGENT,
     "conversation_id": Kind.CONVERSATION,
+}
+# Ids that say where a page of a list begins. Measured: Letta looks most of them up among all
+# organizations, so a page tells whether a foreign thing exists and when it was made.
+CURSORS: Final = frozenset({"after", "before", "cursor"})
+# What is called like an id in Letta's bodies and leads to nothing that somebody could own.
+NO_OWNER: Final[Mapping[str, str]] = {
+    "approval_request_id": "compared with what waits in the agent's own thread",
+    "id": "the name of a part of the message in which it stands",
+    "return_token_ids": "a switch",
+    "sender_id": "kept with the message, never looked up",
+    "tool_call_id": "the model's name for a call in the agent's own thread",
 }
 # Answered by the gateway itself: leave the embedding vectors in the answer.
 EMBEDDINGS_PARAMETER: Final = "include_embeddings"
@@ -77,6 +89,7 @@ class LettaOperation(Operation):
         query: names of query parameters that callers may send.
         fields: the rule of the body.
         creates: patterns of the ids that its answer brings, and their kinds.
+        shows: patterns of ids in its answer that are the caller's and can't be looked up later.
         deletes: the parameter of the path whose thing is gone afterwards.
         answer: what is taken out of its answer.
     """
@@ -87,6 +100,7 @@ class LettaOperation(Operation):
     query: frozenset[str] = frozenset()
     fields: Rule | None = None
     creates: Mapping[str, Kind] = field(default_factory=dict)
+    shows: Mapping[str, Kind] = field(default_factory=dict)
     deletes: str = ""
     answer: Answer = UNTOUCHED
 
@@ -127,7 +141,7 @@ def offered(name: str, operation: str, *, query: str = "", **rules: Any) -> Lett
         upstream_path=f"/v1{path}",
         owners={parameter: own_rules[parameter] for parameter in _PARAMETERS(path)},
         query=frozenset(query.split()),
-        must_finish=bool(rules.get("creates")),
+        must_finish=bool(rules.get("creates") or rules.get("deletes")),
         **rules,
     )
 

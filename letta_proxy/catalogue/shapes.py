@@ -108,3 +108,7 @@ NEW_FOLDER: Final = {"/id": Kind.FOLDER}
 NEW_FILE: Final = {"/id": Kind.FILE}
 NEW_ARCHIVE: Final = {"/id": Kind.ARCHIVE}
 NEW_RUN: Final = {"/id": Kind.RUN}
+# The first passage of an agent brings an archive with it.
+NEW_PASSAGE: Final = {"/id": Kind.PASSAGE, "/archive_id": Kind.ARCHIVE}
+NEW_PASSAGES: Final = {f"/*{pattern}": kind for pattern, kind in NEW_PASSAGE.items()}
+LISTED_PASSAGES: Final = {"/*/id": Kind.PASSAGE}

@@ -20,10 +20,12 @@ class Demands:
 
     Attributes:
         claims: things that must be the caller's own.
+        cursors: ids that count as missing unless they are of what the caller can list.
         tools: ids of tools to be given to an agent, and where they stand in the request.
     """
 
     claims: set[Claim] = field(default_factory=set)
+    cursors: set[str] = field(default_factory=set)
     tools: dict[str, str] = field(default_factory=dict)
 
     def add(self, kind: Kind, upstream_id: str, pointer: str) -> None:

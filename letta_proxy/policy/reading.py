@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 from gateway_core.errors import FieldForbidden, RequestMalformed
 from letta_proxy.catalogue import refusal
 from letta_proxy.catalogue.operation import (
+    CURSORS,
     EMBEDDINGS_PARAMETER,
     QUERY_OWNER_RULES,
     Within,
@@ -87,6 +88,8 @@ def read_query(exchange: Exchange) -> Demands:
             continue
         if (kind := QUERY_OWNER_RULES.get(name)) is not None:
             demands.add(kind, value, name)
+        if name in CURSORS:
+            demands.cursors.add(value)
         if "\0" in value:  # Letta's database can't hold one, and fails
             raise invalid(name, "may not have a NUL character")
         forwarded.append((name, value))

@@ -57,7 +57,8 @@ def test_records_each_kind(alice: Caller, of_alice: Belongings) -> None:
 
     assert owned(Kind.FOLDER) == [of_alice.folder_id]
     assert owned(Kind.FILE) == [of_alice.file_id]
-    assert owned(Kind.ARCHIVE) == [archive["id"]]
+    assert set(owned(Kind.ARCHIVE)) == {of_alice.archive_id, archive["id"]}
+    assert owned(Kind.PASSAGE) == [of_alice.passage_id]
     assert owned(Kind.RUN) == [run["id"]]
     assert set(owned(Kind.BLOCK)) == {of_alice.block_id, block["id"]}
     assert set(owned(Kind.CONVERSATION)) == {of_alice.conversation_id, fork["id"]}

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 Cursors = Literal["position", "listed", "time", "after"]
 
 
-def page(
+def page(  # noqa: PLR0913 - the ways in which lists differ
     rows: Sequence[Row],
     query: QueryParams,
     *,
     limit: int = 50,
     order: str = "desc",
     cursors: Cursors = "position",
+    among: Sequence[Row] = (),
 ) -> list[Row]:
     """Return the asked-for part of ``rows``, which come oldest first.
 
@@ -35,6 +36,8 @@ def page(
         limit: the default number of rows of this list.
         order: the default order of this list; ``asc`` is oldest first.
         cursors: what ``after`` and ``before`` mean.
+        among: all organizations' rows, oldest first, where the real server looks a cursor up
+            without asking whose it is. A page then tells when a foreign thing was made.
     """
     order = _order(query, order)
     after, before = query.get("after"), query.get("before")
@@ -43,9 +46,9 @@ def page(
     elif cursors == "after":
         before = None
     ordered = list(rows) if order == "asc" else list(reversed(rows))
-    start, end = _position(ordered, after), _position(ordered, before)
-    kept = ordered[0 if start is None else start + 1 : end]
-    return kept[: _limit(query, limit)]
+    _, start = _around(ordered, after, among, order) or (0, 0)
+    end, _ = _around(ordered, before, among, order) or (len(ordered), 0)
+    return ordered[start:end][: _limit(query, limit)]
 
 
 def _order(query: QueryParams, default: str) -> str:
@@ -71,6 +74,16 @@ def _limit(query: QueryParams, default: int) -> int:
         raise InvalidError([fault]) from None
 
 
-def _position(rows: Sequence[Row], row_id: str | None) -> int | None:
-    """Return the index of a cursor; an unknown one is ignored."""
-    return next((i for i, row in enumerate(rows) if row["id"] == row_id), None)
+def _around(
+    rows: Sequence[Row], row_id: str | None, among: Sequence[Row], order: str
+) -> tuple[int, int] | None:
+    """Return where the rows before a cursor end and those after it begin; None for unknown ones."""
+    index = next((i for i, row in enumerate(rows) if row["id"] == row_id), None)
+    if index is not None:
+        return index, index + 1
+    ids = [row["id"] for row in among]
+    if row_id not in ids:
+        return None
+    older = {*ids[: ids.index(row_id)]}.intersection(row["id"] for row in rows)
+    split = len(older) if order == "asc" else len(rows) - len(older)
+    return split, split

@@ -39,10 +39,11 @@ async def list_messages(call: Call) -> list[Row]:
     ]
     for name in ("after", "before"):
         cursor = call.query(name)
-        if cursor and all(row["id"] != cursor for row in rows):
+        if cursor and call.store.anyones("messages", cursor) is None:
             text = f"No message found with id '{cursor}' for agent '{agent['id']}'."
             raise DetailError(404, text)
-    kept = page(rows, call.request.query_params, limit=100, cursors="time")
+    among = call.store.anyones_rows("messages")
+    kept = page(rows, call.request.query_params, limit=100, cursors="time", among=among)
     return kept if call.query("order") == "asc" else kept[::-1]
 
 

@@ -30,7 +30,7 @@ async def list_agents(call: Call) -> list[Row]:
     rows = [row for row in call.store.own_rows("agents", call.actor) if _matches(call, row)]
     return [
         agent_shape.show(call.store, row, wanted(call))
-        for row in page(rows, call.request.query_params)
+        for row in page(rows, call.request.query_params, among=call.store.anyones_rows("agents"))
     ]
 
 

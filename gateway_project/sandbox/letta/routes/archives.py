@@ -24,7 +24,7 @@ async def list_archives(call: Call) -> list[Row]:
         rows = [row for row in rows if row["id"] in agent["_archive_ids"]]
     name = call.query("name")
     kept = [public(row) for row in rows if name in {None, row["name"]}]
-    return page(kept, call.request.query_params)
+    return page(kept, call.request.query_params, among=call.store.anyones_rows("archives"))
 
 
 @routes.add("POST", "/archives/")

@@ -17,7 +17,8 @@ routes: Final = Routes()
 async def list_blocks(call: Call) -> list[Row]:
     """Return the organization's blocks."""
     rows = [row for row in call.store.own_rows("blocks", call.actor) if _matches(call, row)]
-    return page([public(row) for row in rows], call.request.query_params, order="asc")
+    among = call.store.anyones_rows("blocks")
+    return page([public(row) for row in rows], call.request.query_params, order="asc", among=among)
 
 
 @routes.add("GET", "/blocks/count")

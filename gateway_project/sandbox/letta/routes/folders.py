@@ -43,7 +43,9 @@ async def list_folders(call: Call) -> list[Row]:
     """Return the organization's folders."""
     name = call.query("name")
     rows = [r for r in call.store.own_rows("sources", call.actor) if name in {None, r["name"]}]
-    return page([_shown(call, row) for row in rows], call.request.query_params, order="asc")
+    shown = [_shown(call, row) for row in rows]
+    among = call.store.anyones_rows("sources")
+    return page(shown, call.request.query_params, order="asc", among=among)
 
 
 @routes.add("GET", "/folders/count", "/sources/count")

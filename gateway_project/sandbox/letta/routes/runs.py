@@ -28,7 +28,8 @@ async def list_runs(call: Call) -> list[Row]:
     """Return the organization's runs."""
     rows = [row for row in call.store.own_rows("runs", call.actor) if _matches(call, row)]
     shown = [public(row) for row in rows]
-    return page(shown, call.request.query_params, limit=100, cursors="listed")
+    among = call.store.anyones_rows("runs")
+    return page(shown, call.request.query_params, limit=100, cursors="listed", among=among)
 
 
 @routes.add("GET", "/runs/active")

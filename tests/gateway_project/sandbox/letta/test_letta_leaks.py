@@ -111,6 +111,21 @@ def test_answers_foreign_ids_with_empty_lists_here_and_there(alice: Tenant, bob:
         assert (answer.status_code, answer.json()) == (200, [])
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("cursor", ["after", "before"])
+def test_tells_by_a_page_when_a_foreign_thing_was_made(
+    alice: Tenant, bob: Tenant, cursor: str, order: str
+) -> None:
+    first = bob.agent()
+    foreign = alice.agent()
+    last = bob.agent()
+
+    page = bob.http.get("/v1/agents/", params={cursor: foreign, "order": order}).json()
+
+    is_later = (cursor == "after") is (order == "asc")
+    assert [agent["id"] for agent in page] == [last if is_later else first]
+
+
 def test_tells_the_last_run_of_a_foreign_agent(alice: Tenant, bob: Tenant) -> None:
     agent_id = alice.agent()
     run_id = alice.stream(agent_id, "x")[0]["run_id"]
