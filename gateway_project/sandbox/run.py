@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from gateway_project.sandbox.console import step
 from gateway_project.sandbox.engines import Engines, is_set
 from gateway_project.sandbox.environment import RunRecord, fill_in, own_settings
-from gateway_project.sandbox.processes import StartFailed, last_lines, launch, run_to_end, stop
+from gateway_project.sandbox.processes import StartFailed, launch, stop
 from gateway_project.sandbox.serving import LoopbackServer
 from gateway_project.sandbox.stand_ins import STAND_INS
 from gateway_project.sandbox.store import Store, is_port_free
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 READY_PATH: Final = "/api/v1/system/ready"
-_READY_SECONDS: Final = 60
+_READY_SECONDS: Final = 90
+_STAFF_USERNAME: Final = "admin"
 _POLL_SECONDS: Final = 0.05
 _WATCH_SECONDS: Final = 0.25
-_GRACE_SECONDS: Final = 5
 
 
 class Sandbox:
@@ -39,7 +39,7 @@ class Sandbox:
     Attributes:
         url: address of the gateway.
         stand_ins: addresses of the stand-ins that run, by name.
-        staff: username and password for the admin, when they are known.
+        staff: username and password for the admin, when the database is the sandbox's own.
     """
 
     def __init__(self, data: Path, port: int) -> None:
@@ -56,7 +56,7 @@ class Sandbox:
         self._parent = os.getppid()
 
     def start_ground(self, *, for_gateway: bool) -> None:
-        """Start what the gateway stands on, and bring the database up to date.
+        """Start what the gateway stands on.
 
         Raises:
             StartFailed: something did not start; what did is stopped by ``stop``.
@@ -70,11 +70,11 @@ class Sandbox:
             raise StartFailed(f"Port {self._port} is in use. Choose another one: {hint}")
         fill_in(own_settings(self._data, self._store))
         self._stack.callback(self._engines.stop)
+        if not is_set("DATABASE_URL"):
+            self.staff = _STAFF_USERNAME, self._store.secret("staff_password")
         self._engines.start(step)
         self._start_stand_ins()
         record.publish(self.environment(), self.stand_ins)
-        if for_gateway:
-            self._prepare_database()
 
     def start_gateway(self) -> None:
         """Start the gateway and return when it is ready.
@@ -82,13 +82,11 @@ class Sandbox:
         Raises:
             StartFailed: it has ended, or takes too long.
         """
+        names = ("DJANGO_SUPERUSER_USERNAME", "DJANGO_SUPERUSER_PASSWORD")
+        staff = dict(zip(names, self.staff or (), strict=False))
         self._gateway = launch(
-            [
-                *(sys.executable, "-m", "uvicorn", "gateway_project.asgi:application"),
-                *("--host", "127.0.0.1", "--port", str(self._port)),
-                *("--log-level", "warning", "--no-access-log", "--no-server-header"),
-                *("--timeout-graceful-shutdown", str(_GRACE_SECONDS)),
-            ]
+            [sys.executable, "-m", "gateway_project.sandbox.gateway", str(self._port)],
+            env={**os.environ, **staff},
         )
         self._stack.callback(stop, self._gateway)
         self._wait_until_ready()
@@ -128,16 +126,6 @@ class Sandbox:
                 server.start(one.build(server.url, settings, self._data / f"{one.name}.json"))
                 os.environ |= settings
                 self.stand_ins[one.name] = server.url
-
-    def _prepare_database(self) -> None:
-        password = self._store.secret("staff_password")
-        log = self._data / "logs" / "prepare.log"
-        with step("preparing the database"):
-            command = [sys.executable, "-m", "gateway_project.sandbox.prepare"]
-            if run_to_end(command, log=log, env={**os.environ, "STAFF_PASSWORD": password}) != 0:
-                raise StartFailed(f"The database could not be prepared.{last_lines(log)}")
-        if username := log.read_text().strip():
-            self.staff = username, password
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS

@@ -256,7 +256,7 @@ def test_stops_in_the_middle_of_starting(start: Start) -> None:
     ("victim", "word", "flags"),
     [
         ("valkey-server", "Valkey has ended", ["--without-gateway"]),
-        ("uvicorn", "The gateway has ended", []),
+        ("sandbox.gateway", "The gateway has ended", []),
     ],
 )
 def test_stops_with_a_clear_word_when_a_part_of_it_ends(

@@ -1,0 +1,50 @@
+"""The gateway of a run: its database brought up to date, then served.
+
+    python -m gateway_project.sandbox.gateway PORT
+
+One process for both, since loading everything is what takes the time. The person whom
+``DJANGO_SUPERUSER_USERNAME`` and ``…_PASSWORD`` name is made when nobody may do everything yet.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+import django
+import uvicorn
+from django.core.management import call_command
+
+_GRACE_SECONDS: Final = 5
+
+
+def main() -> None:
+    """Prepare and serve until a signal."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
+    django.setup()
+    call_command("migrate", verbosity=0)
+    _have_staff(
+        os.environ.pop("DJANGO_SUPERUSER_USERNAME", ""),
+        os.environ.pop("DJANGO_SUPERUSER_PASSWORD", ""),
+    )
+    uvicorn.run(
+        "gateway_project.asgi:application",
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+def _have_staff(username: str, password: str) -> None:
+    from accounts.models import User  # noqa: PLC0415 - needs loaded apps
+
+    if username and not User.objects.filter(is_superuser=True).exists():
+        User.objects.create_superuser(username, password)
+
+
+if __name__ == "__main__":
+    main()
