@@ -181,6 +181,7 @@ class UpstreamClient:
     def _opened(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop:
+            self._abandon()
             self._loop = loop
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
@@ -199,3 +200,18 @@ class UpstreamClient:
                 headers={"user-agent": _USER_AGENT},
             )
         return self._session
+
+    def _abandon(self) -> None:
+        """Let go of the pool of another loop, whose closing can't be awaited in this one.
+
+        Servers have one loop; commands and tests may have one after the other.
+        """
+        session, loop = self._session, self._loop
+        if session is None or loop is None or session.connector is None:
+            return
+        connector = session.connector
+        session.detach()
+        if loop.is_closed():
+            connector._close()  # noqa: SLF001 - the public method wants to be awaited
+        else:
+            loop.call_soon_threadsafe(connector._close)  # noqa: SLF001 - as above

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import warnings
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+from gateway_core.http import UpstreamClient
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output clean."""
+
+
+def test_goes_on_in_another_event_loop_and_leaves_nothing_open_in_the_first() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    client = UpstreamClient(
+        name="test",
+        base_url=f"http://127.0.0.1:{server.server_port}",
+        connect_timeout=1,
+        max_connections=2,
+    )
+
+    async def fetch(*, last: bool) -> int:
+        status, _ = await client.fetch("GET", "/", headers={})
+        if last:
+            await client.close()
+        return status
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert asyncio.run(fetch(last=False)) == 200
+        assert asyncio.run(fetch(last=True)) == 200
+        gc.collect()
+    server.shutdown()
+    server.server_close()
