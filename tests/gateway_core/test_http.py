@@ -15,6 +15,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("content-length", "2")
+        self.send_header("connection", "close")
         self.end_headers()
         self.wfile.write(b"{}")
 
