@@ -40,10 +40,11 @@ check: $(STAMP) ## every static check
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
-	$(AS_IN_PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
+	@echo "$(MANAGE) check --deploy, with settings as in production"
+	@$(AS_IN_PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 	$(MANAGE) makemigrations --check --dry-run
 	$(MANAGE) spectacular --validate --fail-on-warn --file $(VENV)/openapi.yaml
-	diff -u docs/openapi.yaml $(VENV)/openapi.yaml || { echo "The API has changed: run make schema"; exit 1; }
+	@diff -u docs/openapi.yaml $(VENV)/openapi.yaml || { echo "The API has changed: run make schema"; exit 1; }
 
 schema: $(STAMP) ## write docs/openapi.yaml anew
 	$(MANAGE) spectacular --validate --fail-on-warn --file docs/openapi.yaml
