@@ -75,7 +75,7 @@ def begin(scope: Any) -> RequestRecord:
     client = scope.get("client")
     record = RequestRecord(
         request_id=candidate if _WELL_FORMED_ID(candidate) else new_request_id(),
-        trace_id=match[1] if match else _hex(32),
+        trace_id=match[1] if match else random_hex(32),
         method=scope.get("method", "WEBSOCKET"),
         path=scope["path"][:_PATH_CHARACTERS],
         client_ip=client[0] if client else "",
@@ -93,15 +93,16 @@ def request_id() -> str:
 
 def traceparent(record: RequestRecord) -> str:
     """Return a W3C ``traceparent`` for a call that is part of this request."""
-    return f"00-{record.trace_id}-{_hex(16)}-01"
+    return f"00-{record.trace_id}-{random_hex(16)}-01"
 
 
 def new_request_id() -> str:
     """Return a request id. It has to be unique, not secret."""
-    return f"req_{_hex(24)}"
+    return f"req_{random_hex(24)}"
 
 
-def _hex(digits: int) -> str:
+def random_hex(digits: int) -> str:
+    """Return random digits for an id that has to be unique, not secret."""
     # A system call for each id would cost as much as the rest of the record; ``random`` is seeded
     # by the system once for each process, after a fork too.
     return f"{random.getrandbits(4 * digits):0{digits}x}"

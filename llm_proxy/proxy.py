@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 
 from accounts import principals
+from gateway_core import context
 from gateway_core.errors import UpstreamCredentialRejected
 from gateway_core.headers import first
 from gateway_core.logging import get_logger
@@ -52,7 +52,7 @@ async def _authorize(exchange: Exchange) -> None:
         "authorization": await credential_for(exchange.principal.user_id),
         # LiteLLM files some calls' spending under this id and drops what it has seen before, so it
         # must not be one that a caller can repeat.
-        "x-litellm-call-id": f"{exchange.record.request_id}-{secrets.token_hex(6)}",
+        "x-litellm-call-id": f"{exchange.record.request_id}-{context.random_hex(12)}",
     }
 
 

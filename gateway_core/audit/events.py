@@ -5,7 +5,7 @@ Nothing here needs Django or a database: making a line is part of every request.
 
 from __future__ import annotations
 
-import os
+import random
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -108,7 +108,7 @@ def new_id(at: datetime | None = None) -> str:
     ranges of the key are ranges of time.
     """
     milliseconds = int((at or datetime.now(UTC)).timestamp() * 1000)
-    chance = int.from_bytes(os.urandom(10)) & _RANDOM_BITS
+    chance = random.getrandbits(80) & _RANDOM_BITS
     return f"{milliseconds << 80 | _VERSION_7 | _VARIANT | chance:032x}"
 
 
