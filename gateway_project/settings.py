@@ -119,6 +119,7 @@ CACHE_TTL_USER = number("CACHE_TTL_USER", 300)
 CACHE_TTL_VIRTUAL_KEY = number("CACHE_TTL_VIRTUAL_KEY", 300)
 
 # -- letta_proxy
+LETTA_MODE = text("LETTA_MODE", "self-hosted")
 LETTA_MAX_STEPS = integer("LETTA_MAX_STEPS", 50)
 # Letta's own tools, without those that run code, fetch addresses or speak to other agents.
 LETTA_ALLOWED_TOOLS = words(

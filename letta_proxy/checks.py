@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
 
+from letta_proxy.mode import CLOUD, SELF_HOSTED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,7 +20,7 @@ DANGEROUS_TOOLS: Final = frozenset({"run_code", "run_code_with_tools", "fetch_we
 @register(Tags.security)
 def check_letta_settings(**_options: Any) -> list[CheckMessage]:
     """Return what is wrong with the settings of the way to Letta."""
-    return [*_address(), *_limits(), *_tools()]
+    return [*_address(), *_mode(), *_limits(), *_tools()]
 
 
 def _address() -> Iterator[CheckMessage]:
@@ -35,6 +37,15 @@ def _address() -> Iterator[CheckMessage]:
             "LETTA_BASE_URL is set and LETTA_API_KEY is not.",
             hint="Set it to Letta's server password; Letta must run with LETTA_SERVER_SECURE=true.",
             id="letta_proxy.E002",
+        )
+
+
+def _mode() -> Iterator[CheckMessage]:
+    if settings.LETTA_MODE not in {SELF_HOSTED, CLOUD}:
+        yield Error(
+            f"LETTA_MODE is {settings.LETTA_MODE!r}, which is no kind of Letta.",
+            hint=f"Set it to {SELF_HOSTED} or {CLOUD}.",
+            id="letta_proxy.E004",
         )
 
 

@@ -39,9 +39,12 @@ def upstream() -> UpstreamClient:
 
 
 def credentials(letta_user_id: str | None) -> dict[str, str]:
-    """Return the headers that prove the gateway to Letta and say in whose name it comes."""
+    """Return the headers that prove the gateway to Letta and say in whose name it comes.
+
+    Letta Cloud knows no users of the gateway's: it is told none.
+    """
     headers = {"authorization": f"Bearer {settings.LETTA_API_KEY}"}
-    if letta_user_id is not None:
+    if letta_user_id:
         headers["user_id"] = letta_user_id
     return headers
 
@@ -86,6 +89,14 @@ async def read(collection: str, upstream_id: str, letta_user_id: str) -> Any:
     """Return one thing (a run, a step …) as that user sees it, None if they don't."""
     path = f"/v1/{collection}/{quote(upstream_id, safe='')}"
     return await _call("GET", path, letta_user_id, or_none=True)
+
+
+async def read_page(target: str) -> list[Any]:
+    """Return a page of a list of Letta Cloud's, by path and query."""
+    page = await _call("GET", target)
+    if not isinstance(page, list):
+        raise UpstreamAnswerInvalid
+    return page
 
 
 async def agents_with(collection: str, upstream_id: str, letta_user_id: str) -> list[str]:

@@ -15,6 +15,7 @@ from django.conf import settings
 
 from gateway_core.cache import LocalCache
 from letta_proxy import client
+from letta_proxy.mode import is_cloud
 from letta_proxy.models import Kind
 from letta_proxy.ownership import is_id, owns
 from letta_proxy.provisioning import letta_user_for
@@ -78,8 +79,11 @@ async def _is_in_organization(user_id: UUID, collection: str, cursor: str) -> bo
     """Say whether Letta shows it to the user by its id, which it does only to their organization.
 
     Not everything there is in the table, or goes with an agent: tools, the first message of a
-    thread, an archive that has outlived its agent.
+    thread, an archive that has outlived its agent. On Letta Cloud the organization is everybody's,
+    and only tools are meant to be.
     """
+    if is_cloud() and collection != "tools":
+        return False
     return bool(await client.read(collection, cursor, await letta_user_for(user_id)))
 
 

@@ -76,6 +76,13 @@ def is_id(text: str) -> bool:
     return _ID(text) is not None
 
 
+async def recorded_as_own(user_id: UUID, claims: Collection[Claim]) -> set[Claim]:
+    """Return those of the claims that the table says hold. Letta is not asked."""
+    known = {claim for claim in claims if _owners.get(claim) == user_id}
+    recorded = await _recorded(set(claims) - known) if known != set(claims) else {}
+    return known | {claim for claim, owner in recorded.items() if owner == user_id}
+
+
 async def record_created(user_id: UUID, created: Iterable[Created]) -> None:
     """Note what a user has made. A thing that is already somebody's stays theirs."""
     things = list(created)
@@ -129,7 +136,7 @@ def _delete_gone(kind: Kind, upstream_id: str) -> None:
         gone |= Q(agent_id=upstream_id, kind=Kind.PASSAGE)
     if kind is Kind.AGENT:
         # Blocks, folders and archives outlive their agent in Letta.
-        gone |= Q(agent_id=upstream_id, kind__in=(Kind.CONVERSATION, Kind.RUN))
+        gone |= Q(agent_id=upstream_id, kind__in=(Kind.CONVERSATION, Kind.MESSAGE, Kind.RUN))
     OwnedResource.objects.filter(gone).delete()
 
 
@@ -160,6 +167,11 @@ def _by_attachment(collection: str) -> Callable[[str, str], Awaitable[list[str]]
     return find
 
 
+async def _by_members(group_id: str, letta_user_id: str) -> list[str]:
+    group = await client.read("groups", group_id, letta_user_id)
+    return group.get("agent_ids") or [] if isinstance(group, dict) else []
+
+
 async def _by_run(message_id: str, letta_user_id: str) -> list[str]:
     """A message names its run, and no agent. One that no run made is nobody's."""
     parts = await client.read("messages", message_id, letta_user_id)
@@ -175,6 +187,7 @@ _FINDERS: Final[dict[Kind, Callable[[str, str], Awaitable[list[str]]]]] = {
     Kind.RUN: _by_own_field("runs"),
     Kind.STEP: _by_own_field("steps"),
     Kind.MESSAGE: _by_run,
+    Kind.GROUP: _by_members,
 }
 
 # Not "thread sensitive": that would queue all look-ups of the process on one thread.

@@ -23,6 +23,7 @@ from gateway_core.errors import GatewayError, GatewayOverloaded, UpstreamTimeout
 from gateway_core.logging import get_logger
 from gateway_core.tasks import spawn
 from letta_proxy import client
+from letta_proxy.mode import is_cloud
 from letta_proxy.models import LettaAccount
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ async def letta_user_for(user_id: UUID) -> str:
 async def ensure_account(user_id: UUID) -> str:
     """Return the id of the user's Letta user, and make organization and user if need be.
 
+    On Letta Cloud there are none, and it is empty.
+
     However many ask at once, in however many processes, one organization is made. A caller who
     leaves does not stop it.
 
@@ -83,6 +86,8 @@ async def ensure_account(user_id: UUID) -> str:
         UpstreamError: Letta failed; the next call tries again.
         GatewayOverloaded: somebody else has been at it for too long.
     """
+    if is_cloud():
+        return ""
     task = _under_way.get(user_id)
     if task is None or task.get_loop() is not asyncio.get_running_loop():
         task = spawn(_ensure(user_id), name=f"letta-account-{user_id}")

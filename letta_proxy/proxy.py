@@ -13,6 +13,7 @@ from gateway_core.proxy.exchange import Route, Timeouts
 from letta_proxy import client
 from letta_proxy.abandoned import cancel_abandoned
 from letta_proxy.catalogue import CATALOGUE
+from letta_proxy.cloud import mark_as_own
 from letta_proxy.cursors import hide_unlisted
 from letta_proxy.observe import StreamObserver
 from letta_proxy.ownership import owns_all
@@ -44,6 +45,7 @@ async def _authorize(exchange: Exchange) -> None:
             raise ResourceNotFound
         await hide_unlisted(exchange, demands.cursors)
         await require_allowed(user_id, demands.tools)
+    mark_as_own(exchange)
 
 
 def _observe(exchange: Exchange) -> Observer | None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from letta_proxy.catalogue.operation import CONFINED, operation_of
 from letta_proxy.catalogue.shapes import UNTOUCHED
+from letta_proxy.cloud import only_own
+from letta_proxy.mode import is_cloud
 from letta_proxy.models import Kind
 from letta_proxy.observe import note_usage
 from letta_proxy.ownership import Created, forget_deleted, record_created, record_shown
@@ -25,11 +27,12 @@ _SUCCESS: Final = range(200, 300)
 def reshape(exchange: Exchange) -> Callable[[Any], Awaitable[Any]] | None:
     """Return what looks at the answer, None when it may pass unseen."""
     operation = operation_of(exchange)
-    is_seen = operation.creates or operation.shows or operation.streams
+    is_seen = operation.creates or operation.shows or operation.streams or is_cloud()
     if not is_seen and operation.answer is UNTOUCHED:
         return None
 
     async def see(document: Any) -> Any:
+        document = await only_own(exchange, document)
         if operation.creates:
             await record_created(exchange.principal.user_id, created(operation, document))
         if operation.shows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -67,7 +68,9 @@ STAND_INS: Final = (
         variable="LETTA_BASE_URL",
         credentials=lambda store: {"LETTA_API_KEY": store.secret("letta_password")},
         build=lambda _, credentials, path: letta.create_app(
-            password=credentials["LETTA_API_KEY"], state_path=path
+            password=credentials["LETTA_API_KEY"],
+            state_path=path,
+            cloud=os.environ.get("LETTA_MODE") == "cloud",
         ),
     ),
     StandIn(

@@ -21,6 +21,7 @@ from django.db import connection
 from accounts import conf
 from gateway_core.rest import RestClient
 from gateway_project.system.readiness import PROBE_SECONDS, Impaired, Probe, Status
+from letta_proxy.mode import is_cloud
 
 if TYPE_CHECKING:
     from gateway_core.rest import RestAnswer
@@ -104,6 +105,8 @@ def letta_default_actor() -> str:
     """
     if not settings.LETTA_BASE_URL:
         raise Impaired(Status.DEGRADED, _NOT_CONFIGURED)
+    if is_cloud():
+        return "Letta Cloud takes no users from the gateway"
     answer = _get(
         settings.LETTA_BASE_URL,
         "/v1/agents/?limit=1",

@@ -8,11 +8,13 @@ from letta_proxy.catalogue import shapes
 from letta_proxy.catalogue.operation import (
     EMBEDDINGS_PARAMETER,
     LettaOperation,
+    Listed,
     Use,
     Within,
     not_offered,
     offered,
 )
+from letta_proxy.models import Kind
 from letta_proxy.policy import bodies
 
 PAGE: Final = "before after limit order order_by"
@@ -23,11 +25,18 @@ _LIST: Final = (
 
 OPERATIONS: Final[list[LettaOperation]] = [
     # -- the agents themselves
-    offered("list_agents", "GET /agents/", query=_LIST, answer=shapes.AGENTS),
+    offered(
+        "list_agents",
+        "GET /agents/",
+        query=_LIST,
+        listed=Listed(kind=Kind.AGENT, by_tag=True),
+        answer=shapes.AGENTS,
+    ),
     offered(
         "create_agent",
         "POST /agents/",
         fields=bodies.AGENT_CREATE,
+        takes_tags=("memory_blocks",),
         creates=shapes.NEW_AGENT,
         answer=shapes.AGENT,
     ),
@@ -36,6 +45,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
         "modify_agent",
         "PATCH /agents/{agent_id}",
         fields=bodies.AGENT_UPDATE,
+        takes_tags=(),
         creates={"/multi_agent_group/agent_ids/*": shapes.NEW_AGENT["/id"]},
         answer=shapes.AGENT,
     ),
@@ -75,6 +85,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
         "modify_core_memory_block",
         "PATCH /agents/{agent_id}/core-memory/blocks/{block_label}",
         fields=bodies.BLOCK,
+        takes_tags=(),
     ),
     offered(
         "attach_core_memory_block",
@@ -108,6 +119,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
         "GET /agents/{agent_id}/archival-memory/search",
         use=Use.COST,
         query="query tags tag_match_mode top_k start_datetime end_datetime",
+        shows=shapes.FOUND_IN_MEMORY,
     ),
     offered(
         "delete_passage",

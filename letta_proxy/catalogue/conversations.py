@@ -11,7 +11,8 @@ from django.conf import settings
 
 from letta_proxy.catalogue import shapes
 from letta_proxy.catalogue.agents import PAGE
-from letta_proxy.catalogue.operation import LettaOperation, Use, not_offered, offered
+from letta_proxy.catalogue.operation import LettaOperation, Listed, Use, not_offered, offered
+from letta_proxy.models import Kind
 from letta_proxy.policy import bodies
 
 _ONE: Final = "/conversations/{conversation_id}"
@@ -21,6 +22,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
         "list_conversations",
         "GET /conversations/",
         query="agent_id limit after summary_search order order_by",
+        listed=Listed(kind=Kind.AGENT, member="agent_id"),
     ),
     offered(
         "create_conversation",

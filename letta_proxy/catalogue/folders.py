@@ -15,10 +15,12 @@ from letta_proxy.catalogue.agents import PAGE
 from letta_proxy.catalogue.operation import (
     EMBEDDINGS_PARAMETER,
     LettaOperation,
+    Listed,
     Use,
     not_offered,
     offered,
 )
+from letta_proxy.models import Kind
 from letta_proxy.policy import bodies
 
 _ONE: Final = "/folders/{folder_id}"
@@ -31,18 +33,37 @@ _UPLOAD: Final[dict[str, Any]] = {
 }
 
 OPERATIONS: Final[list[LettaOperation]] = [
-    offered("list_folders", "GET /folders/", query=f"{PAGE} name", answer=shapes.FOLDERS),
+    offered(
+        "list_folders",
+        "GET /folders/",
+        query=f"{PAGE} name",
+        listed=Listed(kind=Kind.FOLDER),
+        unique_names=True,
+        answer=shapes.FOLDERS,
+    ),
     offered(
         "create_folder",
         "POST /folders/",
         fields=bodies.FOLDER_CREATE,
+        unique_names=True,
         creates=shapes.NEW_FOLDER,
         answer=shapes.FOLDER,
     ),
     offered("retrieve_folder", f"GET {_ONE}", answer=shapes.FOLDER),
-    offered("modify_folder", f"PATCH {_ONE}", fields=bodies.FOLDER_UPDATE, answer=shapes.FOLDER),
+    offered(
+        "modify_folder",
+        f"PATCH {_ONE}",
+        fields=bodies.FOLDER_UPDATE,
+        unique_names=True,
+        answer=shapes.FOLDER,
+    ),
     offered("delete_folder", f"DELETE {_ONE}", deletes="folder_id"),
-    offered("list_agents_for_folder", f"GET {_ONE}/agents", query=PAGE),
+    offered(
+        "list_agents_for_folder",
+        f"GET {_ONE}/agents",
+        query=PAGE,
+        listed=Listed(kind=Kind.AGENT),
+    ),
     offered(
         "list_folder_passages",
         f"GET {_ONE}/passages",

@@ -9,10 +9,12 @@ from letta_proxy.catalogue.agents import PAGE
 from letta_proxy.catalogue.operation import (
     EMBEDDINGS_PARAMETER,
     LettaOperation,
+    Listed,
     Use,
     not_offered,
     offered,
 )
+from letta_proxy.models import Kind
 from letta_proxy.policy import bodies
 
 _BLOCK_FILTERS: Final = (
@@ -22,15 +24,27 @@ _BLOCK_FILTERS: Final = (
 
 OPERATIONS: Final[list[LettaOperation]] = [
     # -- blocks
-    offered("list_blocks", "GET /blocks/", query=f"{PAGE} {_BLOCK_FILTERS}"),
-    offered("create_block", "POST /blocks/", fields=bodies.BLOCK, creates=shapes.NEW_BLOCK),
+    offered(
+        "list_blocks",
+        "GET /blocks/",
+        query=f"{PAGE} {_BLOCK_FILTERS}",
+        listed=Listed(kind=Kind.BLOCK),
+    ),
+    offered(
+        "create_block",
+        "POST /blocks/",
+        fields=bodies.BLOCK,
+        takes_tags=(),
+        creates=shapes.NEW_BLOCK,
+    ),
     offered("retrieve_block", "GET /blocks/{block_id}"),
-    offered("modify_block", "PATCH /blocks/{block_id}", fields=bodies.BLOCK),
+    offered("modify_block", "PATCH /blocks/{block_id}", fields=bodies.BLOCK, takes_tags=()),
     offered("delete_block", "DELETE /blocks/{block_id}", deletes="block_id"),
     offered(
         "list_agents_for_block",
         "GET /blocks/{block_id}/agents",
         query=f"{PAGE} include include_relationships",
+        listed=Listed(kind=Kind.AGENT),
         answer=shapes.AGENTS,
     ),
     *not_offered("It counts what the whole organization has.", "GET /blocks/count"),
@@ -41,7 +55,11 @@ OPERATIONS: Final[list[LettaOperation]] = [
     ),
     # -- archives
     offered(
-        "list_archives", "GET /archives/", query=f"{PAGE} name agent_id", answer=shapes.ARCHIVES
+        "list_archives",
+        "GET /archives/",
+        query=f"{PAGE} name agent_id",
+        listed=Listed(kind=Kind.ARCHIVE),
+        answer=shapes.ARCHIVES,
     ),
     offered(
         "create_archive",
@@ -62,6 +80,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
         "list_agents_for_archive",
         "GET /archives/{archive_id}/agents",
         query="before after limit order include",
+        listed=Listed(kind=Kind.AGENT),
         answer=shapes.AGENTS,
     ),
     offered(
@@ -94,6 +113,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
         fields=bodies.PASSAGE_SEARCH,
         use=Use.COST,
         query=EMBEDDINGS_PARAMETER,
+        shows=shapes.FOUND_BY_SEARCH,
         answer=shapes.FOUND_PASSAGES,
     ),
 ]

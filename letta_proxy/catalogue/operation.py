@@ -79,6 +79,21 @@ _PARAMETERS: Final = re.compile(r"\{(\w+)\}").findall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """What a list is of that Letta Cloud would show to all its users alike.
+
+    Attributes:
+        kind: of the thing whose owner may see an item.
+        member: of the item, where that thing's id stands.
+        by_tag: Letta can be asked for what has the owner's tag.
+    """
+
+    kind: Kind
+    member: str = "id"
+    by_tag: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LettaOperation(Operation):
     """One operation of Letta 0.16.8.
 
@@ -90,6 +105,9 @@ class LettaOperation(Operation):
         fields: the rule of the body.
         creates: patterns of the ids that its answer brings, and their kinds.
         shows: patterns of ids in its answer that are the caller's and can't be looked up later.
+        listed: whose the items of its list are, where that has to be looked at.
+        takes_tags: None where the body takes no tags; else the lists in it whose items take them.
+        unique_names: the names of such things are unique within an organization.
         deletes: the parameter of the path whose thing is gone afterwards.
         answer: what is taken out of its answer.
     """
@@ -101,6 +119,9 @@ class LettaOperation(Operation):
     fields: Rule | None = None
     creates: Mapping[str, Kind] = field(default_factory=dict)
     shows: Mapping[str, Kind] = field(default_factory=dict)
+    listed: Listed | None = None
+    takes_tags: tuple[str, ...] | None = None
+    unique_names: bool = False
     deletes: str = ""
     answer: Answer = UNTOUCHED
 

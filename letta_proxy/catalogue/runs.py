@@ -6,7 +6,8 @@ from typing import Final
 
 from letta_proxy.catalogue import shapes
 from letta_proxy.catalogue.agents import PAGE
-from letta_proxy.catalogue.operation import LettaOperation, Use, not_offered, offered
+from letta_proxy.catalogue.operation import LettaOperation, Listed, Use, not_offered, offered
+from letta_proxy.models import Kind
 from letta_proxy.policy import bodies
 
 _RUN: Final = "/runs/{run_id}"
@@ -14,16 +15,22 @@ _STEP: Final = "/steps/{step_id}"
 _FILTERS: Final = (
     "agent_id agent_ids conversation_id statuses background stop_reason active ascending"
 )
+_OF_AGENTS: Final = Listed(kind=Kind.AGENT, member="agent_id")
 
 OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "list_runs",
         "GET /runs/",
         query=f"{PAGE} {_FILTERS}",
+        listed=_OF_AGENTS,
         answer=shapes.RUNS,
     ),
     offered(
-        "list_active_runs", "GET /runs/active", query="agent_id background", answer=shapes.RUNS
+        "list_active_runs",
+        "GET /runs/active",
+        query="agent_id background",
+        listed=_OF_AGENTS,
+        answer=shapes.RUNS,
     ),
     offered("retrieve_run", f"GET {_RUN}", answer=shapes.RUN),
     offered("list_messages_for_run", f"GET {_RUN}/messages", query=PAGE),

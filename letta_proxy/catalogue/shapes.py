@@ -112,3 +112,5 @@ NEW_RUN: Final = {"/id": Kind.RUN}
 NEW_PASSAGE: Final = {"/id": Kind.PASSAGE, "/archive_id": Kind.ARCHIVE}
 NEW_PASSAGES: Final = {f"/*{pattern}": kind for pattern, kind in NEW_PASSAGE.items()}
 LISTED_PASSAGES: Final = {"/*/id": Kind.PASSAGE}
+FOUND_BY_SEARCH: Final = {"/*/passage/id": Kind.PASSAGE}
+FOUND_IN_MEMORY: Final = {"/results/*/id": Kind.PASSAGE}

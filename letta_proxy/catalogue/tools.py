@@ -6,13 +6,15 @@ from typing import Final
 
 from letta_proxy.catalogue import shapes
 from letta_proxy.catalogue.agents import PAGE
-from letta_proxy.catalogue.operation import LettaOperation, not_offered, offered
+from letta_proxy.catalogue.operation import LettaOperation, Listed, not_offered, offered
+from letta_proxy.models import Kind
 
 OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "list_tools",
         "GET /tools/",
         query=f"{PAGE} name names search tool_types exclude_tool_types return_only_letta_tools",
+        listed=Listed(kind=Kind.TOOL),
         answer=shapes.TOOLS,
     ),
     offered("retrieve_tool", "GET /tools/{tool_id}", answer=shapes.TOOL),

@@ -12,12 +12,14 @@ from urllib.parse import parse_qsl, urlencode
 from gateway_core.errors import FieldForbidden, RequestMalformed
 from letta_proxy.catalogue import refusal
 from letta_proxy.catalogue.operation import (
+    CONFINED,
     CURSORS,
     EMBEDDINGS_PARAMETER,
     QUERY_OWNER_RULES,
     Within,
     operation_of,
 )
+from letta_proxy.mode import is_cloud
 from letta_proxy.models import Kind
 from letta_proxy.policy.bounds import refuse_unwieldy
 from letta_proxy.policy.demands import Demands, require_id
@@ -52,6 +54,8 @@ def read_path(exchange: Exchange) -> Demands:
     for name, rule in operation_of(exchange).owners.items():
         if not isinstance(rule, Within):
             _read_id(exchange, demands, rule, name)
+        elif rule is Within.ORGANIZATION and is_cloud():
+            demands.add(CONFINED[name], exchange.params[name], name)
         elif rule is Within.ORGANIZATION:
             require_id(exchange.params[name])
     return demands

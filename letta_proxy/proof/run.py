@@ -45,6 +45,7 @@ class Plan:
         tokens: of the people who take part. Without one for the staff these are left out.
         pattern: of the names or paths of operations, as a shell has patterns.
         model, embedding: handles; the first that the gateway lists when they are empty.
+        is_cloud: Letta Cloud stands behind the gateway.
         say: is told what goes on.
     """
 
@@ -53,6 +54,7 @@ class Plan:
     pattern: str = "*"
     model: str = ""
     embedding: str = ""
+    is_cloud: bool = False
     say: Callable[[str], None] = lambda _line: None
 
     def operations(self) -> list[LettaOperation]:
@@ -132,8 +134,27 @@ class _Proof:
                 self.worlds[who] = World(who=who, caller=caller, models=models)
                 self.worlds[who].build()
         self.offered = [one for one in self.plan.operations() if one.is_offered]
+        self._compare_ids()
         if Who.STAFF not in self.worlds:
             self.report.untried.append(Who.STAFF)
+
+    def _compare_ids(self) -> None:
+        """Note an id that two users have; on Letta Cloud they share the tools."""
+        owner = self.worlds[Who.OWNER]
+        for who, world in self.worlds.items():
+            for name, upstream_id in world.ids.items():
+                is_shared = upstream_id == owner.ids[name] and name.endswith("_id")
+                if (
+                    who is not Who.OWNER
+                    and is_shared
+                    and (name, self.plan.is_cloud)
+                    != (
+                        "tool_id",
+                        True,
+                    )
+                ):
+                    what = f"{name} {upstream_id}"
+                    self.report.add("agents", "isolation", who, what, "it is also the owner's")
 
     def attacks(self) -> Iterator[Trial]:
         owner = self.worlds[Who.OWNER]

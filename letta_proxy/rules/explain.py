@@ -21,6 +21,7 @@ from gateway_core.proxy.exchange import Exchange
 from gateway_core.proxy.operations import BodyKind, split_path
 from letta_proxy.catalogue import CATALOGUE
 from letta_proxy.catalogue.operation import operation_of
+from letta_proxy.mode import is_cloud
 from letta_proxy.models import AccessRule, LettaAccount, OwnedResource
 from letta_proxy.ownership import owns_all
 from letta_proxy.policy.reading import read_body, read_path, read_query, refuse_closed
@@ -239,7 +240,8 @@ def _read_rules() -> list[Rule]:
 
 
 def _read_account(user: User) -> bool:
-    return LettaAccount.objects.filter(pk=user.pk, state=LettaAccount.State.ACTIVE).exists()
+    made = LettaAccount.objects.filter(pk=user.pk, state=LettaAccount.State.ACTIVE)
+    return is_cloud() or made.exists()
 
 
 _owner = database_sync_to_async(_read_owner, thread_sensitive=False)

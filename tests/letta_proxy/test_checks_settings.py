@@ -16,6 +16,8 @@ from letta_proxy.checks import check_letta_settings
         ({"LETTA_BASE_URL": "letta:8283"}, ["letta_proxy.E001"]),
         ({"LETTA_API_KEY": ""}, ["letta_proxy.E002"]),
         ({"LETTA_API_KEY": "", "LETTA_BASE_URL": ""}, []),
+        ({"LETTA_MODE": "cloud"}, []),
+        ({"LETTA_MODE": "Cloud"}, ["letta_proxy.E004"]),
         ({"LETTA_MAX_STEPS": 0}, ["letta_proxy.E003"]),
         ({"LETTA_ALLOWED_TOOLS": ("send_message", "run_code")}, ["letta_proxy.W001"]),
     ],

@@ -43,7 +43,7 @@ def test_refuses_to_declare_an_id_without_an_owner_rule() -> None:
 
 @pytest.mark.parametrize("operation", _OFFERED, ids=lambda operation: operation.name)
 def test_waits_for_the_answer_that_names_what_is_new(operation: LettaOperation) -> None:
-    assert operation.must_finish is bool(operation.creates)
+    assert operation.must_finish is bool(operation.creates or operation.deletes)
     assert not (operation.deletes and operation.deletes not in operation.owners)
 
 

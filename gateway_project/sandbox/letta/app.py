@@ -39,12 +39,14 @@ def create_app(  # noqa: PLR0913 - each is one setting of the stand-in
     allow_default_actor: bool = False,
     keepalive_seconds: float = 20.0,
     parsing_seconds: float = 0.02,
+    cloud: bool = False,
 ) -> Faults:
     """Return the stand-in, with the fault controls of ``gateway_project.sandbox.faults`` on it.
 
     Further controls: ``GET /_sandbox/fetched`` (URLs that callers made the server request),
     ``/_sandbox/executed`` (code that callers made it run) and ``/_sandbox/uploads`` (id, size
-    and SHA-256 of the files that arrived).
+    and SHA-256 of the files that arrived). ``PUT /_sandbox/cloud`` makes it one organization for
+    all, as Letta Cloud is, until the next reset.
 
     Args:
         password: the server's password; every request but health needs it.
@@ -54,6 +56,7 @@ def create_app(  # noqa: PLR0913 - each is one setting of the stand-in
             user, as on a real server without ``LETTA_NO_DEFAULT_ACTOR``.
         keepalive_seconds: after which a silent stream gets a ping.
         parsing_seconds: how long an uploaded file stays in ``parsing``.
+        cloud: whether it is like Letta Cloud, where one organization has what all users have.
     """
     world = World(
         compose=model or echo,
@@ -61,6 +64,7 @@ def create_app(  # noqa: PLR0913 - each is one setting of the stand-in
         keepalive_seconds=keepalive_seconds,
         parsing_seconds=parsing_seconds,
     )
+    world.become_cloud(on=cloud)
     app = Starlette(
         routes=_routes(world),
         middleware=[Middleware(_Password, password=password)],
@@ -80,6 +84,7 @@ def _routes(world: World) -> list[Route]:
         Route(f"{PREFIX}/fetched", _listing(lambda: list(world.outside.fetched))),
         Route(f"{PREFIX}/executed", _listing(lambda: list(world.outside.executed))),
         Route(f"{PREFIX}/uploads", _listing(lambda: _uploads(world))),
+        Route(f"{PREFIX}/cloud", _become_cloud(world), methods=["PUT"]),
     ]
     for mount in _MOUNTS:
         for table in TABLES:
@@ -147,6 +152,14 @@ async def _openapi(_request: Request) -> Response:
 def _listing(rows: Callable[[], list[Any]]) -> Callable[[Request], Any]:
     async def endpoint(_request: Request) -> Response:
         return JSONResponse(rows())
+
+    return endpoint
+
+
+def _become_cloud(world: World) -> Callable[[Request], Any]:
+    async def endpoint(_request: Request) -> Response:
+        world.become_cloud(on=True)
+        return Response(status_code=204)
 
     return endpoint
 

@@ -21,7 +21,7 @@ from gateway_project.sandbox.letta.problems import (
     not_json,
     unknown_field,
 )
-from gateway_project.sandbox.letta.store import Actor
+from gateway_project.sandbox.letta.store import DEFAULT_ACTOR, Actor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -56,6 +56,8 @@ class Call:
             DetailError: 400 for a malformed id; 404 for a missing, default or unknown user unless
                 the default actor is allowed, which then silently stands in for them.
         """
+        if self.world.is_cloud:
+            return DEFAULT_ACTOR
         user_id = self.request.headers.get("user_id")
         if user_id is not None and not is_id("user", user_id):
             text = f"Invalid user ID format: {user_id}. Expected format: 'user-<uuid4>'"

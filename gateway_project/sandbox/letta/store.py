@@ -50,6 +50,9 @@ class Actor:
     organization_id: str
 
 
+DEFAULT_ACTOR: Final = Actor(DEFAULT_USER_ID, DEFAULT_ORGANIZATION_ID)
+
+
 class Store:
     """The tables, in a form that ``gateway_project.sandbox.snapshot`` can keep."""
 

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from letta_proxy.mode import CLOUD, SELF_HOSTED
 from letta_proxy.proof.people import PeopleUnavailable, sign_up
 from letta_proxy.proof.run import Plan, check_declarations, prove
 from letta_proxy.proof.trials import Who
@@ -41,6 +43,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--operations", metavar="PATTERN", default="*", help="names or paths, like '*agent*'"
         )
+        parser.add_argument(
+            "--mode", choices=(SELF_HOSTED, CLOUD), default=settings.LETTA_MODE, help="of Letta"
+        )
         parser.add_argument("--model", default="", help="handle; the first that is listed")
         parser.add_argument("--embedding", default="", help="handle; the first that is listed")
         parser.add_argument("--json", metavar="FILE", type=Path, help="write the report there")
@@ -72,6 +77,7 @@ class Command(BaseCommand):
             pattern=options["operations"],
             model=options["model"],
             embedding=options["embedding"],
+            is_cloud=options["mode"] == CLOUD,
             say=lambda line: self.stderr.write(line) if options["verbosity"] else None,
         )
         if not plan.operations():

@@ -150,6 +150,13 @@ def test_is_content_when_letta_refuses_unknown_users(letta: Running) -> None:
     assert request["headers"]["user_id"].startswith("user-")
 
 
+def test_asks_nothing_of_letta_cloud_that_it_can_not_say(settings: Any, letta: Running) -> None:
+    settings.LETTA_MODE = "cloud"
+
+    assert probes.letta_default_actor() == "Letta Cloud takes no users from the gateway"
+    assert letta.requests() == []
+
+
 def test_fails_with_a_remedy_when_letta_takes_unknown_users_in(settings: Any) -> None:
     server = LoopbackServer()
     with server.start(letta_stand_in.create_app(password="pw", allow_default_actor=True)):

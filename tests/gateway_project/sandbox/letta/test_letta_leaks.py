@@ -192,6 +192,19 @@ def test_becomes_the_default_actor_when_allowed(user_id: str) -> None:
     assert block["label"] == "of the default user"
 
 
+def test_has_one_organization_for_all_when_it_is_the_cloud() -> None:
+    app = create_app(password="p", cloud=True)
+    headers = {"authorization": "Bearer p"}
+    with (
+        LoopbackServer().start(app) as server,
+        httpx.Client(base_url=server.url, headers=headers) as client,
+    ):
+        agent = client.post("/v1/agents/", json=AGENT).json()
+        listed = client.get("/v1/agents/", headers={"user_id": "user-anybody"}).json()
+
+    assert [one["id"] for one in listed] == [agent["id"]]
+
+
 def test_runs_code_that_callers_bring(alice: Tenant, server: httpx.Client) -> None:
     alice.make("/v1/tools/run", source_code=_CODE, args={})
     tool_id = alice.make("/v1/tools/", source_code=_CODE)["id"]
