@@ -28,11 +28,14 @@ from gateway_core.errors import (
     UpstreamOverloaded,
     UpstreamTimeout,
 )
+from gateway_core.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway_core.proxy.exchange import Exchange
+
+_log = get_logger("gateway.letta")
 
 _INVALID: Final = "Letta does not take this request. Compare it with its documentation."
 _MODEL_FAILED: Final = "The model provider failed. Repeat the request later."
@@ -41,7 +44,8 @@ _TOO_LONG: Final = (
     "agent's messages, or choose a model with a larger window."
 )
 _UNKNOWN_HANDLE: Final = (
-    "There is no model with this handle. GET /v1/models/ and /v1/models/embedding list them."
+    "There is no model with this handle. GET /api/v1/letta/models and "
+    "/api/v1/letta/models/embedding list them."
 )
 _CLASS_PREFIX: Final = re.compile(r"^[A-Z][A-Z_]+: ")
 # Signs of what is not meant for callers: addresses, the server's settings, Python's and other
@@ -49,6 +53,7 @@ _CLASS_PREFIX: Final = re.compile(r"^[A-Z][A-Z_]+: ")
 _INTERNAL: Final = re.compile(
     r"://|LETTA_|Error code:|<class|datetime\.|actor=|\b(?:user|org)-[0-9a-f]{8}-|\{'"
 )
+_NO_ACCOUNT: Final = "Letta no longer knows the account that stands for you. Contact support."
 _LONGEST: Final = 500
 _BY_STATUS: Final[Mapping[int, Callable[[], GatewayError]]] = {
     # The gateway's credential, or the model provider's: never the caller's.
@@ -121,6 +126,10 @@ def _failure(status: int, answer: Mapping[str, Any], retry_after: float | None) 
 
 def _not_found(detail: Any) -> GatewayError:
     """One body for whatever is not there, whoever's it may be; a model is nobody's secret."""
+    if isinstance(detail, str) and detail.startswith("User not found with id="):
+        # Not the caller's fault: this is another Letta, or another database, than the account's.
+        _log.error("letta does not know its user")
+        return UpstreamCredentialRejected(_NO_ACCOUNT)
     if isinstance(detail, str) and detail.startswith("NOT_FOUND: Handle"):
         return ResourceNotFound(_UNKNOWN_HANDLE, param="/model")
     return ResourceNotFound()

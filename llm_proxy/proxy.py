@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 
 from accounts import principals
 from gateway_core import context
-from gateway_core.errors import UpstreamCredentialRejected
+from gateway_core.errors import UpstreamCredentialRejected, UpstreamFailed
 from gateway_core.headers import first
 from gateway_core.logging import get_logger
 from gateway_core.proxy.exchange import Route, Timeouts
@@ -17,7 +18,7 @@ from llm_proxy import client, refusals
 from llm_proxy.describe import describes_model
 from llm_proxy.operations import CATALOGUE
 from llm_proxy.policy import FormPolicy, police
-from llm_proxy.services import credential_for
+from llm_proxy.services import credential_for, remake_virtual_key
 from llm_proxy.usage import UsageObserver
 from llm_proxy.wording import readable
 
@@ -30,6 +31,7 @@ _log = get_logger("gateway.litellm")
 
 # Where clients of Anthropic's and Azure's APIs put their key.
 _KEY_HEADERS: Final = (b"x-api-key", b"api-key")
+_KEY_IS_LOST: Final = "key is lost"
 
 
 async def _identify(exchange: Exchange) -> Principal:
@@ -61,7 +63,20 @@ def _translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
     error = refusals.meaning(refusal)
     if isinstance(error, UpstreamCredentialRejected):
         _log.error("credential rejected", kind=refusal.kind, said=readable(refusal.message))
+    if refusal.kind == refusals.KEY_UNKNOWN:
+        exchange.notes[_KEY_IS_LOST] = True
+        return UpstreamFailed(
+            "Your key for model calls has to be made anew. Repeat the request.",
+            status=HTTPStatus.SERVICE_UNAVAILABLE,
+            retry_after=1,
+        )
     return error
+
+
+async def _settle(exchange: Exchange) -> None:
+    """Have a key that LiteLLM has lost made again, under the value that we know it by."""
+    if _KEY_IS_LOST in exchange.notes:
+        await remake_virtual_key(exchange.principal.user_id)
 
 
 def _timeouts() -> Timeouts:
@@ -84,4 +99,5 @@ ROUTE: Final = Route(
     translate=_translate,
     reshape=describes_model,
     observe=UsageObserver,
+    settle=_settle,
 )

@@ -37,6 +37,9 @@ from llm_proxy.wording import readable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+# LiteLLM has no such key: deleted there, or another database than the one it was made in.
+KEY_UNKNOWN: Final = "token_not_found_in_db"
+
 _FIELD_PATH: Final = re.compile(r"[A-Za-z_][\w.\[\]-]{0,79}").fullmatch
 
 
@@ -167,7 +170,7 @@ _BY_KIND: Final[dict[str, Callable[[Refusal], GatewayError]]] = {
     "no_db_connection": _unavailable,
     "auth_provider_unavailable": _unavailable,
     "auth_error": _credential_rejected,
-    "token_not_found_in_db": _credential_rejected,
+    KEY_UNKNOWN: _credential_rejected,
     "expired_key": _credential_rejected,
     **{
         f"{owner}_model_access_denied": _model_denied

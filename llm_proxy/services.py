@@ -10,7 +10,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.utils import timezone
 
-from gateway_core.cache import LocalCache, on_invalidate
+from gateway_core.cache import LocalCache, invalidate, on_invalidate
 from gateway_core.crypto import SecretUnreadable
 from gateway_core.errors import AccountSuspended, UpstreamFailed
 from gateway_core.logging import get_logger
@@ -75,6 +75,14 @@ async def ensure_virtual_key(user_id: UUID) -> VirtualKey:
     return await asyncio.shield(making)
 
 
+async def remake_virtual_key(user_id: UUID) -> None:
+    """Have the next request make the user's managed key in LiteLLM again: the same, by its value.
+
+    A key that is blocked stays so.
+    """
+    await _unmade(user_id)
+
+
 async def _make(user_id: UUID) -> VirtualKey:
     """Write the key down, have LiteLLM make it, and only then call it active."""
     key: VirtualKey = await _written(user_id)
@@ -114,6 +122,15 @@ def _activate(key: VirtualKey) -> VirtualKey:
     return key
 
 
+def _unmake(user_id: UUID) -> None:
+    lost = VirtualKey.objects.filter(
+        user_id=user_id, kind=VirtualKey.Kind.MANAGED, state=VirtualKey.State.ACTIVE
+    )
+    if lost.update(state=VirtualKey.State.CREATING, updated_at=timezone.now()):
+        _log.warning("virtual key is made again", user_id=str(user_id))
+    invalidate(INVALIDATION_SUBJECT, str(user_id))
+
+
 def _made(user_id: UUID, task: asyncio.Task[VirtualKey]) -> None:
     if _being_made.get(user_id) is task:
         del _being_made[user_id]
@@ -131,5 +148,6 @@ def _forget(user_id: UUID) -> None:
 
 # Not "thread sensitive": that would queue every first request of the process on one thread.
 _written = database_sync_to_async(VirtualKey.objects.managed, thread_sensitive=False)
+_unmade = database_sync_to_async(_unmake, thread_sensitive=False)
 _activated = database_sync_to_async(_activate, thread_sensitive=False)
 on_invalidate(INVALIDATION_SUBJECT, lambda key: _forget(UUID(key)))

@@ -26,6 +26,7 @@ READY_PATH: Final = "/api/v1/system/ready"
 _READY_SECONDS: Final = 90
 _STAFF_USERNAME: Final = "admin"
 _POLL_SECONDS: Final = 0.05
+_AGAIN_SECONDS: Final = 1.0
 _WATCH_SECONDS: Final = 0.25
 
 
@@ -133,10 +134,13 @@ class Sandbox:
         while time.monotonic() < deadline:
             if self._gateway and self._gateway.poll() is not None:
                 raise StartFailed(f"The gateway did not start (status {self._gateway.returncode}).")
-            status, answer = self._ask()
+            status, said = self._ask()
             if status == http.client.OK:
                 return
-            time.sleep(_POLL_SECONDS)
+            if status != http.client.TOO_MANY_REQUESTS:
+                answer = said
+            # Whoever answers may be asked less often; readiness is limited by address.
+            time.sleep(_AGAIN_SECONDS if status else _POLL_SECONDS)
         raise StartFailed(f"The gateway is not ready after {_READY_SECONDS} s: {answer}")
 
     def _ask(self) -> tuple[int, str]:

@@ -53,6 +53,12 @@ def llm(kind: str, detail: str = LLM_429) -> dict[str, Any]:
         (400, {"detail": "INVALID_ARGUMENT: x"}, 400, Code.CALLER_REQUEST_MALFORMED),
         (404, {"detail": "Agent with ID agent-1 not found"}, 404, Code.CALLER_NOT_FOUND),
         (404, {"detail": "NOT_FOUND: Handle openai/none not found"}, 404, Code.CALLER_NOT_FOUND),
+        (
+            404,
+            {"detail": "User not found with id=user-11111111-1111-4111-8111-111111111111"},
+            502,
+            Code.UPSTREAM_CREDENTIAL_REJECTED,
+        ),
         (405, {"detail": "Method Not Allowed"}, 400, Code.CALLER_REQUEST_MALFORMED),
         (408, {}, 504, Code.UPSTREAM_TIMEOUT),
         (410, {"detail": "Run was created more than 3 hours ago."}, 410, Code.CALLER_NOT_FOUND),
@@ -112,7 +118,7 @@ def test_says_where_models_are_listed() -> None:
         404, {"detail": "NOT_FOUND: Handle openai/none not found, must be one of []"}
     )
 
-    assert (error.param, "/v1/models/" in error.detail) == ("/model", True)
+    assert (error.param, "/api/v1/letta/models" in error.detail) == ("/model", True)
 
 
 def test_points_at_each_fault_of_a_body() -> None:
