@@ -21,3 +21,4 @@ class RoofConfig(AppConfig):
     def ready(self) -> None:
         """Import what registers itself."""
         from gateway_project import checks  # noqa: F401, PLC0415 - needs loaded apps
+        from gateway_project.sentinel import admin  # noqa: F401, PLC0415 - needs loaded apps

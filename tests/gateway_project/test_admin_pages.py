@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts.models import User
 
 pytestmark = pytest.mark.django_db
-_OURS = {"accounts", "llm_proxy", "letta_proxy", "templates_app", "agents", "audit"}
+_OURS = {"accounts", "llm_proxy", "letta_proxy", "templates_app", "agents", "audit", "roof"}
 _REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
 
