@@ -22,6 +22,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from typing import Any
 import django
 import httpx
 import pytest
+import redis
 from pytest_django.plugin import DjangoDbBlocker, blocking_manager_key
 
 from gateway_project.sandbox.engines import Engines
@@ -210,7 +212,18 @@ def gateway_server(
     from gateway_project.asgi import application  # noqa: PLC0415 - needs the settings above
 
     with LoopbackServer().start(application) as server:
+        _wait_until_it_hears(os.environ["REDIS_URL"])
         yield server.url
+
+
+def _wait_until_it_hears(valkey_url: str) -> None:
+    """Wait for the subscription of the caches, which empties them: of the tests' process, too."""
+    deadline = time.monotonic() + 10
+    with redis.Redis.from_url(valkey_url) as client:
+        while not client.pubsub_numsub("gateway:invalidate")[0][1]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    time.sleep(0.05)
 
 
 @pytest.fixture
