@@ -178,6 +178,10 @@ class UpstreamClient:
             await self._session.close()
             self._session = None
 
+    def __del__(self) -> None:
+        """Close what nobody closed."""
+        self._abandon()
+
     def _opened(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop:
