@@ -207,13 +207,13 @@ def gateway_server(
     supabase_server: RunningSupabase,
     litellm_server: Running,
     letta_server: Running,
-) -> Iterator[str]:
+) -> Iterator[LoopbackServer]:
     del django_db_setup, supabase_server, litellm_server, letta_server
     from gateway_project.asgi import application  # noqa: PLC0415 - needs the settings above
 
     with LoopbackServer().start(application) as server:
         _wait_until_it_hears(os.environ["REDIS_URL"])
-        yield server.url
+        yield server
 
 
 def _wait_until_it_hears(valkey_url: str) -> None:
@@ -229,16 +229,26 @@ def _wait_until_it_hears(valkey_url: str) -> None:
 @pytest.fixture
 def gateway(
     transactional_db: None,
-    gateway_server: str,
+    gateway_server: LoopbackServer,
     supabase: RunningSupabase,
     litellm: Running,
     letta: Running,
-) -> str:
+) -> Iterator[str]:
     del transactional_db, supabase, litellm, letta
     from gateway_core import cache  # noqa: PLC0415 - needs the settings above
 
     cache.clear_all()
-    return gateway_server
+    yield gateway_server.url
+    gateway_server.run(_close_pools())
+
+
+async def _close_pools() -> None:
+    """Close the gateway's connections to upstreams: the next test may use them in its own loop."""
+    from letta_proxy.proxy import ROUTE as LETTA  # noqa: PLC0415 - needs the settings above
+    from llm_proxy.proxy import ROUTE as LLM  # noqa: PLC0415 - needs the settings above
+
+    for route in (LETTA, LLM):
+        await route.client().close()
 
 
 @pytest.fixture

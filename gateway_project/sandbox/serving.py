@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import uvicorn
 
 from gateway_project.sandbox.processes import StartFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from starlette.types import ASGIApp
+
+T = TypeVar("T")
 
 _GRACE_SECONDS: Final = 1
 _START_SECONDS: Final = 10
@@ -57,6 +62,12 @@ class LoopbackServer:
                 raise StartFailed(f"The server at {self.url} did not start.")
             time.sleep(_POLL_SECONDS)
         return self
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the server's event loop and return its result."""
+        assert self._server is not None, "start first"  # noqa: S101
+        loop = self._server.servers[0].get_loop()
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(_START_SECONDS)
 
     def stop(self) -> None:
         """End the server: open requests get a second, then they are cut."""
