@@ -21,7 +21,7 @@ class TcpRelay:
         self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self.open_connections = 0
+        self.closed_connections = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -39,7 +39,6 @@ class TcpRelay:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Relay one connection; when either side ends, both do."""
         upstream_reader, upstream_writer = await asyncio.open_connection(*self._target)
-        self.open_connections += 1
         try:
             ways = (_pass(reader, upstream_writer), _pass(upstream_reader, writer))
             tasks = [asyncio.ensure_future(way) for way in ways]
@@ -48,7 +47,7 @@ class TcpRelay:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         finally:
-            self.open_connections -= 1
+            self.closed_connections += 1
             upstream_writer.close()
             writer.close()
 
