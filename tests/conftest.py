@@ -21,6 +21,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -43,6 +44,7 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 _DATA = Path(tempfile.mkdtemp(prefix="gateway-tests-"))
 _ENGINES = Engines(_DATA, hasty=True)
 _STORE = Store(_DATA)
+_TLS = ssl.create_default_context()  # reading the system's certificates takes a client 20 ms
 _SHIPPED_ROWS: list[str] = []
 _SERVERS = {stand_in.name: LoopbackServer() for stand_in in STAND_INS}
 
@@ -114,6 +116,15 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     # Those of these two apps come back by themselves, with new ids.
     kept = [row for row in rows if row["model"].split(".")[0] not in {"auth", "contenttypes"}]
     _SHIPPED_ROWS.append(json.dumps(kept))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hash_passwords_quickly() -> Iterator[None]:
+    from django.test import override_settings  # noqa: PLC0415 - needs the settings above
+
+    hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with override_settings(PASSWORD_HASHERS=hashers):
+        yield
 
 
 @dataclass
@@ -257,7 +268,7 @@ def client_for(gateway: str, supabase: RunningSupabase) -> Iterator[Callable[[st
 
     def sign_in(email: str) -> httpx.Client:
         headers = {"authorization": f"Bearer {supabase.token(email)}"}
-        clients.append(httpx.Client(base_url=gateway, headers=headers))
+        clients.append(httpx.Client(base_url=gateway, headers=headers, verify=_TLS))
         return clients[-1]
 
     yield sign_in
