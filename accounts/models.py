@@ -11,10 +11,13 @@ from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, Permis
 from django.db import models
 from django.db.models import Q
 
+from accounts.plans.models import BudgetPeriod, Plan, UserPlan
 from accounts.tokens.claims import EMAIL_MAX_LENGTH
 
 if TYPE_CHECKING:
     from accounts.tokens.claims import Claims
+
+__all__ = ("BudgetPeriod", "Plan", "User", "UserManager", "UserPlan")
 
 
 class UserManager(BaseUserManager["User"]):

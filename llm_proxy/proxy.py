@@ -18,8 +18,8 @@ from llm_proxy import client, refusals
 from llm_proxy.describe import describes_model
 from llm_proxy.operations import CATALOGUE
 from llm_proxy.policy import FormPolicy, police
-from llm_proxy.services import credential_for, remake_virtual_key
-from llm_proxy.usage import UsageObserver
+from llm_proxy.usage.observer import UsageObserver
+from llm_proxy.virtual_keys.services import credential_for, remake_virtual_key
 from llm_proxy.wording import readable
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from gateway_core import context
 from gateway_core.errors import UpstreamInterrupted
 from gateway_core.proxy.exchange import Exchange
 from llm_proxy.proxy import ROUTE
-from llm_proxy.usage import UsageObserver
+from llm_proxy.usage.observer import UsageObserver
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
 FACTS = {"tokens_in": 10, "tokens_out": 20}

@@ -17,7 +17,7 @@ from gateway_core.logging import get_logger
 from gateway_core.metrics import CACHE_LOOKUPS
 from gateway_core.tasks import spawn
 from llm_proxy import client
-from llm_proxy.models import VirtualKey
+from llm_proxy.virtual_keys.models import VirtualKey
 
 _log = get_logger("gateway.keys")
 

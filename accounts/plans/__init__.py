@@ -1,0 +1,1 @@
+"""What users may use and spend: plans, and what is different for single users."""

@@ -1,0 +1,1 @@
+"""Letta's way to the models: in the name of the user whose agent it is."""

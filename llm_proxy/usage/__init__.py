@@ -1,0 +1,1 @@
+"""What model calls and agent turns have used and cost."""

@@ -1,0 +1,1 @@
+"""The keys in LiteLLM that model calls are paid with."""
