@@ -30,7 +30,7 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=100)
     hint = models.CharField(max_length=16, help_text="The secret's beginning, to know it by.")
     secret_hash = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the secret.")
-    previous_hash = models.CharField(
+    previous_hash = models.CharField(  # noqa: DJ001 - unique, so most must have none
         max_length=64, unique=True, null=True, help_text="Of the secret before the last rotation."
     )
     previous_valid_until = models.DateTimeField(null=True)

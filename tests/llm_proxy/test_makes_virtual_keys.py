@@ -24,8 +24,9 @@ from gateway_core.errors import (
     UpstreamError,
     UpstreamUnreachable,
 )
-from llm_proxy import client, services
+from llm_proxy import client
 from llm_proxy.models import VirtualKey
+from llm_proxy.virtual_keys import services
 from tests.conftest import Running
 from tests.llm_proxy.conftest import LiteLLMBooks
 
