@@ -7,11 +7,11 @@ from typing import Any
 from rest_framework_simplejwt.authentication import JWTAuthentication
 
 from accounts.models import User
-from accounts.principals import forget_user, identify_token_sync
+from accounts.principals import Scheme, forget_user, identify_token_sync
 from accounts.tokens.bearer import bearer_token
 from accounts.tokens.reasons import Reason, refuse
 from gateway_core import context
-from gateway_core.errors import AccountSuspended
+from gateway_core.errors import AccountSuspended, ScopeMissing
 
 
 class SupabaseAuthentication(JWTAuthentication):
@@ -27,8 +27,15 @@ class SupabaseAuthentication(JWTAuthentication):
         return bearer_token(header)
 
     def get_validated_token(self, raw_token: bytes) -> Any:  # simplejwt says Token
-        """Return the Principal of the token; raises as ``identify`` does."""
-        return identify_token_sync(raw_token)
+        """Return the Principal of the token; raises as ``identify`` does.
+
+        Raises:
+            ScopeMissing: the token is no sign-in: what manages an account is not for keys.
+        """
+        principal = identify_token_sync(raw_token)
+        if principal.scheme is not Scheme.SUPABASE:
+            raise ScopeMissing("Keys open models and agents only. Sign in for this.")
+        return principal
 
     def get_user(self, validated_token: Any) -> Any:
         """Return the User of a principal, who may have changed since it was remembered."""

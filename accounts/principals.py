@@ -3,7 +3,11 @@
 A principal is worked out once and remembered for ``CACHE_TTL_JWT`` seconds at the most, in this
 process and under the SHA-256 of the token: a known token costs neither a signature nor a query nor
 a thread. The memory is worthless at once when the key that proved the token is no longer published,
-and when the user is forgotten, which ``services`` bring about in every process.
+and when the user is forgotten, which ``services`` bring about in every process; requests under way
+are then proved again.
+
+Access tokens of Supabase are one kind of token. Apps that issue others, which begin with a prefix
+of their own, register what proves them.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from accounts.tokens.bearer import bearer_token
 from gateway_core.cache import LocalCache, on_invalidate
 from gateway_core.errors import AccountSuspended, DatabaseUnavailable
 from gateway_core.metrics import CACHE_LOOKUPS
+from gateway_core.proxy.guard import recheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +59,7 @@ class Principal:
         expires_at: Unix seconds after which nothing may go on in this principal's name; the
             tolerance for clocks is in it.
         scopes: what the credential is limited to, None when it is not.
+        api_key_id: of the API key that was presented.
     """
 
     user_id: UUID
@@ -63,26 +69,42 @@ class Principal:
     expires_at: float
     session_id: UUID | None = None
     scopes: frozenset[str] | None = None
+    api_key_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """What is remembered of a token: a suspended user too, or hammering would reach the database.
+def _always() -> bool:
+    return True
 
-    ``holds`` says whether what proved the token would still prove it.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What a token has proved, and what is remembered of it.
+
+    Attributes:
+        is_suspended: the user may not go on; remembered, or hammering would reach the database.
+        holds: says whether what proved the token would still prove it.
     """
 
     principal: Principal
-    is_suspended: bool
-    holds: Callable[[], bool]
+    is_suspended: bool = False
+    holds: Callable[[], bool] = _always
 
 
-_cache: LocalCache[bytes, _Entry] = LocalCache(
+_provers: dict[bytes, Callable[[bytes], Proof]] = {}
+_cache: LocalCache[bytes, Proof] = LocalCache(
     "principal", ttl=lambda: settings.CACHE_TTL_JWT, max_entries=20_000
 )
 _hits = CACHE_LOOKUPS.labels("principal", "hit")
 _misses = CACHE_LOOKUPS.labels("principal", "miss")
 _epoch = 0
+
+
+def register_prover(prefix: bytes, prove: Callable[[bytes], Proof]) -> None:
+    """Have tokens that begin with ``prefix`` proved by ``prove``, which may query the database.
+
+    It raises TokenRejected for a token that proves nothing.
+    """
+    _provers[prefix] = prove
 
 
 async def identify(authorization: bytes | None) -> Principal:
@@ -126,7 +148,7 @@ def forget_user(user_id: UUID) -> None:
     _cache.forget_where(lambda entry: entry.principal.user_id == user_id)
 
 
-def _recall(digest: bytes) -> _Entry | None:
+def _recall(digest: bytes) -> Proof | None:
     entry = _cache.get(digest)
     if entry is None or not entry.holds():
         _misses.inc()
@@ -135,43 +157,52 @@ def _recall(digest: bytes) -> _Entry | None:
     return entry
 
 
-def _remember(digest: bytes, entry: _Entry, epoch: int) -> None:
+def _remember(digest: bytes, entry: Proof, epoch: int) -> None:
     # If anybody was forgotten meanwhile, the entry may be built on what was to be forgotten.
     if epoch == _epoch:
         _cache.put(digest, entry, ttl=entry.principal.expires_at - time.time())
 
 
-async def _work_out(token: bytes) -> _Entry:
-    """Tell the kind of the token by its prefix, and prove it. So far there is one kind."""
+async def _work_out(token: bytes) -> Proof:
+    prove = _prover(token)
+    if prove is not None:
+        proof: Proof = await _proved_in_thread(prove, token)
+        return proof
     verifier = conf.verifier()
     claims = await verifier.averify(token)
-    return _supabase_entry(verifier, claims, await _recognise_in_thread(claims))
+    return _supabase_proof(verifier, claims, await _recognise_in_thread(claims))
 
 
-def _work_out_sync(token: bytes) -> _Entry:
+def _work_out_sync(token: bytes) -> Proof:
+    prove = _prover(token)
+    if prove is not None:
+        return _proved(prove, token)
     verifier = conf.verifier()
     claims = verifier.verify(token)
-    return _supabase_entry(verifier, claims, _recognise(claims))
+    return _supabase_proof(verifier, claims, _recognise(claims))
 
 
-def _supabase_entry(verifier: TokenVerifier, claims: Claims, user: User) -> _Entry:
-    expires_at = claims.expires_at + verifier.policy.leeway_seconds
+def _prover(token: bytes) -> Callable[[bytes], Proof] | None:
+    return next((prove for prefix, prove in _provers.items() if token.startswith(prefix)), None)
+
+
+def _supabase_proof(verifier: TokenVerifier, claims: Claims, user: User) -> Proof:
     principal = Principal(
         user_id=user.pk,
         email=user.email,
         is_anonymous=user.is_anonymous_user,
         scheme=Scheme.SUPABASE,
-        expires_at=expires_at,
+        expires_at=claims.expires_at + verifier.policy.leeway_seconds,
         session_id=claims.session_id,
     )
-    return _Entry(
-        principal,
+    return Proof(
+        principal=principal,
         is_suspended=not user.is_active,
         holds=lambda: verifier is conf.verifier() and verifier.trusts(claims.key),
     )
 
 
-def _admitted(entry: _Entry) -> Principal:
+def _admitted(entry: Proof) -> Principal:
     if entry.is_suspended:
         raise AccountSuspended
     return entry.principal
@@ -190,6 +221,17 @@ def _recognise(claims: Claims) -> User:
         return User.objects.recognise(claims)
 
 
+def _proved(prove: Callable[[bytes], Proof], token: bytes) -> Proof:
+    with _database_required():
+        return prove(token)
+
+
+def _begin_anew(user_id: UUID) -> None:
+    forget_user(user_id)
+    recheck(user_id)
+
+
 # Not "thread sensitive": that would queue every first request of the process on one thread.
 _recognise_in_thread = database_sync_to_async(_recognise, thread_sensitive=False)
-on_invalidate(INVALIDATION_SUBJECT, lambda key: forget_user(UUID(key)))
+_proved_in_thread = database_sync_to_async(_proved, thread_sensitive=False)
+on_invalidate(INVALIDATION_SUBJECT, lambda key: _begin_anew(UUID(key)))

@@ -52,6 +52,7 @@ class Code(StrEnum):
     POLICY_FIELD_FORBIDDEN = "policy_field_forbidden"
     POLICY_MODEL_NOT_ALLOWED = "policy_model_not_allowed"
     POLICY_ACCOUNT_SUSPENDED = "policy_account_suspended"
+    POLICY_SCOPE_MISSING = "policy_scope_missing"
     POLICY_FORBIDDEN = "policy_forbidden"
     QUOTA_RATE_LIMITED = "quota_rate_limited"
     QUOTA_TOO_MANY_CONCURRENT = "quota_too_many_concurrent"
@@ -226,6 +227,12 @@ class AccountSuspended(PolicyError):
 
     code = Code.POLICY_ACCOUNT_SUSPENDED
     detail = "This account is suspended. Contact support."
+
+
+class ScopeMissing(PolicyError):
+    """The key was made for other things."""
+
+    code = Code.POLICY_SCOPE_MISSING
 
 
 class QuotaError(GatewayError):

@@ -67,6 +67,7 @@ def _timeouts() -> Timeouts:
 
 ROUTE: Final = Route(
     name="letta",
+    scope="letta",
     prefixes=("/api/v1/letta/v1", "/api/v1/letta"),
     client=client.upstream,
     catalogue=CATALOGUE,

@@ -89,6 +89,7 @@ def _timeouts() -> Timeouts:
 
 ROUTE: Final = Route(
     name="llm",
+    scope="llm",
     prefixes=("/api/v1/llm/v1", "/api/v1/llm"),
     client=client.upstream,
     catalogue=CATALOGUE,

@@ -25,6 +25,11 @@ class Principal(Protocol):
         """The gateway user, who owns and pays."""
         ...
 
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """What the credential is limited to, None when it is not."""
+        ...
+
 
 class Observer(Protocol):
     """Watches an answer go by. It can't change it; it can only end it."""
@@ -58,10 +63,12 @@ class Route:
 
     Attributes:
         name: of the route, a metric label.
+        scope: what a credential with scopes must have to go this way.
         prefixes: path prefixes below which the route lives; the rest is matched.
         client: the upstream, made on first use.
         catalogue: everything that may be forwarded.
-        identify: reads the caller's credential. Raises TokenRejected, KeysUnavailable.
+        identify: reads the caller's credential; again, while the request is under way, when
+            something has changed for the user. Raises TokenRejected, KeysUnavailable.
         authorize: decides, and sets what goes upstream (``target``, ``query``, ``headers``,
             ``payload``). Raises what it refuses with.
         translate: turns an upstream's error answer (status, headers, body) into ours.
@@ -72,6 +79,7 @@ class Route:
     """
 
     name: str
+    scope: str
     prefixes: tuple[str, ...]
     client: Callable[[], UpstreamClient]
     catalogue: Catalogue[Any]

@@ -13,23 +13,22 @@ from gateway_core.proxy.operations import BodyKind
 
 if TYPE_CHECKING:
     from gateway_core.http import UpstreamResponse
-    from gateway_core.proxy.client import ClientWatch
-    from gateway_core.proxy.deadline import Deadline
     from gateway_core.proxy.exchange import Exchange
+    from gateway_core.proxy.guard import Guard
 
 _ERROR_BYTES: Final = 256 * 1024
 _REDIRECT: Final = 300
 _ERROR: Final = 400
 
 
-async def forward(exchange: Exchange, watch: ClientWatch, deadline: Deadline) -> UpstreamResponse:
+async def forward(exchange: Exchange, guard: Guard) -> UpstreamResponse:
     """Send the request and return the answer, whose head has come and is a success.
 
     Raises:
         GatewayError: what the route's ``translate`` makes of an error answer; UpstreamError for
             a redirect or none at all; whatever ended the caller's body.
     """
-    response = await _send(exchange, watch, deadline)
+    response = await _send(exchange, guard)
     exchange.upstream_status = response.status
     exchange.upstream_headers = response.headers
     if response.status < _REDIRECT:
@@ -46,15 +45,15 @@ async def forward(exchange: Exchange, watch: ClientWatch, deadline: Deadline) ->
     raise exchange.route.translate(exchange, response.status, body)
 
 
-async def _send(exchange: Exchange, watch: ClientWatch, deadline: Deadline) -> UpstreamResponse:
+async def _send(exchange: Exchange, guard: Guard) -> UpstreamResponse:
     operation = exchange.operation
     sent = headers.request_headers(exchange.request_headers)
     body: bytes | Upload | None = None
     if operation.body is BodyKind.FORM:
-        body = Upload(exchange, when_moved=deadline.upload_moved, when_complete=watch.start)
+        body = Upload(exchange, when_moved=guard.deadline.upload_moved, when_complete=guard.listen)
         sent["content-type"] = body.content_type
     else:
-        watch.start()
+        guard.listen()
         if exchange.payload is not None:
             body = orjson.dumps(exchange.payload)
             sent["content-type"] = "application/json"

@@ -13,14 +13,14 @@ from gateway_core.errors import (
     GatewayError,
     InternalError,
     RequestMalformed,
+    ScopeMissing,
 )
 from gateway_core.limits import ConcurrencyCap
 from gateway_core.logging import get_logger
 from gateway_core.proxy.body import take_in
-from gateway_core.proxy.client import ClientWatch
-from gateway_core.proxy.deadline import Deadline
 from gateway_core.proxy.exchange import Exchange
 from gateway_core.proxy.forward import forward
+from gateway_core.proxy.guard import Guard
 from gateway_core.proxy.operations import split_path
 from gateway_core.proxy.relay import refuse, relay
 from gateway_core.proxy.settle import settle
@@ -61,6 +61,7 @@ async def _carry(exchange: Exchange, cap: ConcurrencyCap) -> None:
     route = exchange.route
     exchange.principal = await route.identify(exchange)
     exchange.record.user_id = str(exchange.principal.user_id)
+    _require_scope(exchange)
     _match(exchange)
     with cap.hold(exchange.principal.user_id):
         await take_in(exchange)
@@ -69,15 +70,12 @@ async def _carry(exchange: Exchange, cap: ConcurrencyCap) -> None:
 
 
 async def _exchange(exchange: Exchange) -> None:
-    """Forward and relay, for as long as the client stays and the upstream keeps its time."""
-    async with (
-        ClientWatch(exchange) as watch,
-        Deadline(exchange.route.timeouts()) as deadline,
-    ):
-        response = await forward(exchange, watch, deadline)
+    """Forward and relay, until something ends it."""
+    async with Guard(exchange) as guard:
+        response = await forward(exchange, guard)
         is_whole = False
         try:
-            await relay(exchange, response, deadline)
+            await relay(exchange, response, guard.deadline)
             is_whole = True
         finally:
             response.close(reusable=is_whole)
@@ -94,6 +92,12 @@ def _begin(route: Route, scope: Scope, receive: Receive, send: Send) -> Exchange
         record=record,
         request_headers=list(scope["headers"]),
     )
+
+
+def _require_scope(exchange: Exchange) -> None:
+    scopes, scope = exchange.principal.scopes, exchange.route.scope
+    if scopes is not None and scope not in scopes:
+        raise ScopeMissing(f"This key lacks the scope {scope!r}. Use one that has it.")
 
 
 def _match(exchange: Exchange) -> None:

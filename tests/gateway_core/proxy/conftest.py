@@ -44,6 +44,7 @@ async def gateway(upstream: Upstream, knobs: Knobs) -> AsyncIterator[Gateway]:
     )
     route = Route(
         name="test",
+        scope="test",
         prefixes=("/api/v1/test/v1", "/api/v1/test"),
         client=lambda: knobs.hooks.get("client", pool),
         catalogue=Catalogue(OPERATIONS, refuse=refuse),

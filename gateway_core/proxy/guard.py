@@ -1,0 +1,132 @@
+"""From where a request under way is ended: its caller has left or may no longer, or time is up.
+
+A timer for each request, moved with each piece of a stream, would be a good part of what relaying
+costs. Deadlines are checked together instead, a few times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Self
+
+from gateway_core.errors import (
+    CallerError,
+    CallerGone,
+    Code,
+    GatewayError,
+    PolicyError,
+    UpstreamTimeout,
+)
+from gateway_core.proxy.deadline import Deadline
+from gateway_core.tasks import spawn
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from uuid import UUID
+
+    from gateway_core.proxy.exchange import Exchange
+
+_SWEEP_SECONDS: Final = 0.1
+
+_NONE: Final[set[Guard]] = set()
+_under_way: dict[asyncio.AbstractEventLoop, set[Guard]] = {}
+
+
+class Guard:
+    """Ends the block it guards with the error that ``end`` is given.
+
+    Attributes:
+        deadline: the upstream's; when it is over, the block ends with UpstreamTimeout.
+    """
+
+    __slots__ = ("_error", "_exchange", "_listener", "_loop", "_task", "deadline")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._listener: asyncio.Task[None] | None = None
+        self._error: GatewayError | None = None
+        self.deadline = Deadline(exchange.route.timeouts(), self._loop.time)
+
+    def end(self, error: GatewayError) -> None:
+        """End the block. The first error counts."""
+        if self._error is None and self._task is not None:
+            self._error = error
+            self._task.cancel()
+
+    def listen(self) -> None:
+        """Begin to hear the client's leaving, which ends the block with CallerGone.
+
+        Only once the request body has been taken in: until then whoever reads the body hears of it.
+        An operation that must finish is not ended so.
+        """
+        if not self._exchange.operation.must_finish:
+            self._listener = spawn(self._listen())
+
+    async def __aenter__(self) -> Self:
+        guards = _under_way.get(self._loop)
+        if guards is None:
+            guards = _under_way[self._loop] = set()
+            self._loop.call_later(_SWEEP_SECONDS, _sweep, self._loop)
+        guards.add(self)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        _under_way.get(self._loop, _NONE).discard(self)
+        if self._listener is not None:
+            self._listener.cancel()
+        if self._error is not None and self._task is not None:
+            # Our own cancel is taken back; any other, like the server's, goes on.
+            is_ours = self._task.uncancel() == 0
+            if is_ours and kind is asyncio.CancelledError:
+                raise self._error from value
+
+    async def _listen(self) -> None:
+        while (await self._exchange.receive())["type"] != "http.disconnect":
+            pass
+        self._exchange.client_gone = True
+        self.end(CallerGone())
+
+    async def _prove_again(self) -> None:
+        try:
+            await self._exchange.route.identify(self._exchange)
+        except (CallerError, PolicyError) as error:
+            # What was begun while the token was good may end after it.
+            if error.code is not Code.CALLER_TOKEN_EXPIRED:
+                self.end(error)
+        except GatewayError:
+            return  # nobody can say right now
+
+
+def recheck(user_id: UUID) -> None:
+    """Have what is under way for a user prove itself again, and end what no longer can.
+
+    May be called from any thread.
+    """
+    for loop in list(_under_way):
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_recheck, loop, user_id)
+
+
+def _recheck(loop: asyncio.AbstractEventLoop, user_id: UUID) -> None:
+    for guard in list(_under_way.get(loop, _NONE)):
+        if guard._exchange.principal.user_id == user_id:  # noqa: SLF001 - the same module
+            spawn(guard._prove_again())  # noqa: SLF001
+
+
+def _sweep(loop: asyncio.AbstractEventLoop) -> None:
+    guards = _under_way[loop]
+    if not guards:
+        del _under_way[loop]
+        return
+    now = loop.time()
+    for guard in list(guards):
+        if guard.deadline.is_over(now):
+            guard.end(UpstreamTimeout())
+    loop.call_later(_SWEEP_SECONDS, _sweep, loop)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from uuid import UUID
+
+import pytest
+
+from gateway_core.proxy.guard import recheck
+from tests.gateway_core.proxy.loopback import (
+    STREAM_HEAD,
+    TOKENS,
+    Call,
+    Gateway,
+    Upstream,
+    chunk,
+)
+
+
+async def _endless(call: Call, writer: asyncio.StreamWriter) -> None:
+    writer.write(STREAM_HEAD + chunk(b'data: {"n": 1}\n\n'))
+    await writer.drain()
+    await call.reader.read()  # until the gateway closes
+
+
+async def test_ends_a_stream_in_band_when_its_token_no_longer_proves_anything(
+    gateway: Gateway, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.answer = _endless
+    async with gateway.client.stream("POST", "/api/v1/test/say", json={}) as answer:
+        pieces = answer.aiter_bytes()
+        assert await anext(pieces) == b'data: {"n": 1}\n\n'
+        monkeypatch.delitem(TOKENS, b"good")
+        await asyncio.to_thread(recheck, UUID(int=1))
+        async with asyncio.timeout(1):
+            last = b"".join([piece async for piece in pieces])
+    event, data = last.split(b"\ndata: ")
+    assert event == b"event: error"
+    assert json.loads(data)["code"] == "caller_token_invalid"
+    async with asyncio.timeout(1):
+        await upstream.gone.wait()
+
+
+async def test_lets_others_go_on(
+    gateway: Gateway, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def two(_call: Call, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + chunk(b"data: 1\n\n"))
+        await writer.drain()
+        await go_on.wait()
+        writer.write(chunk(b"data: 2\n\n") + b"0\r\n\r\n")
+
+    go_on = asyncio.Event()
+    upstream.answer = two
+    async with gateway.client.stream("POST", "/api/v1/test/say", json={}) as answer:
+        pieces = answer.aiter_bytes()
+        await anext(pieces)
+        recheck(UUID(int=1))  # still good
+        await asyncio.sleep(0.02)
+        monkeypatch.delitem(TOKENS, b"good")
+        recheck(UUID(int=2))  # somebody else
+        await asyncio.sleep(0.02)
+        go_on.set()
+        assert b"".join([piece async for piece in pieces]) == b"data: 2\n\n"
+
+
+async def test_keeps_keys_to_their_scopes(gateway: Gateway, upstream: Upstream) -> None:
+    answer = await gateway.client.post(
+        "/api/v1/test/say", json={}, headers={"authorization": "Bearer narrow"}
+    )
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "policy_scope_missing"
+    assert not upstream.calls
