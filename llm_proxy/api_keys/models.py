@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
 from django.db import models
+from django.db.models import Q
 
 from accounts.plans.models import BudgetPeriod
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+SMALLEST_BUDGET: Final = Decimal("0.0001")
 
 
 class Scope(models.TextChoices):
@@ -18,6 +26,33 @@ class Scope(models.TextChoices):
 
     LLM = "llm", "models"
     LETTA = "letta", "agents"
+
+
+class State(models.TextChoices):
+    """What has become of a key. Nothing leads back from the last two."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    """Finds keys."""
+
+    def for_user(self, user_id: UUID) -> ApiKeyQuerySet:
+        """The keys that a user made."""
+        return self.filter(user_id=user_id)
+
+    def in_state(self, state: State, at: datetime) -> ApiKeyQuerySet:
+        """Those that are in a state at that time."""
+        if state is State.REVOKED:
+            return self.exclude(revoked_at=None)
+        is_over = Q(expires_at__lte=at)
+        return self.filter(is_over if state is State.EXPIRED else ~is_over, revoked_at=None)
+
+    def of_secret(self, secret_hash: str) -> ApiKeyQuerySet:
+        """The one whose secret has that hash, or had it before its last rotation."""
+        return self.filter(Q(secret_hash=secret_hash) | Q(previous_hash=secret_hash))
 
 
 class ApiKey(models.Model):
@@ -49,7 +84,7 @@ class ApiKey(models.Model):
         decimal_places=4,
         null=True,
         blank=True,
-        validators=[MinValueValidator(0)],
+        validators=[MinValueValidator(SMALLEST_BUDGET)],
         help_text="US dollars in each period; the user's own budget counts too.",
     )
     budget_period = models.CharField(
@@ -60,15 +95,37 @@ class ApiKey(models.Model):
     rotated_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[models.Manager[ApiKey]] = models.Manager()
+    objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
         verbose_name = "API key"
         ordering = ("-created_at", "id")
+        default_permissions = ("view",)
+        permissions = (("revoke_apikey", "Can revoke API keys"),)
         indexes = (
             models.Index(fields=("user", "-created_at", "id"), name="llm_proxy_api_key_user"),
+            models.Index(fields=("-created_at", "id"), name="llm_proxy_api_key_created"),
             models.Index(fields=("expires_at",), name="llm_proxy_api_key_expires"),
+        )
+        constraints = (
+            models.CheckConstraint(condition=~Q(scopes=[]), name="llm_proxy_api_key_has_scopes"),
+            models.CheckConstraint(
+                condition=Q(budget=None) | Q(budget__gt=0), name="llm_proxy_api_key_has_budget"
+            ),
+            models.CheckConstraint(
+                condition=Q(previous_hash=None, previous_valid_until=None)
+                | Q(previous_hash__isnull=False, previous_valid_until__isnull=False),
+                name="llm_proxy_api_key_previous_ends",
+            ),
         )
 
     def __str__(self) -> str:
         return f"{self.name} ({self.hint}…)"
+
+    def state(self, at: datetime) -> State:
+        """Return what has become of it by that time."""
+        if self.revoked_at is not None:
+            return State.REVOKED
+        if self.expires_at is not None and self.expires_at <= at:
+            return State.EXPIRED
+        return State.ACTIVE

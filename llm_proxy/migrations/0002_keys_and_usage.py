@@ -4,6 +4,7 @@ import django.contrib.postgres.fields
 import django.core.validators
 import django.db.models.deletion
 import uuid
+from decimal import Decimal
 from django.conf import settings
 from django.db import migrations, models
 
@@ -27,7 +28,7 @@ class Migration(migrations.Migration):
                 ('previous_valid_until', models.DateTimeField(null=True)),
                 ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('llm', 'models'), ('letta', 'agents')], max_length=16), size=None)),
                 ('allowed_models', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=256), blank=True, default=list, help_text="None: every model of the user's plan.", size=None)),
-                ('budget', models.DecimalField(blank=True, decimal_places=4, help_text="US dollars in each period; the user's own budget counts too.", max_digits=12, null=True, validators=[django.core.validators.MinValueValidator(0)])),
+                ('budget', models.DecimalField(blank=True, decimal_places=4, help_text="US dollars in each period; the user's own budget counts too.", max_digits=12, null=True, validators=[django.core.validators.MinValueValidator(Decimal('0.0001'))])),
                 ('budget_period', models.CharField(choices=[('1d', 'a day'), ('7d', 'a week'), ('30d', '30 days')], default='30d', max_length=8)),
                 ('expires_at', models.DateTimeField(blank=True, null=True)),
                 ('revoked_at', models.DateTimeField(editable=False, null=True)),
@@ -37,6 +38,8 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'API key',
                 'ordering': ('-created_at', 'id'),
+                'default_permissions': ('view',),
+                'permissions': (('revoke_apikey', 'Can revoke API keys'),),
             },
         ),
         migrations.CreateModel(
@@ -112,6 +115,22 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='usagerecord',
             constraint=models.UniqueConstraint(condition=models.Q(('call_id', ''), _negated=True), fields=('call_id',), name='llm_proxy_usage_call'),
+        ),
+        migrations.AddIndex(
+            model_name='apikey',
+            index=models.Index(fields=['-created_at', 'id'], name='llm_proxy_api_key_created'),
+        ),
+        migrations.AddConstraint(
+            model_name='apikey',
+            constraint=models.CheckConstraint(condition=models.Q(('scopes', []), _negated=True), name='llm_proxy_api_key_has_scopes'),
+        ),
+        migrations.AddConstraint(
+            model_name='apikey',
+            constraint=models.CheckConstraint(condition=models.Q(('budget', None), ('budget__gt', 0), _connector='OR'), name='llm_proxy_api_key_has_budget'),
+        ),
+        migrations.AddConstraint(
+            model_name='apikey',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('previous_hash', None), ('previous_valid_until', None)), models.Q(('previous_hash__isnull', False), ('previous_valid_until__isnull', False)), _connector='OR'), name='llm_proxy_api_key_previous_ends'),
         ),
         migrations.AddIndex(
             model_name='apikey',
