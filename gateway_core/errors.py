@@ -9,7 +9,7 @@
     ├── PolicyError        403  the request is understood and not allowed
     │   └── OperationNotOffered, RuleDenied, FieldForbidden, ModelNotAllowed, AccountSuspended
     ├── QuotaError         429  allowed, but not now or not that much
-    │   └── RateLimited, TooManyConcurrent, BudgetExhausted
+    │   └── RateLimited, TooManyConcurrent, BudgetExhausted, CountExhausted (409)
     ├── UpstreamError      5xx  Letta, LiteLLM, AMS or Supabase is at fault
     │   └── UpstreamUnreachable, UpstreamTimeout, UpstreamFailed, UpstreamAnswerInvalid,
     │       UpstreamCredentialRejected, UpstreamOverloaded, UpstreamInterrupted
@@ -57,6 +57,7 @@ class Code(StrEnum):
     QUOTA_RATE_LIMITED = "quota_rate_limited"
     QUOTA_TOO_MANY_CONCURRENT = "quota_too_many_concurrent"
     QUOTA_BUDGET_EXHAUSTED = "quota_budget_exhausted"
+    QUOTA_COUNT_EXHAUSTED = "quota_count_exhausted"
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
     UPSTREAM_TIMEOUT = "upstream_timeout"
     UPSTREAM_FAILED = "upstream_failed"
@@ -259,6 +260,14 @@ class BudgetExhausted(QuotaError):
     code = Code.QUOTA_BUDGET_EXHAUSTED
     retryable = False
     detail = "The budget of this account is spent. It is renewed with the next budget period."
+
+
+class CountExhausted(QuotaError):
+    """The user has as many of a thing as their plan allows; a repeat can't succeed."""
+
+    code = Code.QUOTA_COUNT_EXHAUSTED
+    status = 409
+    retryable = False
 
 
 class UpstreamError(GatewayError):
