@@ -9,7 +9,7 @@
     ├── PolicyError        403  the request is understood and not allowed
     │   └── OperationNotOffered, RuleDenied, FieldForbidden, ModelNotAllowed, AccountSuspended
     ├── QuotaError         429  allowed, but not now or not that much
-    │   └── RateLimited, TooManyConcurrent, BudgetExhausted, CountExhausted (409)
+    │   └── RateLimited, TooManyConcurrent, BudgetExhausted, CountExhausted
     ├── UpstreamError      5xx  Letta, LiteLLM, AMS or Supabase is at fault
     │   └── UpstreamUnreachable, UpstreamTimeout, UpstreamFailed, UpstreamAnswerInvalid,
     │       UpstreamCredentialRejected, UpstreamOverloaded, UpstreamInterrupted
@@ -266,7 +266,6 @@ class CountExhausted(QuotaError):
     """The user has as many of a thing as their plan allows; a repeat can't succeed."""
 
     code = Code.QUOTA_COUNT_EXHAUSTED
-    status = 409
     retryable = False
 
 
