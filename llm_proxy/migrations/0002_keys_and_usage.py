@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
             name='UsageRecord',
             fields=[
                 ('id', models.UUIDField(help_text='That of the audit event.', primary_key=True, serialize=False)),
-                ('at', models.DateTimeField()),
+                ('at', models.DateTimeField(help_text='When it began.')),
                 ('kind', models.CharField(choices=[('call', 'model call'), ('turn', 'agent turn')], default='call', max_length=8)),
                 ('source', models.CharField(choices=[('gateway', 'seen by the gateway'), ('litellm', "found in LiteLLM's log")], default='gateway', max_length=8)),
                 ('user_id', models.UUIDField()),
@@ -60,11 +60,13 @@ class Migration(migrations.Migration):
                 ('tokens_in', models.BigIntegerField(null=True)),
                 ('tokens_out', models.BigIntegerField(null=True)),
                 ('cost', models.DecimalField(decimal_places=12, help_text='US dollars. Turns have none: their model calls do. Empty: not known yet.', max_digits=20, null=True)),
+                ('look_at', models.DateTimeField(help_text="When the cost is looked for in LiteLLM's log. Empty: it is known, or was not found for so long that it is left to reconcile_usage.", null=True)),
                 ('status', models.PositiveSmallIntegerField(default=0)),
                 ('code', models.CharField(blank=True, default='', max_length=64)),
             ],
             options={
                 'ordering': ('-at', '-id'),
+                'default_permissions': ('view',),
             },
         ),
         migrations.RemoveConstraint(
@@ -110,7 +112,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='usagerecord',
-            index=models.Index(condition=models.Q(('cost', None), ('kind', 'call')), fields=['at'], name='llm_proxy_usage_open'),
+            index=models.Index(condition=models.Q(('look_at__isnull', False)), fields=['look_at'], name='llm_proxy_usage_due'),
+        ),
+        migrations.AddIndex(
+            model_name='usagerecord',
+            index=models.Index(condition=models.Q(('api_key_id__isnull', False)), fields=['api_key_id', '-at'], name='llm_proxy_usage_api_key'),
         ),
         migrations.AddConstraint(
             model_name='usagerecord',
