@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import orjson
@@ -19,10 +19,11 @@ import redis.asyncio
 from django.conf import settings
 
 from gateway_core.logging import get_logger
+from gateway_core.metrics import CACHE_LOOKUPS
 from gateway_core.tasks import spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Awaitable, Callable, Hashable
 
 _log = get_logger("gateway.cache")
 _CHANNEL: Final = "gateway:invalidate"
@@ -32,12 +33,15 @@ _PUBLISH_TIMEOUT_SECONDS: Final = 2
 KeyT = TypeVar("KeyT", bound="Hashable")
 ValueT = TypeVar("ValueT")
 
-_hooks: dict[str, Callable[[str], None]] = {}
+_hooks: defaultdict[str, list[Callable[[str], None]]] = defaultdict(list)
 _clearers: list[Callable[[], None]] = []
 
 
 class LocalCache(Generic[KeyT, ValueT]):
     """Least-recently-used entries with an age limit.
+
+    ``load`` and ``load_sync`` make what is missing. What they began to make before anything was
+    forgotten may rest on what was to be forgotten: it is neither kept nor shared after that.
 
     Args:
         name: unique in the process.
@@ -61,7 +65,34 @@ class LocalCache(Generic[KeyT, ValueT]):
         # The event loop and the control plane's threads share a cache.
         self._lock = threading.Lock()
         self._entries: OrderedDict[KeyT, tuple[float, ValueT]] = OrderedDict()
+        self._making: dict[KeyT, asyncio.Task[ValueT]] = {}
+        self._epoch = 0
+        self._hits = CACHE_LOOKUPS.labels(name, "hit")
+        self._misses = CACHE_LOOKUPS.labels(name, "miss")
         _clearers.append(self.clear)
+
+    async def load(self, key: KeyT, make: Callable[[], Awaitable[ValueT]]) -> ValueT:
+        """Return the value; have it made when it is not there, once for all who ask meanwhile.
+
+        The making goes on when whoever began it is cancelled. Raises what ``make`` does.
+        """
+        value = self._looked_up(key)
+        if value is not None:
+            return value
+        task = self._making.get(key)
+        if task is None or task.get_loop() is not asyncio.get_running_loop():
+            task = self._making[key] = spawn(self._made(key, make), name=self.name)
+            task.add_done_callback(lambda done: self._end_making(key, done))
+        return await asyncio.shield(task)
+
+    def load_sync(self, key: KeyT, make: Callable[[], ValueT]) -> ValueT:
+        """Return the value, made in this thread when it is not there. Raises what ``make`` does."""
+        value = self._looked_up(key)
+        if value is None:
+            epoch = self._epoch
+            value = make()
+            self._keep(key, value, epoch)
+        return value
 
     def get(self, key: KeyT) -> ValueT | None:
         """Return the value, or None when it is not there or too old."""
@@ -80,31 +111,64 @@ class LocalCache(Generic[KeyT, ValueT]):
         limit = self._ttl()
         seconds = limit if ttl is None else min(ttl, limit)
         with self._lock:
-            self._entries[key] = (self._clock() + seconds, value)
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._max_entries:
-                self._entries.popitem(last=False)
+            self._insert(key, value, seconds)
 
     def forget(self, key: KeyT) -> None:
         """Drop one entry."""
         with self._lock:
+            self._outdate()
             self._entries.pop(key, None)
 
     def forget_where(self, matches: Callable[[ValueT], bool]) -> None:
         """Drop every entry whose value matches."""
         with self._lock:
+            self._outdate()
             for key in [key for key, (_, value) in self._entries.items() if matches(value)]:
                 del self._entries[key]
 
     def clear(self) -> None:
         """Drop everything."""
         with self._lock:
+            self._outdate()
             self._entries.clear()
+
+    def _looked_up(self, key: KeyT) -> ValueT | None:
+        value = self.get(key)
+        (self._misses if value is None else self._hits).inc()
+        return value
+
+    async def _made(self, key: KeyT, make: Callable[[], Awaitable[ValueT]]) -> ValueT:
+        epoch = self._epoch
+        value = await make()
+        self._keep(key, value, epoch)
+        return value
+
+    def _keep(self, key: KeyT, value: ValueT, epoch: int) -> None:
+        seconds = self._ttl()
+        with self._lock:
+            if epoch == self._epoch:
+                self._insert(key, value, seconds)
+
+    def _insert(self, key: KeyT, value: ValueT, seconds: float) -> None:
+        self._entries[key] = (self._clock() + seconds, value)
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)
+
+    def _end_making(self, key: KeyT, task: asyncio.Task[ValueT]) -> None:
+        if self._making.get(key) is task:
+            del self._making[key]
+        if not task.cancelled():
+            task.exception()  # seen, also when nobody waits any more
+
+    def _outdate(self) -> None:
+        self._epoch += 1
+        self._making.clear()
 
 
 def on_invalidate(subject: str, forget: Callable[[str], None]) -> None:
     """Call ``forget(key)`` in this process whenever any process invalidates that subject."""
-    _hooks[subject] = forget
+    _hooks[subject].append(forget)
 
 
 def invalidate(subject: str, key: str) -> None:
@@ -157,6 +221,5 @@ async def _listen() -> None:
 
 
 def _forget(subject: str, key: str) -> None:
-    forget = _hooks.get(subject)
-    if forget is not None:
+    for forget in _hooks.get(subject, ()):
         forget(key)

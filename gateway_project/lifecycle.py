@@ -10,7 +10,7 @@ import asyncio
 import gc
 from typing import TYPE_CHECKING
 
-from gateway_core import cache
+from gateway_core import background, cache
 from gateway_core.audit import trail
 from letta_proxy.proxy import ROUTE as LETTA
 from llm_proxy.proxy import ROUTE as LLM
@@ -52,6 +52,7 @@ class Lifecycle:
 
     def _start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        background.serve()
         _freeze()
         self._listener = cache.start_listening()
         trail.start()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -89,3 +90,103 @@ def test_threads_may_share_a_cache() -> None:
                 done.result()
     finally:
         sys.setswitchinterval(before)
+
+
+async def test_makes_what_is_missing_once_for_all_who_ask_meanwhile() -> None:
+    local: LocalCache[str, object] = LocalCache("t6", ttl=lambda: 100, max_entries=9)
+    made: list[object] = []
+
+    async def make() -> object:
+        await asyncio.sleep(0)
+        made.append(object())
+        return made[-1]
+
+    found = await asyncio.gather(*(local.load("a", make) for _ in range(9)))
+    assert found == made * 9
+    assert await local.load("a", make) is made[0]
+    assert len(made) == 1
+
+
+async def test_goes_on_making_when_whoever_began_leaves() -> None:
+    local: LocalCache[str, int] = LocalCache("t7", ttl=lambda: 100, max_entries=9)
+    may_end = asyncio.Event()
+
+    async def make() -> int:
+        await may_end.wait()
+        return 1
+
+    first = asyncio.ensure_future(local.load("a", make))
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(local.load("a", make))
+    await asyncio.sleep(0)
+    first.cancel()
+    may_end.set()
+    assert await second == 1
+    assert local.get("a") == 1
+
+
+async def test_a_failure_to_make_is_told_to_all_and_kept_for_nobody() -> None:
+    local: LocalCache[str, int] = LocalCache("t8", ttl=lambda: 100, max_entries=9)
+
+    async def fail() -> int:
+        raise LookupError
+
+    async def make() -> int:
+        return 1
+
+    found = await asyncio.gather(*(local.load("a", fail) for _ in range(2)), return_exceptions=True)
+    assert [type(error) for error in found] == [LookupError, LookupError]
+    assert await local.load("a", make) == 1
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [
+        lambda local: local.forget("a"),
+        lambda local: local.forget_where(lambda value: value == 1),
+        lambda local: local.clear(),
+    ],
+)
+async def test_what_was_begun_before_forgetting_is_neither_kept_nor_shared(
+    forget: Callable[[LocalCache[str, int]], None],
+) -> None:
+    local: LocalCache[str, int] = LocalCache("t9", ttl=lambda: 100, max_entries=9)
+    may_end = asyncio.Event()
+    truth = 1
+
+    async def make() -> int:
+        seen = truth
+        await may_end.wait()
+        return seen
+
+    early = asyncio.ensure_future(local.load("a", make))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    truth = 2
+    forget(local)
+    late = asyncio.ensure_future(local.load("a", make))
+    await asyncio.sleep(0)
+    may_end.set()
+    assert (await early, await late) == (1, 2)
+    assert local.get("a") == 2
+
+
+def test_a_thread_does_not_keep_what_it_began_before_forgetting() -> None:
+    local: LocalCache[str, int] = LocalCache("t10", ttl=lambda: 100, max_entries=9)
+
+    def make() -> int:
+        local.forget("a")
+        return 1
+
+    assert local.load_sync("a", make) == 1
+    assert local.get("a") is None
+    assert local.load_sync("a", lambda: 2) == 2
+    assert local.load_sync("a", lambda: 3) == 2
+
+
+def test_all_who_care_hear_of_a_subject() -> None:
+    heard: list[str] = []
+    cache.on_invalidate("t11", lambda key: heard.append(f"one {key}"))
+    cache.on_invalidate("t11", lambda key: heard.append(f"two {key}"))
+    cache.invalidate("t11", "a")
+    assert heard == ["one a", "two a"]
