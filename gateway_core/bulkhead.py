@@ -1,0 +1,113 @@
+"""How many requests go to an upstream at once, and who is next: a short queue, fair between users.
+
+The upstreams are the narrow place (one LiteLLM worker carries about 50 requests a second), so this
+queue is where users meet each other. Slots go round the users who wait, one each, so that somebody
+with hundreds of waiting requests delays another's single one by one slot at the most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from gateway_core.errors import GatewayOverloaded
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Hashable
+
+
+class Bulkhead:
+    """The slots of one upstream in one process.
+
+    Args:
+        slots: returns how many requests may be under way at once.
+        places: returns how many may wait for that.
+        patience_seconds: returns for how long one waits.
+    """
+
+    def __init__(
+        self,
+        *,
+        slots: Callable[[], int],
+        places: Callable[[], int],
+        patience_seconds: Callable[[], float],
+    ) -> None:
+        self._slots = slots
+        self._places = places
+        self._patience_seconds = patience_seconds
+        # In the order in which the users get their next slots.
+        self._queues: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
+        self.in_use = 0
+        self.waiting = 0
+
+    @asynccontextmanager
+    async def slot(self, user: Hashable) -> AsyncIterator[None]:
+        """Hold one slot for the block, as soon as it is this user's turn.
+
+        Raises:
+            GatewayOverloaded: the queue is full, or it was too long.
+        """
+        if self.in_use < self._slots() and not self.waiting:
+            self.in_use += 1
+        else:
+            await self._wait(user)
+        try:
+            yield
+        finally:
+            self.in_use -= 1
+            self._admit()
+
+    async def _wait(self, user: Hashable) -> None:
+        if self.waiting >= self._places():
+            self._make_room(user)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(user, deque()).append(turn)
+        self.waiting += 1
+        self._admit()  # the cap may have been raised since the last one left
+        try:
+            async with asyncio.timeout(self._patience_seconds()):
+                await turn
+        except BaseException as exc:
+            self._leave(user, turn)
+            if isinstance(exc, TimeoutError):
+                raise _overloaded() from exc
+            raise
+
+    def _make_room(self, user: Hashable) -> None:
+        """Send away the newest request of whoever has the most, which may be the one that asks."""
+        longest = max(self._queues, key=lambda one: len(self._queues[one]), default=user)
+        queue = self._queues.get(longest)
+        if queue is None or len(queue) <= len(self._queues.get(user, ())) + 1:
+            raise _overloaded()
+        turn = queue.pop()  # more than one is left, so the user keeps their place in the round
+        self.waiting -= 1
+        turn.set_exception(_overloaded())
+
+    def _admit(self) -> None:
+        """Give free slots to those who wait, one user after the other."""
+        while self.waiting and self.in_use < self._slots():
+            user, queue = self._queues.popitem(last=False)
+            turn = queue.popleft()
+            if queue:
+                self._queues[user] = queue  # to the end of the round
+            self.waiting -= 1
+            self.in_use += 1
+            turn.set_result(None)
+
+    def _leave(self, user: Hashable, turn: asyncio.Future[None]) -> None:
+        """Undo what a request has that will not go on: its place, or a slot it was given."""
+        queue = self._queues.get(user)
+        if queue is not None and turn in queue:
+            queue.remove(turn)
+            self.waiting -= 1
+            if not queue:
+                del self._queues[user]
+        elif turn.done() and not turn.cancelled() and turn.exception() is None:
+            self.in_use -= 1
+            self._admit()
+
+
+def _overloaded() -> GatewayOverloaded:
+    return GatewayOverloaded(retry_after=1)

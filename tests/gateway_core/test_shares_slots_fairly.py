@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway_core.bulkhead import Bulkhead
+from gateway_core.errors import GatewayOverloaded
+from gateway_core.tasks import spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+
+def bulkhead(slots: int = 1, places: int = 1000, patience: float = 30) -> Bulkhead:
+    return Bulkhead(slots=lambda: slots, places=lambda: places, patience_seconds=lambda: patience)
+
+
+async def settle() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+class Crowd:
+    """Requests that hold a slot until they are let go, and the order in which they had one."""
+
+    def __init__(self, shared: Bulkhead) -> None:
+        self.shared = shared
+        self.served: list[str] = []
+        self._done: list[asyncio.Event] = []
+
+    async def request(self, user: str) -> None:
+        async with self.shared.slot(user):
+            self.served.append(user)
+            done = asyncio.Event()
+            self._done.append(done)
+            await done.wait()
+
+    async def let_go_one_by_one(self) -> None:
+        await settle()
+        for_turn = 0
+        while for_turn < len(self._done):
+            self._done[for_turn].set()
+            for_turn += 1
+            await settle()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    waiting=st.integers(1, 200),
+    slots=st.integers(1, 8),
+    others=st.integers(0, 5),
+)
+def test_delays_a_single_request_by_one_slot_however_many_another_user_has_waiting(
+    waiting: int, slots: int, others: int
+) -> None:
+    async def scenario() -> None:
+        crowd = Crowd(bulkhead(slots))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(slots + waiting):
+                group.create_task(crowd.request("busy"))
+            await settle()
+            for number in range(others):
+                group.create_task(crowd.request(f"other {number}"))
+            await settle()
+            group.create_task(crowd.request("single"))
+            await settle()
+            await crowd.let_go_one_by_one()
+        given_out = crowd.served[slots:]
+        assert given_out[: given_out.index("single")].count("busy") <= 1
+        assert Counter(crowd.served)["busy"] == slots + waiting
+
+    asyncio.run(scenario())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60), st.integers(1, 4))
+def test_loses_no_slot_when_those_who_wait_leave(
+    arrivals: list[tuple[str, bool]], slots: int
+) -> None:
+    async def scenario() -> None:
+        shared = bulkhead(slots)
+        crowd = Crowd(shared)
+        tasks = []
+        for user, leaves in arrivals:
+            task = spawn(crowd.request(user))
+            tasks.append(task)
+            await settle()
+            if leaves:
+                task.cancel()
+        await crowd.let_go_one_by_one()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (shared.in_use, shared.waiting) == (0, 0)
+        assert len(crowd.served) >= sum(not leaves for _, leaves in arrivals)
+
+    asyncio.run(scenario())
+
+
+async def test_never_has_more_under_way_than_slots() -> None:
+    shared = bulkhead(slots=3)
+    most = 0
+
+    async def one(user: int) -> None:
+        nonlocal most
+        async with shared.slot(user):
+            most = max(most, shared.in_use)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(one(number % 7) for number in range(100)))
+    assert most == 3
+
+
+async def _refused(request: Awaitable[None]) -> None:
+    with pytest.raises(GatewayOverloaded):
+        await request
+
+
+async def test_sends_the_newest_of_the_busiest_away_when_the_queue_is_full() -> None:
+    crowd = Crowd(bulkhead(slots=1, places=3))
+    first = [spawn(crowd.request("busy")) for _ in range(4)]
+    await settle()
+    single = spawn(crowd.request("single"))
+    await settle()
+    await _refused(first[3])
+    await _refused(crowd.request("busy"))
+    await crowd.let_go_one_by_one()
+    await asyncio.gather(*first[:3], single)
+    assert sorted(crowd.served) == ["busy", "busy", "busy", "single"]
+
+
+async def test_waits_no_longer_than_it_may() -> None:
+    shared = bulkhead(slots=1, patience=0.02)
+    crowd = Crowd(shared)
+    holder = spawn(crowd.request("a"))
+    await settle()
+    await _refused(crowd.request("b"))
+    await crowd.let_go_one_by_one()
+    await holder
+    assert (shared.in_use, shared.waiting) == (0, 0)
+
+
+async def test_uses_slots_that_are_added_while_requests_wait() -> None:
+    slots = 1
+    now: Callable[[], int] = lambda: slots  # noqa: E731 - changes below
+    shared = Bulkhead(slots=now, places=lambda: 10, patience_seconds=lambda: 30)
+    crowd = Crowd(shared)
+    tasks = [spawn(crowd.request("a")) for _ in range(3)]
+    await settle()
+    slots = 10
+    tasks.append(spawn(crowd.request("b")))
+    await settle()
+    assert shared.in_use == 4
+    await crowd.let_go_one_by_one()
+    await asyncio.gather(*tasks)
