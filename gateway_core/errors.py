@@ -3,11 +3,12 @@
     GatewayError
     ├── CallerError        4xx  the request is at fault
     │   ├── RequestMalformed, FieldInvalid, BodyTooLarge, MediaTypeUnsupported,
-    │   │   ResourceNotFound, MethodNotAllowed, ResourceConflict
+    │   │   ResourceNotFound, MethodNotAllowed, ResourceConflict, EtagMismatch
     │   ├── TokenRejected  401
     │   └── CallerGone     499  (only ever logged)
     ├── PolicyError        403  the request is understood and not allowed
-    │   └── OperationNotOffered, RuleDenied, FieldForbidden, ModelNotAllowed, AccountSuspended
+    │   └── OperationNotOffered, RuleDenied, FieldForbidden, ModelNotAllowed, AccountSuspended,
+    │       AgentSuspended
     ├── QuotaError         429  allowed, but not now or not that much
     │   └── RateLimited, TooManyConcurrent, BudgetExhausted, CountExhausted
     ├── UpstreamError      5xx  Letta, LiteLLM, AMS or Supabase is at fault
@@ -42,6 +43,7 @@ class Code(StrEnum):
     CALLER_NOT_FOUND = "caller_not_found"
     CALLER_METHOD_NOT_ALLOWED = "caller_method_not_allowed"
     CALLER_CONFLICT = "caller_conflict"
+    CALLER_ETAG_MISMATCH = "caller_etag_mismatch"
     CALLER_CONTEXT_TOO_LONG = "caller_context_too_long"
     CALLER_GONE = "caller_gone"
     CALLER_TOKEN_MISSING = "caller_token_missing"  # noqa: S105 - an error code
@@ -53,6 +55,7 @@ class Code(StrEnum):
     POLICY_MODEL_NOT_ALLOWED = "policy_model_not_allowed"
     POLICY_ACCOUNT_SUSPENDED = "policy_account_suspended"
     POLICY_SCOPE_MISSING = "policy_scope_missing"
+    POLICY_AGENT_SUSPENDED = "policy_agent_suspended"
     POLICY_FORBIDDEN = "policy_forbidden"
     QUOTA_RATE_LIMITED = "quota_rate_limited"
     QUOTA_TOO_MANY_CONCURRENT = "quota_too_many_concurrent"
@@ -177,6 +180,14 @@ class ResourceConflict(CallerError):
     status = 409
 
 
+class EtagMismatch(CallerError):
+    """The resource has changed since the caller read it (If-Match, RFC 9110 §13.1.1)."""
+
+    code = Code.CALLER_ETAG_MISMATCH
+    status = 412
+    detail = "This has changed since you read it. Read it again, and repeat with its new ETag."
+
+
 class TokenRejected(CallerError):
     """No token, or one that proves nothing here. Never raised for an outage of the key server."""
 
@@ -228,6 +239,14 @@ class AccountSuspended(PolicyError):
 
     code = Code.POLICY_ACCOUNT_SUSPENDED
     detail = "This account is suspended. Contact support."
+
+
+class AgentSuspended(PolicyError):
+    """The agent is switched off; its owner is not."""
+
+    code = Code.POLICY_AGENT_SUSPENDED
+    status = 423
+    detail = "This agent is suspended. Resume it with POST /api/v1/agents/{id}/resume."
 
 
 class ScopeMissing(PolicyError):
