@@ -35,8 +35,8 @@ _NOISY: Final = ("asyncio", "aiohttp", "urllib3", "daphne", "httpx", "httpcore")
 
 @lru_cache(maxsize=1024)
 def is_sensitive(name: str) -> bool:
-    """Say whether values under this name are never shown."""
-    return _SENSITIVE.search(name) is not None
+    """Say whether values under this name are never shown. The id of a secret is none."""
+    return _SENSITIVE.search(name) is not None and not name.endswith("_id")
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -14,6 +14,7 @@ from gateway_core.errors import (
     UpstreamOverloaded,
     UpstreamTimeout,
 )
+from gateway_core.proxy.exchange import AnswerFailed
 from letta_proxy.translate import context_too_long
 
 if TYPE_CHECKING:
@@ -24,15 +25,13 @@ if TYPE_CHECKING:
 
 _TOKENS: Final = (("tokens_in", "prompt_tokens"), ("tokens_out", "completion_tokens"))
 _USAGE: Final = b'"usage_statistics"'
-_HELD_BYTES: Final = 256 * 1024
 # How Letta says in a stream that it has failed. No line begins so otherwise: what a model says has
 # its line ends and quotation marks escaped.
 _FAILURE: Final = re.compile(
-    rb'(?:\A|\n)(?:event: ?error|data: ?\{"(?:message_type": ?"error_message"|error"))'
+    rb'(?:\A|(?<=\n))(?:event: ?error|data: ?\{"(?:message_type": ?"error_message"|error"))'
 ).search
 # In agents' own loop that comes as an "internal_error" (measured).
 _TOO_LONG: Final = b'"detail":"CONTEXT_WINDOW_EXCEEDED'
-_FAILURE_BYTES: Final = 4 * 1024
 _ERROR_TYPE: Final = re.compile(rb'"error_type": ?"(\w+)"').search
 _RUN_ID: Final = re.compile(rb'"run_id": ?"(run-[\w-]{1,64})"').search
 
@@ -60,50 +59,31 @@ class StreamObserver:
         run_id: the run whose stream it is, empty until a frame has named it.
     """
 
-    __slots__ = ("_held", "_record", "run_id")
+    __slots__ = ("_record", "run_id")
 
     def __init__(self, record: RequestRecord) -> None:
         self._record = record
-        self._held = b""
         self.run_id = ""
 
-    def feed(self, chunk: bytes) -> None:
-        """See the next piece.
+    def feed(self, frames: bytes) -> bytes:
+        """See the next frames, and return them.
 
         Raises:
-            GatewayError: Letta says that the run has failed, in the model provider's words.
+            AnswerFailed: Letta says that the run has failed, in the model provider's words.
         """
-        if self._held:
-            chunk = self._held + chunk
-        if not self.run_id and (found := _RUN_ID(chunk)):
+        if not self.run_id and (found := _RUN_ID(frames)):
             self.run_id = found[1].decode()
-        if failure := _FAILURE(chunk):
-            whole, self._held = chunk[: failure.start()], chunk[failure.start() :]
-        else:
-            whole, _, rest = chunk.rpartition(b"\n\n")
-            self._held = rest[-_HELD_BYTES:]
-        if _USAGE in whole:
-            for line in whole.split(b"\n"):
+        failure = _FAILURE(frames)
+        before = frames[: failure.start()] if failure else frames
+        if _USAGE in before:
+            for line in before.split(b"\n"):
                 self._read(line)
         if failure:
-            self._end()
+            raise AnswerFailed(_meaning(frames[failure.start() :]), before)
+        return frames
 
     def finish(self) -> None:
-        """See what came after the last whole frame."""
-        for line in self._held.split(b"\n"):
-            self._read(line)
-        self._held = b""
-
-    def _end(self) -> None:
-        """Raise for the failure that is held, as soon as it says of which kind it is."""
-        if (kind := _ERROR_TYPE(self._held)) and kind[1] in ERRORS:
-            error = ERRORS[kind[1]]
-            raise error()
-        if _TOO_LONG in self._held:
-            raise context_too_long()
-        is_whole = b"\n\n" in self._held or self._held.endswith(b"}")
-        if is_whole or len(self._held) > _FAILURE_BYTES:
-            raise UpstreamFailed
+        """All is noted already."""
 
     def _read(self, line: bytes) -> None:
         if not line.startswith(b"data: {") or _USAGE not in line:
@@ -114,3 +94,10 @@ class StreamObserver:
             return
         if frame.get("message_type") == "usage_statistics":
             note_usage(self._record, frame)
+
+
+def _meaning(failure: bytes) -> GatewayError:
+    kind = _ERROR_TYPE(failure)
+    if kind and kind[1] in ERRORS:
+        return ERRORS[kind[1]]()
+    return context_too_long() if _TOO_LONG in failure else UpstreamFailed()

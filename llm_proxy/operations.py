@@ -22,10 +22,12 @@ class ModelOperation(Operation):
     Attributes:
         accepts: fields that callers may set.
         drops: fields that are taken out before the request goes on.
+        tells_usage_if_asked: its streams do so in a chunk of their own, for ``stream_options``.
     """
 
     accepts: frozenset[str] = frozenset()
     drops: frozenset[str] = fields.ATTRIBUTION
+    tells_usage_if_asked: bool = False
 
 
 def _post(path: str, accepts: frozenset[str], summary: str, **traits: object) -> ModelOperation:
@@ -54,8 +56,15 @@ OPERATIONS: Final = (
         "Answer a conversation.",
         drops=fields.CHAT_DROPPED,
         streams=True,
+        tells_usage_if_asked=True,
     ),
-    _post("/completions", fields.COMPLETIONS, "Continue a text.", streams=True),
+    _post(
+        "/completions",
+        fields.COMPLETIONS,
+        "Continue a text.",
+        streams=True,
+        tells_usage_if_asked=True,
+    ),
     _post("/embeddings", fields.EMBEDDINGS, "Embed texts."),
     _post("/responses", fields.RESPONSES, "Answer in the Responses API.", streams=True),
     _post("/messages", fields.MESSAGES, "Answer in the Anthropic API.", streams=True),

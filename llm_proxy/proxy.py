@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from django.conf import settings
 
 from accounts import principals
-from gateway_core import context
 from gateway_core.errors import UpstreamCredentialRejected, UpstreamFailed
 from gateway_core.headers import first
 from gateway_core.logging import get_logger
@@ -18,7 +17,8 @@ from llm_proxy import client, refusals
 from llm_proxy.describe import describes_model
 from llm_proxy.operations import CATALOGUE
 from llm_proxy.policy import FormPolicy, police
-from llm_proxy.usage.observer import UsageObserver
+from llm_proxy.usage.calls import ask_for_usage, call_headers, note_cost_of_failure
+from llm_proxy.usage.observer import observe
 from llm_proxy.virtual_keys.services import credential_for, remake_virtual_key
 from llm_proxy.wording import readable
 
@@ -48,14 +48,12 @@ async def _authorize(exchange: Exchange) -> None:
     if operation.body is BodyKind.JSON:
         exchange.payload = police(operation, exchange.payload)
         exchange.record.facts["model"] = exchange.payload["model"]
+        ask_for_usage(exchange)
     elif operation.body is BodyKind.FORM:
         exchange.check_form_field = FormPolicy(operation, exchange.record.facts).check
-    exchange.headers = {
-        "authorization": await credential_for(exchange.principal.user_id),
-        # LiteLLM files some calls' spending under this id and drops what it has seen before, so it
-        # must not be one that a caller can repeat.
-        "x-litellm-call-id": f"{exchange.record.request_id}-{context.random_hex(12)}",
-    }
+    exchange.headers = {"authorization": await credential_for(exchange.principal.user_id)}
+    if operation.body is not BodyKind.NONE:
+        exchange.headers |= call_headers(exchange)
 
 
 def _translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
@@ -75,6 +73,7 @@ def _translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
 
 async def _settle(exchange: Exchange) -> None:
     """Have a key that LiteLLM has lost made again, under the value that we know it by."""
+    note_cost_of_failure(exchange)
     if _KEY_IS_LOST in exchange.notes:
         await remake_virtual_key(exchange.principal.user_id)
 
@@ -99,6 +98,6 @@ ROUTE: Final = Route(
     authorize=_authorize,
     translate=_translate,
     reshape=describes_model,
-    observe=UsageObserver,
+    observe=observe,
     settle=_settle,
 )

@@ -31,15 +31,31 @@ class Principal(Protocol):
         ...
 
 
-class Observer(Protocol):
-    """Watches an answer go by. It can't change it; it can only end it."""
+class AnswerFailed(Exception):
+    """The upstream says in its stream that it has failed, in words that are not for the caller.
 
-    def feed(self, chunk: bytes) -> None:
-        """See the next piece of the body, before the caller does.
+    Attributes:
+        error: what the caller gets in their place.
+        before: what of the piece comes before them, and is for the caller.
+    """
+
+    def __init__(self, error: GatewayError, before: bytes = b"") -> None:
+        self.error = error
+        self.before = before
+        super().__init__(str(error))
+
+
+class Observer(Protocol):
+    """Watches an answer go by; of an event stream it may end it or take frames out."""
+
+    def feed(self, piece: bytes) -> bytes:
+        """See the next piece of the body and return what of it the caller gets.
+
+        Of an event stream, pieces are whole frames, unless one is longer than the relay holds. Of
+        any other body they go on as they are, whatever is returned.
 
         Raises:
-            UpstreamError: the answer ends here, without this piece: the upstream says in the
-                stream that it has failed, in words that are not for the caller.
+            AnswerFailed: the answer ends within this piece.
         """
         ...
 

@@ -13,14 +13,15 @@ from gateway_core.errors import (
     GatewayError,
     UpstreamAnswerInvalid,
 )
+from gateway_core.proxy.exchange import AnswerFailed
 from gateway_core.proxy.settle import settle
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from gateway_core.http import UpstreamResponse
     from gateway_core.proxy.deadline import Deadline
-    from gateway_core.proxy.exchange import Exchange
+    from gateway_core.proxy.exchange import Exchange, Observer
 
 _DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 
@@ -30,6 +31,7 @@ async def relay(exchange: Exchange, response: UpstreamResponse, deadline: Deadli
 
     Raises:
         UpstreamAnswerInvalid, UpstreamInterrupted: the answer is not whole.
+        GatewayError: what the route's observer ends it with.
     """
     content_type = response.headers.get("content-type", "")
     if sse.is_event_stream(content_type):
@@ -70,15 +72,25 @@ async def _relay_events(exchange: Exchange, response: UpstreamResponse, deadline
     fields = [pair for pair in headers.response_headers(response.raw_headers) if not _caches(pair)]
     exchange.is_stream = True
     await _start(exchange, response.status, [*fields, *sse.ANTI_BUFFERING])
+    observer = _observer(exchange)
     aligner = sse.FrameAligner()
-    async for piece in _observed(exchange, response, deadline):
-        if whole := aligner.feed(piece):
-            if whole.endswith(sse.DONE):
-                # SDKs close the connection at this frame, which then is no leaving early.
-                await _write(exchange, whole, more=True, settles=True)
-            else:
-                await _write(exchange, whole, more=True)
-    await _write(exchange, aligner.rest(), more=False)
+    try:
+        async for piece in response.chunks():
+            deadline.answer_moved()
+            frames = aligner.feed(piece)
+            if frames and observer is not None:
+                frames = observer.feed(frames)
+            if frames:
+                # SDKs close the connection at the last frame, which then is no leaving early.
+                await _write(exchange, frames, more=True, settles=frames.endswith(sse.DONE))
+        rest = aligner.rest()
+        if rest and observer is not None:
+            rest = observer.feed(rest)
+    except AnswerFailed as failure:
+        if failure.before:
+            await _write(exchange, failure.before, more=True)
+        raise failure.error from failure
+    await _write(exchange, rest, more=False)
 
 
 async def _relay_bytes(exchange: Exchange, response: UpstreamResponse, deadline: Deadline) -> None:
@@ -87,9 +99,13 @@ async def _relay_bytes(exchange: Exchange, response: UpstreamResponse, deadline:
     if length is not None:
         fields.append((b"content-length", length.encode("latin-1")))
     await _start(exchange, response.status, fields)
+    observer = _observer(exchange)
     # One piece is held back, so that the last one is known when it is sent.
     held = b""
-    async for piece in _observed(exchange, response, deadline):
+    async for piece in response.chunks():
+        deadline.answer_moved()
+        if observer is not None:
+            observer.feed(piece)
         if held:
             await _write(exchange, held, more=True)
         held = piece
@@ -111,17 +127,9 @@ async def _relay_document(
     await _write(exchange, body, more=False)
 
 
-async def _observed(
-    exchange: Exchange, response: UpstreamResponse, deadline: Deadline
-) -> AsyncIterator[bytes]:
-    """Yield the pieces of the body after the route's observer has seen them."""
-    observer = exchange.route.observe(exchange) if exchange.route.observe else None
-    exchange.observer = observer
-    async for piece in response.chunks():
-        deadline.answer_moved()
-        if observer is not None:
-            observer.feed(piece)
-        yield piece
+def _observer(exchange: Exchange) -> Observer | None:
+    exchange.observer = exchange.route.observe(exchange) if exchange.route.observe else None
+    return exchange.observer
 
 
 async def _start(exchange: Exchange, status: int, fields: list[tuple[bytes, bytes]]) -> None:

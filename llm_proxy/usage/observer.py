@@ -1,7 +1,8 @@
 """What is read from a model's answer as it goes by: its usage, and that a stream has failed.
 
-Nothing is parsed on the way. Usage stands near the start of an answer (Anthropic) or near its end
-(OpenAI, and the last event of streams), so both ends are kept and looked through when it is over.
+Facts are of LiteLLM 1.109.1. The cost of a whole answer stands in a header. A stream of
+``chat/completions`` or ``completions`` tells it in its usage chunk, one of ``responses`` or
+``messages`` not at all: that call is open until LiteLLM's log tells.
 """
 
 from __future__ import annotations
@@ -12,91 +13,155 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from gateway_core.errors import UpstreamInterrupted
+from gateway_core.proxy.exchange import AnswerFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway_core.proxy.exchange import Exchange
+    from gateway_core.proxy.exchange import Exchange, Observer
+
+# A note of the exchange: its caller did not ask for the usage that the stream will bring.
+USAGE_UNASKED: Final = "usage unasked"
 
 _HEAD_BYTES: Final = 4 * 1024
 _TAIL_BYTES: Final = 16 * 1024
 _USAGE_BYTES: Final = 2 * 1024
-# A text that quotes this has its quotation marks escaped, so only real members match.
+_FRAME_END: Final = b"\n\n"
+_DATA: Final = b"data: "
+# A text that quotes these has its quotation marks escaped, so only real members match.
+_USAGE_NAME: Final = b'"usage"'
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*(?=\{)').finditer
 # How LiteLLM says in a stream that it has failed: in OpenAI's way, in that way without the framing
 # (of ``completions``), in Anthropic's. No line begins so otherwise, and what a model says has its
 # line ends escaped.
-_FAILURES: Final = (b'\ndata: {"error"', b'\n{"error"', b"\nevent: error")
-_OVERLAP_BYTES: Final = max(map(len, _FAILURES)) - 1
+_FAILURE_NAME: Final = b'"error"'
+_FAILURE: Final = re.compile(rb'(?:\A|(?<=\n))(?:(?:data: ?)?\{"error"|event: ?error)').search
 _TOKENS: Final = (
     ("tokens_in", ("prompt_tokens", "input_tokens")),
     ("tokens_out", ("completion_tokens", "output_tokens")),
 )
+# Anthropic counts these beside its input tokens; LiteLLM bills and logs them as part of the prompt.
+_CACHED: Final = ("cache_creation_input_tokens", "cache_read_input_tokens")
+_MOST_TOKENS: Final = 2**53
 
 
-class UsageObserver:
-    """Notes tokens, cost and model of one call in its record.
+def observe(exchange: Exchange) -> Observer:
+    """Return the watcher of a model's answer, which notes tokens and cost in the record."""
+    facts = exchange.record.facts
+    if exchange.is_stream:
+        return StreamObserver(facts, drops_usage=exchange.notes.get(USAGE_UNASKED, False))
+    return BodyObserver(facts, exchange.upstream_headers)
 
-    An answer that tells no usage, like a stream whose caller didn't ask for it, leaves no facts.
+
+class StreamObserver:
+    """Reads the few frames that matter; all others are told by two searches.
+
+    Args:
+        facts: where tokens and cost are noted; of several, as in an Anthropic stream, the last.
+        drops_usage: the caller is not to see the usage.
     """
 
-    __slots__ = ("_exchange", "_head", "_is_stream", "_tail")
+    __slots__ = ("_drops_usage", "_facts")
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-        self._is_stream = exchange.is_stream
-        self._head = b""
-        # Begins with the end of the line before the first one.
-        self._tail = bytearray(b"\n")
+    def __init__(self, facts: dict[str, Any], *, drops_usage: bool) -> None:
+        self._facts = facts
+        self._drops_usage = drops_usage
 
-    def feed(self, chunk: bytes) -> None:
-        """Keep what belongs to either end.
+    def feed(self, frames: bytes) -> bytes:
+        """See the next frames; return them, without the usage where the caller did not ask for it.
 
         Raises:
-            UpstreamInterrupted: LiteLLM says that the stream has failed, naming its insides.
+            AnswerFailed: LiteLLM says that the stream has failed, naming its insides.
         """
+        if _FAILURE_NAME in frames and (failure := _FAILURE(frames)):
+            before = frames[: failure.start()]
+            raise AnswerFailed(UpstreamInterrupted(), self._read(before))
+        return self._read(frames) if _USAGE_NAME in frames else frames
+
+    def finish(self) -> None:
+        """All is noted already."""
+
+    def _read(self, frames: bytes) -> bytes:
+        _note_all(self._facts, frames)
+        if not self._drops_usage:
+            return frames
+        kept = (_without_usage(frame) for frame in frames.split(_FRAME_END))
+        return _FRAME_END.join(frame for frame in kept if frame is not None)
+
+
+class BodyObserver:
+    """Keeps a whole answer, or of a long one both ends, and looks for its usage when it is over.
+
+    Anthropic's stands near the start, OpenAI's near the end.
+
+    Args:
+        facts: where tokens and cost are noted.
+        headers: of the answer.
+    """
+
+    __slots__ = ("_facts", "_head", "_headers", "_tail")
+
+    def __init__(self, facts: dict[str, Any], headers: Mapping[str, str]) -> None:
+        self._facts = facts
+        self._headers = headers
+        self._head = b""
+        self._tail = bytearray()
+
+    def feed(self, piece: bytes) -> bytes:
+        """Keep what belongs to either end."""
         tail = self._tail
-        unseen = max(0, len(tail) - _OVERLAP_BYTES)
-        tail += chunk
-        if self._is_stream:
-            for failure in _FAILURES:
-                if tail.find(failure, unseen) >= 0:
-                    raise UpstreamInterrupted
+        tail += piece
         if len(tail) > 2 * _TAIL_BYTES:
             self._head = self._head or bytes(tail[:_HEAD_BYTES])
             del tail[:-_TAIL_BYTES]
+        return piece
 
     def finish(self) -> None:
         """Write down what was found."""
-        headers = self._exchange.upstream_headers
-        facts = self._exchange.record.facts
-        if not self._is_stream:
-            _note_cost(facts, headers)
-        if "model" not in facts and (group := headers.get("x-litellm-model-group")):
-            facts["model"] = group
-        for end in (self._head, self._tail):
-            for match in _USAGE(end):
-                _note(facts, _object_at(end, match.end()))
+        if self._head:
+            for end in (self._head, self._tail):
+                _note_all(self._facts, end)
+        else:
+            answer = _parsed(self._tail)
+            _note(self._facts, answer.get("usage") if isinstance(answer, dict) else None)
+        try:
+            self._facts["cost"] = float(self._headers["x-litellm-response-cost"])
+        except (KeyError, ValueError):
+            return
+
+
+def _note_all(facts: dict[str, Any], data: bytes | bytearray) -> None:
+    for match in _USAGE(data):
+        _note(facts, _object_at(data, match.end()))
 
 
 def _note(facts: dict[str, Any], usage: Any) -> None:
-    """Take over the counts; of several, like those of a stream's events, the last one counts."""
     if not isinstance(usage, dict):
         return
     for fact, names in _TOKENS:
         for name in names:
-            if isinstance(usage.get(name), int):
+            if _is_count(usage.get(name)):
                 facts[fact] = usage[name]
+    if "input_tokens" in usage and "tokens_in" in facts:
+        facts["tokens_in"] += sum(usage[name] for name in _CACHED if _is_count(usage.get(name)))
     if isinstance(usage.get("cost"), (int, float)):
         facts["cost"] = float(usage["cost"])
 
 
-def _note_cost(facts: dict[str, Any], headers: Mapping[str, str]) -> None:
-    """LiteLLM tells the cost of a whole answer in a header; that of a stream is not known yet."""
-    try:
-        facts["cost"] = float(headers["x-litellm-response-cost"])
-    except (KeyError, ValueError):
-        return
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _MOST_TOKENS
+
+
+def _without_usage(frame: bytes) -> bytes | None:
+    """Return a frame as it would be had nobody asked for usage; None when it would not be."""
+    if _USAGE_NAME not in frame or not frame.startswith(_DATA):
+        return frame
+    chunk = _parsed(frame[len(_DATA) :])
+    if not isinstance(chunk, dict) or "usage" not in chunk:
+        return frame
+    if chunk.pop("usage") and not chunk.get("choices"):
+        return None
+    return _DATA + orjson.dumps(chunk)
 
 
 def _object_at(data: bytes | bytearray, start: int) -> Any:
@@ -107,8 +172,12 @@ def _object_at(data: bytes | bytearray, start: int) -> Any:
     end = start
     while (end := data.find(b"}", end, start + _USAGE_BYTES) + 1) > 0:
         if data.count(b"{", start, end) == data.count(b"}", start, end):
-            try:
-                return orjson.loads(data[start:end])
-            except orjson.JSONDecodeError:
-                return None
+            return _parsed(data[start:end])
     return None
+
+
+def _parsed(data: bytes | bytearray) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None

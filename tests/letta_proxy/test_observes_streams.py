@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from gateway_core import access, context
 from gateway_core.context import RequestRecord
-from gateway_core.errors import GatewayError, RequestMalformed
+from gateway_core.errors import RequestMalformed
+from gateway_core.proxy.exchange import AnswerFailed
+from gateway_core.sse import FrameAligner
 from letta_proxy.observe import StreamObserver
 from tests.letta_proxy.conftest import Caller
 
@@ -28,9 +30,11 @@ TOKENS = {"tokens_in": 20, "tokens_out": 10}
 
 def observed(*pieces: bytes) -> RequestRecord:
     record = context.begin({"method": "POST", "path": "/x", "headers": []})
-    observer = StreamObserver(record)
+    observer, aligner = StreamObserver(record), FrameAligner()
     for piece in pieces:
-        observer.feed(piece)
+        if frames := aligner.feed(piece):
+            assert observer.feed(frames) == frames
+    observer.feed(aligner.rest())
     observer.finish()
     return record
 
@@ -60,15 +64,15 @@ def test_finds_a_usage_that_ends_without_a_blank_line() -> None:
     ],
 )
 def test_ends_at_an_error_in_the_stream(kind: str, code: str) -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(AnswerFailed) as caught:
         observed(PING, ERROR.replace(b"llm_rate_limit", kind.encode()), DONE)
 
-    assert caught.value.code == code
+    assert caught.value.error.code == code
 
 
 @given(cut=st.integers(1, len(ERROR) - 1))
 def test_ends_at_an_error_wherever_it_is_cut(cut: int) -> None:
-    with pytest.raises(GatewayError):
+    with pytest.raises(AnswerFailed):
         observed(PING + ERROR[:cut], ERROR[cut:])
 
 
@@ -83,10 +87,10 @@ def test_ends_at_an_error_wherever_it_is_cut(cut: int) -> None:
     ids=["endless", "without event", "of chat completions", "without end"],
 )
 def test_ends_at_an_error_of_any_form(frame: bytes) -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(AnswerFailed) as caught:
         observed(PING + frame)
 
-    assert caught.value.code == "upstream_failed"
+    assert caught.value.error.code == "upstream_failed"
 
 
 def test_tells_a_window_that_is_too_small() -> None:
@@ -94,17 +98,20 @@ def test_tells_a_window_that_is_too_small() -> None:
         b'event: error\ndata: {"message_type":"error_message","error_type":"internal_error",'
         b'"message":"x","detail":"CONTEXT_WINDOW_EXCEEDED: Bad request"}\n\n'
     )
-    with pytest.raises(RequestMalformed, match="context window"):
+    with pytest.raises(AnswerFailed, match="context window") as caught:
         observed(frame)
 
+    assert isinstance(caught.value.error, RequestMalformed)
 
-def test_counts_what_was_used_before_an_error() -> None:
+
+def test_counts_and_hands_on_what_came_before_an_error() -> None:
     record = context.begin({"method": "POST", "path": "/x", "headers": []})
 
-    with pytest.raises(GatewayError):
+    with pytest.raises(AnswerFailed) as caught:
         StreamObserver(record).feed(USAGE + ERROR)
 
     assert record.facts == TOKENS
+    assert caught.value.before == USAGE
 
 
 def test_takes_words_for_words() -> None:
