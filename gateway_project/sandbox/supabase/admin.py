@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -39,8 +41,13 @@ def routes(prefix: str) -> list[Route]:
 
 
 async def list_users(request: Request) -> Response:
-    """Return one page of users with the count and the links of the API."""
-    users = list(require_admin(request).users.values())
+    """Return one page of users, the newest first, with the count and the links of the API.
+
+    ``filter`` is any part of the address, in its case, or of the full name, in any.
+    """
+    users = list(reversed(require_admin(request).users.values()))
+    if part := request.query_params.get("filter"):
+        users = [user for user in users if _matches(user, part)]
     page = int(request.query_params.get("page") or 1)
     size = int(request.query_params.get("per_page") or _DEFAULT_PAGE)
     last = max(1, -(-len(users) // size))
@@ -93,10 +100,25 @@ async def change_user(request: Request) -> Response:
 
 
 async def delete_user(request: Request) -> Response:
-    """Delete a user and all of the user's sessions."""
-    state = require_admin(request)
-    state.remove_user(_user(state, request)["id"])
+    """Delete a user and all of the user's sessions; softly, an unrecognisable row stays."""
+    state, body = require_admin(request), await body_of(request)
+    user = _user(state, request)
+    if not body.get("should_soft_delete"):
+        state.remove_user(user["id"])
+    elif not user.get("deleted_at"):
+        digest = hashlib.sha256(f"{user['id']}{user['email']}".encode()).digest()
+        user["email"] = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        user |= {"user_metadata": {}, "app_metadata": {}, "deleted_at": state.timestamp()}
+        user["identities"] = [
+            one | {"identity_data": {}, "email": ""} for one in user["identities"]
+        ]
+        state.end_sessions(user["id"])
     return JSONResponse({})
+
+
+def _matches(user: Record, part: str) -> bool:
+    name = str(user["user_metadata"].get("full_name", ""))
+    return part in user["email"] or part.lower() in name.lower()
 
 
 def _user(state: State, request: Request) -> Record:

@@ -62,6 +62,8 @@ def state_of(request: Request) -> State:
     if key not in {PUBLISHABLE_KEY, SECRET_KEY} and not _is_legacy_key(state, key):
         text = "Invalid API key" if key else "No API key found in request"
         raise HTTPException(401, text)
+    if key == SECRET_KEY and "Mozilla/" in request.headers.get("user-agent", ""):
+        raise HTTPException(401, "Forbidden use of secret API key in browser")
     return state
 
 

@@ -9,6 +9,7 @@
   published. With ``"state": "standby"`` the new key is only published.
 - ``DELETE /_sandbox/keys/{kid}`` revokes; ``GET /_sandbox/keys`` lists ``kid, alg, state``.
 - ``POST /_sandbox/clock`` ``{"offset": seconds}`` shifts this server's time.
+- ``POST /_sandbox/users`` ``{"count": 10000}`` adds ``user0@example.com`` and so on, at once.
 """
 
 from __future__ import annotations
@@ -72,6 +73,14 @@ async def shift_clock(request: Request) -> Response:
     return Response(status_code=204)
 
 
+async def add_users(request: Request) -> Response:
+    """Add many users."""
+    state: State = request.app.state.state
+    count: int = (await request.json())["count"]
+    ids = state.add_users([f"user{number}@example.com" for number in range(count)])
+    return JSONResponse({"ids": ids})
+
+
 def _sign(state: State, claims: Record, wish: Record) -> str:
     key: dict[str, str] = next(key for key in state.keys if key["state"] == "in_use")
     alg: str = wish.get("alg", key["alg"])
@@ -88,4 +97,5 @@ ROUTES: Final = [
     Route(f"{PREFIX}/keys", add_key, methods=["POST"]),
     Route(f"{PREFIX}/keys/{{kid}}", revoke_key, methods=["DELETE"]),
     Route(f"{PREFIX}/clock", shift_clock, methods=["POST"]),
+    Route(f"{PREFIX}/users", add_users, methods=["POST"]),
 ]

@@ -75,6 +75,19 @@ class State:
             password: what ``check_password`` will accept.
             members: ``user_metadata`` and ``app_metadata`` on top of the usual ones, ``id``.
         """
+        user = self._keep_user(email, members)
+        self.set_password(user["id"], password or DEFAULT_PASSWORD)
+        return user
+
+    def add_users(self, emails: list[str]) -> list[str]:
+        """Add many users of one password and return their ids."""
+        ids: list[str] = [self._keep_user(email, {})["id"] for email in emails]
+        if ids:
+            self.set_password(ids[0], DEFAULT_PASSWORD)
+            self.passwords |= dict.fromkeys(ids, self.passwords[ids[0]])
+        return ids
+
+    def _keep_user(self, email: str, members: Record) -> Record:
         user_id = members.get("id") or str(uuid.uuid4())
         now = self.timestamp()
         provider = {"provider": "email", "providers": ["email"]} if email else {}
@@ -94,7 +107,6 @@ class State:
         if email:
             user |= {"email_confirmed_at": now, "confirmed_at": now}
         self.users[user_id] = user
-        self.set_password(user_id, password or DEFAULT_PASSWORD)
         return user
 
     def remove_user(self, user_id: str) -> None:

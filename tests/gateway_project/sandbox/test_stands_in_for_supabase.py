@@ -143,13 +143,41 @@ def test_lists_users_in_pages(admin: client_library.Client, supabase: RunningSup
         supabase.token(f"user{number}@example.com")
     first = admin.auth.admin.list_users(page=1, per_page=2)
     second = admin.auth.admin.list_users(page=2, per_page=2)
-    assert [user.email for user in first + second] == [f"user{n}@example.com" for n in range(3)]
+    assert [user.email for user in first + second] == [
+        f"user{number}@example.com" for number in (2, 1, 0)
+    ]
     raw = supabase.client.get(
         "/auth/v1/admin/users?per_page=2",
         headers={"apikey": SECRET_KEY, "authorization": f"Bearer {SECRET_KEY}"},
     )
     assert raw.headers["x-total-count"] == "3"
     assert 'rel="next"' in raw.headers["link"]
+
+
+def test_lists_users_whose_address_has_a_part(supabase: RunningSupabase) -> None:
+    supabase.client.post("/_sandbox/users", json={"count": 12}).raise_for_status()
+    answer = supabase.client.get(
+        "/auth/v1/admin/users?filter=user1",
+        headers={"apikey": SECRET_KEY, "authorization": f"Bearer {SECRET_KEY}"},
+    ).json()
+    assert [user["email"][:6] for user in answer["users"]] == ["user11", "user10", "user1@"]
+
+
+def test_keeps_an_unrecognisable_row_of_a_user_deleted_softly(
+    admin: client_library.Client, alice: client_library.Client
+) -> None:
+    user_id = _user_id(alice)
+    admin.auth.admin.delete_user(user_id, should_soft_delete=True)
+    with pytest.raises(AuthApiError) as caught:
+        alice.auth.get_user()
+    assert caught.value.code == "session_not_found"
+    left = admin.auth.admin.get_user_by_id(user_id).user
+    assert "alice" not in str(left)
+
+
+def test_takes_no_secret_key_from_a_browser(supabase: RunningSupabase) -> None:
+    headers = {"apikey": SECRET_KEY, "user-agent": "Mozilla/5.0 (X11; Linux x86_64)"}
+    assert supabase.client.get("/auth/v1/health", headers=headers).status_code == 401
 
 
 def test_manages_users_with_the_service_key(admin: client_library.Client) -> None:
