@@ -195,7 +195,7 @@ def test_puts_each_value_in_once_whatever_it_looks_like(
 
 @given(st.dictionaries(st.sampled_from(["x", "y", "z"]), st.none() | st.integers() | _TEXT))
 def test_fills_or_says_what_is_missing_and_unknown(values: dict[str, Any]) -> None:
-    document = with_prompt("{{x}}{{y}}", x={}, y={"default": 1})
+    document = with_prompt("_{{x}}{{y}}", x={}, y={"default": 1})
     wrong = ({"x"} - set(values)) | (set(values) - {"x", "y"})
 
     if wrong:
