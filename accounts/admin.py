@@ -12,6 +12,8 @@ from django.utils.html import format_html
 
 from accounts import services
 from accounts.models import User
+from accounts.plans import admin as plans
+from accounts.plans.services import save_user_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +98,15 @@ class UserAdmin(Base):
         """Whoever is added here is staff."""
         obj.is_staff = obj.is_staff or not change
         super().save_model(request, obj, form, change)
+
+    def get_inlines(self, _request: HttpRequest, obj: User | None) -> tuple[Any, ...]:
+        """Somebody who is being added has no plan yet."""
+        return (plans.UserPlanInline,) if obj else ()
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:  # noqa: ARG002, FBT001
+        """Save the user's plan with an audit event."""
+        for user_plan in formset.save(commit=False):
+            save_user_plan(user_plan=user_plan, by=cast("User", request.user))
 
     @admin.display(description="password")
     def change_password(self, obj: User) -> SafeString | str:

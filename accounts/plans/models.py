@@ -2,59 +2,79 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import MinValueValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+# LiteLLM gives other names a meaning of their own, and takes a question mark for a regex's.
+_MODEL_PATTERN: Final = RegexValidator(
+    r"\A[\w.:@+*/-]+(?: [\w.:@+*/-]+)*\Z", "Write a model's name, or a pattern such as openai/*."
+)
+
 
 class BudgetPeriod(models.TextChoices):
-    """When spending begins at zero again, in LiteLLM's words for durations."""
+    """When spending begins at zero again, in LiteLLM's words for durations.
+
+    LiteLLM takes them for calendar periods in UTC: until midnight, until Monday, until the first of
+    the month (seen on 1.109.1). It looks for what is due every ten minutes.
+    """
 
     DAY = "1d", "a day"
     WEEK = "7d", "a week"
-    MONTH = "30d", "30 days"
-
-
-def _budget(**traits: Any) -> models.DecimalField[Any, Any]:
-    return models.DecimalField(
-        max_digits=12,
-        decimal_places=4,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0)],
-        **traits,
-    )
+    MONTH = "30d", "a month"
 
 
 def _whole(help_text: str) -> models.PositiveIntegerField[Any, Any]:
     return models.PositiveIntegerField(null=True, blank=True, help_text=help_text)
 
 
-class Plan(models.Model):
+class LimitFields(models.Model):
+    """The limits that plans have and users may have of their own.
+
+    What is empty here is no limit in a plan, and the plan's limit for a user. One more is a line
+    here and a line in ``Limits``.
+    """
+
+    budget = models.DecimalField(
+        max_digits=12,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="US dollars in each period.",
+    )
+    allowed_models = ArrayField(
+        models.CharField(max_length=256, validators=[_MODEL_PATTERN]),
+        default=list,
+        blank=True,
+        help_text="Names and patterns such as openai/*, with commas between them.",
+    )
+    requests_per_minute = _whole("Model calls.")
+    tokens_per_minute = _whole("Of model calls, in and out.")
+    max_parallel_calls = _whole("Model calls under way at once, on each key.")
+
+    class Meta:
+        abstract = True
+
+
+class Plan(LimitFields):
     """What every user on it may use and spend. An empty limit is no limit."""
 
     name = models.CharField(max_length=64, unique=True)
     is_default = models.BooleanField(
-        default=False, help_text="Of users whom nobody has put on a plan."
+        "default", default=False, help_text="Of users whom nobody has put on a plan."
     )
-    budget = _budget(help_text="US dollars in each period.")
     budget_period = models.CharField(
         max_length=8, choices=BudgetPeriod.choices, default=BudgetPeriod.MONTH
     )
-    allowed_models = ArrayField(
-        models.CharField(max_length=256),
-        default=list,
-        blank=True,
-        help_text="Names and patterns such as openai/*, by commas. None: every model.",
-    )
-    requests_per_minute = _whole("Model calls.")
-    tokens_per_minute = _whole("Of model calls, in and out.")
-    max_parallel_calls = _whole("Model calls under way at once.")
-    max_api_keys = models.PositiveIntegerField(default=20)
+    max_api_keys = models.PositiveIntegerField("API keys at the most", default=20)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -73,8 +93,11 @@ class Plan(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
+        """Leave to ``save_plan`` that there is one default: it takes that from another plan."""
 
-class UserPlan(models.Model):
+
+class UserPlan(LimitFields):
     """The plan that a user was put on, and the limits that are different for them."""
 
     user = models.OneToOneField(
@@ -91,22 +114,13 @@ class UserPlan(models.Model):
         related_name="users",
         help_text="None: the default plan.",
     )
-    budget = _budget(help_text="Instead of the plan's, US dollars in each period.")
-    allowed_models = ArrayField(
-        models.CharField(max_length=256),
-        null=True,
-        blank=True,
-        help_text="Instead of the plan's.",
-    )
-    requests_per_minute = _whole("Instead of the plan's.")
-    tokens_per_minute = _whole("Instead of the plan's.")
-    max_parallel_calls = _whole("Instead of the plan's.")
     updated_at = models.DateTimeField(auto_now=True)
 
     objects: ClassVar[models.Manager[UserPlan]] = models.Manager()
 
     class Meta:
         verbose_name = "user's plan"
+        verbose_name_plural = "users' plans"
 
     def __str__(self) -> str:
-        return f"{self.user_id} on {self.plan_id or 'the default plan'}"
+        return f"{self.user_id} on {self.plan or 'the default plan'}"

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                 ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('llm', 'models'), ('letta', 'agents')], max_length=16), size=None)),
                 ('allowed_models', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=256), blank=True, default=list, help_text="None: every model of the user's plan.", size=None)),
                 ('budget', models.DecimalField(blank=True, decimal_places=4, help_text="US dollars in each period; the user's own budget counts too.", max_digits=12, null=True, validators=[django.core.validators.MinValueValidator(Decimal('0.0001'))])),
-                ('budget_period', models.CharField(choices=[('1d', 'a day'), ('7d', 'a week'), ('30d', '30 days')], default='30d', max_length=8)),
+                ('budget_period', models.CharField(choices=[('1d', 'a day'), ('7d', 'a week'), ('30d', 'a month')], default='30d', max_length=8)),
                 ('expires_at', models.DateTimeField(blank=True, null=True)),
                 ('revoked_at', models.DateTimeField(editable=False, null=True)),
                 ('rotated_at', models.DateTimeField(editable=False, null=True)),

@@ -1,0 +1,142 @@
+"""Plans for staff, and what is different for single users."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin
+
+from accounts.plans import services
+from accounts.plans.models import Plan, UserPlan
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+    from accounts.models import User
+
+    PlanBase = admin.ModelAdmin[Plan]
+    UserPlanBase = admin.ModelAdmin[UserPlan]
+    InlineBase = admin.StackedInline[UserPlan, User]
+    FormBase = forms.ModelForm[Plan]
+else:  # at run time not generic
+    PlanBase = UserPlanBase = admin.ModelAdmin
+    InlineBase = admin.StackedInline
+    FormBase = forms.ModelForm
+
+_LIMITS = (
+    "allowed_models",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "max_parallel_calls",
+)
+
+
+class PlanForm(FormBase):
+    """A plan. Making it the default takes that from another plan."""
+
+    def clean(self) -> dict[str, Any] | None:
+        """Keep one default plan."""
+        cleaned = super().clean()
+        if "is_default" in self.changed_data and not self.cleaned_data["is_default"]:
+            self.add_error("is_default", "One plan has to be. Make another one the default.")
+        return cleaned
+
+
+@admin.register(Plan)
+class PlanAdmin(PlanBase):
+    """What users may use and spend."""
+
+    form = PlanForm
+    list_display = ("name", "is_default", "budget", "budget_period", *_LIMITS[1:], "max_api_keys")
+    search_fields = ("name",)
+    readonly_fields = ("created_at", "updated_at")
+    fieldsets = (
+        (None, {"fields": ("name", "is_default")}),
+        (
+            "Limits of each user on it",
+            {
+                "fields": ("budget", "budget_period", *_LIMITS, "max_api_keys"),
+                "description": "What is left empty is not limited. A change holds from the very "
+                "next call of everybody on the plan. Periods are calendar ones, in UTC.",
+            },
+        ),
+        ("History", {"fields": ("created_at", "updated_at")}),
+    )
+    actions = None
+
+    def has_delete_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
+        """Nobody deletes the default plan, or one that users are on."""
+        is_free = obj is None or not (obj.is_default or obj.users.exists())
+        return is_free and super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Plan, form: Any, change: bool) -> None:  # noqa: ARG002, FBT001
+        """Save with an audit event."""
+        services.save_plan(plan=obj, by=cast("User", request.user))
+
+    def delete_model(self, request: HttpRequest, obj: Plan) -> None:
+        """Delete with an audit event."""
+        services.delete_plan(plan=obj, by=cast("User", request.user))
+
+
+class UserPlanInline(InlineBase):
+    """On the user's page."""
+
+    model = UserPlan
+    fields = ("plan", "budget", *_LIMITS)
+    can_delete = False
+    verbose_name = "plan, and limits instead of the plan's"
+
+
+@admin.register(UserPlan)
+class UserPlanAdmin(UserPlanBase):
+    """The same for staff who may not change users."""
+
+    list_display = ("user", "plan", "budget", *_LIMITS[1:], "updated_at")
+    list_filter = ("plan",)
+    list_select_related = ("user", "plan")
+    search_fields = ("user__email",)
+    search_help_text = "The whole e-mail address or id of the user."
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    autocomplete_fields = ("user",)
+    readonly_fields = ("updated_at",)
+    fieldsets = (
+        (None, {"fields": ("user", "plan")}),
+        (
+            "Instead of the plan's limits",
+            {
+                "fields": ("budget", *_LIMITS, "updated_at"),
+                "description": "What is left empty is as in the plan. For every model, write *.",
+            },
+        ),
+    )
+    actions = None
+
+    def get_readonly_fields(self, _request: HttpRequest, obj: UserPlan | None = None) -> Any:
+        """Whose it is does not change."""
+        return (*self.readonly_fields, "user") if obj else self.readonly_fields
+
+    def get_search_results(
+        self, _request: HttpRequest, queryset: QuerySet[UserPlan], search_term: str
+    ) -> tuple[QuerySet[UserPlan], bool]:
+        """Exact matches only, each by an index."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if "@" in term:
+            return queryset.filter(user__email__in={term, term.lower()}), False
+        try:
+            return queryset.filter(pk=UUID(term)), False
+        except ValueError:
+            return queryset.none(), False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: UserPlan | None = None) -> bool:
+        """Emptied, it is as if there were none."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: UserPlan, form: Any, change: bool) -> None:  # noqa: ARG002, FBT001
+        """Save with an audit event."""
+        services.save_user_plan(user_plan=obj, by=cast("User", request.user))

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from accounts.models import Plan, User, UserPlan
+from gateway_core.audit.models import AuditEvent
+
+pytestmark = pytest.mark.django_db
+PLANS = "/admin/accounts/plan/"
+USER_PLANS = "/admin/accounts/userplan/"
+INLINE = {"user_plan-TOTAL_FORMS": "1", "user_plan-INITIAL_FORMS": "0"}
+
+
+@pytest.fixture
+def alice() -> User:
+    return User.objects.create(
+        pk=uuid4(), email="alice@example.com", claims_issued_at="2026-01-01T00:00Z"
+    )
+
+
+@pytest.fixture
+def staff() -> Client:
+    user = User.objects.create_user("staff", is_staff=True)
+    codenames = ("view_user", "view_userplan", "add_userplan", "change_userplan")
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def form(**fields: Any) -> dict[str, Any]:
+    return {"name": "Team", "budget_period": "30d", "max_api_keys": "5", **fields}
+
+
+def actions() -> list[str]:
+    return list(AuditEvent.objects.order_by("id").values_list("action", flat=True))
+
+
+def test_adds_and_changes_a_plan_with_an_audit_event(admin_client: Client) -> None:
+    models = "openai/*, gpt-4o"
+    assert admin_client.post(f"{PLANS}add/", form(allowed_models=models)).status_code == 302
+    plan = Plan.objects.get(name="Team")
+    assert (plan.budget, plan.allowed_models) == (None, ["openai/*", "gpt-4o"])
+    changed = form(budget="2.5", requests_per_minute="7")
+    assert admin_client.post(f"{PLANS}{plan.pk}/change/", changed).status_code == 302
+    plan.refresh_from_db()
+    assert (plan.budget, plan.requests_per_minute) == (Decimal("2.5"), 7)
+    assert actions() == ["plan.create", "plan.change"]
+
+
+def test_another_default_is_chosen_and_none_is_not(admin_client: Client) -> None:
+    old = Plan.objects.get(is_default=True)
+    page = admin_client.post(f"{PLANS}{old.pk}/change/", form(name="Default"))
+    assert page.status_code == 200
+    assert b"Make another one the default." in page.content
+    assert admin_client.post(f"{PLANS}add/", form(is_default="on")).status_code == 302
+    assert [plan.name for plan in Plan.objects.filter(is_default=True)] == ["Team"]
+
+
+def test_a_plan_is_deleted_when_nobody_needs_it(admin_client: Client, alice: User) -> None:
+    team = Plan.objects.create(name="Team")
+    user_plan = UserPlan.objects.create(user=alice, plan=team)
+    default = Plan.objects.get(is_default=True)
+    for plan in (team, default):
+        answer = admin_client.post(f"{PLANS}{plan.pk}/delete/", {"post": "yes"})
+        assert answer.status_code == 403
+    user_plan.delete()
+    admin_client.post(f"{PLANS}{team.pk}/delete/", {"post": "yes"})
+    assert list(Plan.objects.all()) == [default]
+    assert actions() == ["plan.delete"]
+
+
+def test_a_plan_that_can_not_be_is_explained(admin_client: Client) -> None:
+    page = admin_client.post(f"{PLANS}add/", form(budget="-1", allowed_models="what?"))
+    assert page.status_code == 200
+    assert set(page.context["adminform"].errors) == {"budget", "allowed_models"}
+
+
+def test_a_users_plan_is_on_their_page(admin_client: Client, alice: User) -> None:
+    page = f"/admin/accounts/user/{alice.pk}/change/"
+    assert b"limits instead of the plan" in admin_client.get(page).content
+    team = Plan.objects.create(name="Team")
+    fields = {"user_plan-0-user": str(alice.pk), "user_plan-0-plan": str(team.pk)}
+    answer = admin_client.post(page, {**INLINE, **fields, "user_plan-0-budget": "1"})
+    assert answer.status_code == 302
+    own = UserPlan.objects.get()
+    assert (own.user, own.plan, own.budget) == (alice, team, Decimal(1))
+    assert actions() == ["user_plan.change"]
+
+
+def test_a_user_page_without_changes_makes_no_plan(admin_client: Client, alice: User) -> None:
+    answer = admin_client.post(f"/admin/accounts/user/{alice.pk}/change/", INLINE)
+    assert answer.status_code == 302
+    assert not UserPlan.objects.exists()
+
+
+def test_staff_who_may_not_change_users_put_them_on_plans(staff: Client, alice: User) -> None:
+    team = Plan.objects.create(name="Team")
+    added = staff.post(f"{USER_PLANS}add/", {"user": str(alice.pk), "plan": str(team.pk)})
+    assert added.status_code == 302
+    changed = staff.post(f"{USER_PLANS}{alice.pk}/change/", {"plan": "", "max_parallel_calls": "2"})
+    assert changed.status_code == 302
+    own = UserPlan.objects.get()
+    assert (own.user, own.plan, own.max_parallel_calls) == (alice, None, 2)
+    assert actions() == ["user_plan.change", "user_plan.change"]
+    assert staff.get(PLANS).status_code == 403
+
+
+@pytest.mark.parametrize(("term", "count"), [("alice@example.com", 1), ("alice", 0), ("", 1)])
+def test_users_plans_are_found_by_whole_words(
+    staff: Client, alice: User, term: str, count: int
+) -> None:
+    UserPlan.objects.create(user=alice)
+    page: Any = staff.get(USER_PLANS, {"q": term})
+    assert len(page.context["cl"].result_list) == count
+    by_id: Any = staff.get(USER_PLANS, {"q": str(alice.pk)})
+    assert len(by_id.context["cl"].result_list) == 1
