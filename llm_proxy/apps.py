@@ -4,11 +4,15 @@ from django.apps import AppConfig
 
 
 class LLMProxyConfig(AppConfig):
-    """The app, and its checks."""
+    """The app, and what it registers."""
 
     name = "llm_proxy"
     verbose_name = "Models and keys"
 
     def ready(self) -> None:
-        """Let Django find the system checks."""
+        """Let Django find the system checks, and ``principals`` what proves API keys."""
+        from accounts import principals  # noqa: PLC0415 - models must be loaded first
         from llm_proxy import checks  # noqa: F401, PLC0415 - models must be loaded first
+        from llm_proxy.api_keys import prover, secret  # noqa: PLC0415 - models must be loaded first
+
+        principals.register_prover(secret.PREFIX.encode(), prover.prove)

@@ -10,9 +10,10 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 
 from accounts.plans.models import BudgetPeriod
+from llm_proxy.usage.models import UsageRecord
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,6 +50,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             return self.exclude(revoked_at=None)
         is_over = Q(expires_at__lte=at)
         return self.filter(is_over if state is State.EXPIRED else ~is_over, revoked_at=None)
+
+    def with_last_use(self) -> ApiKeyQuerySet:
+        """Each with ``last_used_at``."""
+        uses = UsageRecord.objects.filter(api_key_id=OuterRef("pk")).order_by("-at")
+        return self.annotate(last_used_at=Subquery(uses.values("at")[:1]))
 
     def of_secret(self, secret_hash: str) -> ApiKeyQuerySet:
         """The one whose secret has that hash, or had it before its last rotation."""

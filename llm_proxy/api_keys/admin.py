@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Q
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.formats import localize
+
+from llm_proxy.api_keys import services
+from llm_proxy.api_keys.models import ApiKey, State
+from llm_proxy.usage.services import usage_by_api_key
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+
+    from accounts.models import User
+
+    Base = admin.ModelAdmin[ApiKey]
+else:
+    Base = admin.ModelAdmin  # at run time not generic
+
+
+class StateFilter(admin.SimpleListFilter):
+    """By what has become of a key."""
+
+    title = parameter_name = "state"
+
+    def lookups(self, _request: HttpRequest, _admin: Any) -> list[tuple[str, str]]:
+        """Return the states."""
+        return [(state.value, state.value) for state in State]
+
+    def queryset(self, _request: HttpRequest, queryset: Any) -> Any:
+        """Apply the choice."""
+        value = self.value()
+        if not value or value not in State.values:
+            return queryset
+        return queryset.in_state(State(value), at=timezone.now())
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(Base):
+    """Whose keys there are. Users make and change them; staff can only end them."""
+
+    list_display = ("name", "hint", "user", "state", "scopes", "budget", "expires_at", "created_at")
+    list_filter = (StateFilter, "created_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email",)
+    search_help_text = "The whole e-mail address or id of the user, or the key's id."
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    actions = ("revoke",)
+    fields = (
+        *("id", "user", "name", "hint", "state", "scopes", "allowed_models", "budget"),
+        *("budget_period", "virtual_key", "expires_at", "created_at", "last_used_at"),
+        *("rotated_at", "previous_valid_until", "revoked_at"),
+    )
+    readonly_fields = fields
+
+    def get_search_results(
+        self, _request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
+    ) -> tuple[QuerySet[ApiKey], bool]:
+        """Exact matches only, each by an index."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if "@" in term:
+            return queryset.filter(user__email__in={term, term.lower()}), False
+        try:
+            wanted = UUID(term)
+        except ValueError:
+            return queryset.none(), False
+        return queryset.filter(Q(pk=wanted) | Q(user_id=wanted)), False
+
+    @admin.display(description="state")
+    def state(self, obj: ApiKey) -> str:
+        """What has become of it by now."""
+        return obj.state(timezone.now()).value
+
+    @admin.display(description="last used")
+    def last_used_at(self, obj: ApiKey) -> str:
+        """When its latest model call began."""
+        return str(localize(usage_by_api_key([obj.pk])[obj.pk].last_used_at or "-"))
+
+    @admin.action(permissions=["revoke"], description="Revoke selected API keys")
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
+        """End keys for good, after a confirmation page."""
+        keys = queryset.filter(revoked_at=None).select_related("user")
+        if not request.POST.get("post"):
+            return self._ask(request, keys)
+        staff = cast("User", request.user)
+        revoked = [key for key in keys if services.revoke_api_key(key_id=key.pk, by=staff)]
+        for key in revoked:
+            self.log_change(request, key, "Action: revoke")
+        self.message_user(
+            request, f"{len(revoked)} of {queryset.count()} revoked.", messages.SUCCESS
+        )
+        return None
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Say whether the action is offered."""
+        return request.user.has_perm("llm_proxy.revoke_apikey")
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        """Only its user may know a key's secret."""
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: ApiKey | None = None) -> bool:
+        """What a key may do is its user's to say."""
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: ApiKey | None = None) -> bool:
+        """A revoked key stays, so that its usage can be told."""
+        return False
+
+    def _ask(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Revoke API keys",
+            "keys": keys,
+            "opts": self.opts,
+            "media": self.media,
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/llm_proxy/apikey/confirm_revoke.html", context)
