@@ -3,7 +3,9 @@
     GatewayError
     ├── CallerError        4xx  the request is at fault
     │   ├── RequestMalformed, FieldInvalid, BodyTooLarge, MediaTypeUnsupported,
-    │   │   ResourceNotFound, MethodNotAllowed, ResourceConflict, EtagMismatch
+    │   │   ResourceNotFound, MethodNotAllowed, ResourceConflict, EtagMismatch,
+    │   │   IdempotencyKeyReused, IdempotencyInProgress, IdempotencyOutcomeUnknown,
+    │   │   IdempotencyAnswerNotKept
     │   ├── TokenRejected  401
     │   └── CallerGone     499  (only ever logged)
     ├── PolicyError        403  the request is understood and not allowed
@@ -45,6 +47,10 @@ class Code(StrEnum):
     CALLER_CONFLICT = "caller_conflict"
     CALLER_ETAG_MISMATCH = "caller_etag_mismatch"
     CALLER_CONTEXT_TOO_LONG = "caller_context_too_long"
+    CALLER_IDEMPOTENCY_KEY_REUSED = "caller_idempotency_key_reused"
+    CALLER_IDEMPOTENCY_IN_PROGRESS = "caller_idempotency_in_progress"
+    CALLER_IDEMPOTENCY_OUTCOME_UNKNOWN = "caller_idempotency_outcome_unknown"
+    CALLER_IDEMPOTENCY_ANSWER_NOT_KEPT = "caller_idempotency_answer_not_kept"
     CALLER_GONE = "caller_gone"
     CALLER_TOKEN_MISSING = "caller_token_missing"  # noqa: S105 - an error code
     CALLER_TOKEN_INVALID = "caller_token_invalid"  # noqa: S105 - an error code
@@ -68,6 +74,7 @@ class Code(StrEnum):
     UPSTREAM_CREDENTIAL_REJECTED = "upstream_credential_rejected"
     UPSTREAM_OVERLOADED = "upstream_overloaded"
     UPSTREAM_INTERRUPTED = "upstream_interrupted"
+    UPSTREAM_CIRCUIT_OPEN = "upstream_circuit_open"
     GATEWAY_INTERNAL_ERROR = "gateway_internal_error"
     GATEWAY_DATABASE_UNAVAILABLE = "gateway_database_unavailable"
     GATEWAY_KEYS_UNAVAILABLE = "gateway_keys_unavailable"
@@ -188,6 +195,40 @@ class EtagMismatch(CallerError):
     detail = "This has changed since you read it. Read it again, and repeat with its new ETag."
 
 
+class IdempotencyKeyReused(CallerError):
+    """The Idempotency-Key belongs to another request."""
+
+    code = Code.CALLER_IDEMPOTENCY_KEY_REUSED
+    status = 422
+    detail = (
+        "This Idempotency-Key was sent before with another body or query. "
+        "Choose a new key for a new request."
+    )
+
+
+class IdempotencyInProgress(CallerError):
+    """The first request with the Idempotency-Key has not ended yet."""
+
+    code = Code.CALLER_IDEMPOTENCY_IN_PROGRESS
+    status = 409
+    retryable = True
+    detail = "The first request with this Idempotency-Key is still under way. Repeat this later."
+
+
+class IdempotencyOutcomeUnknown(CallerError):
+    """Nobody knows what came of the first request with the Idempotency-Key; it is not repeated."""
+
+    code = Code.CALLER_IDEMPOTENCY_OUTCOME_UNKNOWN
+    status = 409
+
+
+class IdempotencyAnswerNotKept(CallerError):
+    """What the Idempotency-Key stands for was done, and its answer can't be given again."""
+
+    code = Code.CALLER_IDEMPOTENCY_ANSWER_NOT_KEPT
+    status = 409
+
+
 class TokenRejected(CallerError):
     """No token, or one that proves nothing here. Never raised for an outage of the key server."""
 
@@ -289,12 +330,26 @@ class CountExhausted(QuotaError):
 
 
 class UpstreamError(GatewayError):
-    """A service behind the gateway is at fault."""
+    """A service behind the gateway is at fault.
+
+    Attributes:
+        is_outage: speaks against the service as a whole, which is what breakers count.
+    """
 
     code = Code.UPSTREAM_FAILED
     status = 502
     retryable = True
+    is_outage: ClassVar[bool] = True
     detail = "The service behind the gateway failed. Repeat the request later."
+
+
+class BreakerOpen(UpstreamError):
+    """The service has failed so often that it is left alone for a while; nothing has been sent."""
+
+    code = Code.UPSTREAM_CIRCUIT_OPEN
+    status = 503
+    is_outage = False
+    detail = "The service behind the gateway is failing and left alone for a while."
 
 
 class UpstreamUnreachable(UpstreamError):
@@ -327,6 +382,7 @@ class UpstreamAnswerInvalid(UpstreamError):
 class UpstreamCredentialRejected(UpstreamError):
     """It refused the gateway's own credential. That is not the caller's 401."""
 
+    is_outage = False
     code = Code.UPSTREAM_CREDENTIAL_REJECTED
     retryable = False
     detail = "The service behind the gateway refused the gateway's credential. Contact support."
@@ -335,6 +391,7 @@ class UpstreamCredentialRejected(UpstreamError):
 class UpstreamOverloaded(UpstreamError):
     """It, or the model provider behind it, asks to slow down."""
 
+    is_outage = False
     code = Code.UPSTREAM_OVERLOADED
     status = 503
     detail = "The model provider is overloaded. Repeat the request later."

@@ -1,0 +1,5 @@
+"""Circuit breakers: an upstream that fails is left alone for a while, then tried with care."""
+
+from gateway_core.breaker.circuit import Breaker, Policy
+
+__all__ = ("Breaker", "Policy")

@@ -1,0 +1,246 @@
+"""A breaker in one process: what it knows of the shared circuit, and what it tells it.
+
+While the circuit is closed, nothing is asked of anybody: a request costs a comparison before and a
+count after. Changes of other processes come with ``refresh``, twice a second.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+from gateway_core.breaker import machine
+from gateway_core.breaker.machine import Circuit, State
+from gateway_core.breaker.store import SharedStore
+from gateway_core.breaker.window import Window
+from gateway_core.errors import BreakerOpen, UpstreamError, UpstreamUnreachable
+from gateway_core.logging import get_logger
+from gateway_core.tasks import spawn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Hashable
+
+    from gateway_core.breaker.store import Store
+
+_log = get_logger("gateway.breaker")
+_LONGEST_PROBE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """When a breaker opens and closes.
+
+    Attributes:
+        window_seconds: what is looked back on.
+        minimum_calls: in the window, before anything is concluded.
+        failure_rate: opens it, as a part of the calls.
+        slow_seconds: until the head of the answer; longer is slow.
+        slow_rate: opens it, as a part of the calls.
+        open_seconds: before probes begin.
+        probes: how many must succeed, and how many are tried at once.
+    """
+
+    window_seconds: float = 30.0
+    minimum_calls: int = 5
+    failure_rate: float = 0.5
+    slow_seconds: float = 60.0
+    slow_rate: float = 0.9
+    open_seconds: float = 60.0
+    probes: int = 3
+
+
+class Call:
+    """One call that a breaker watches."""
+
+    __slots__ = ("_clock", "_started", "seconds")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._started = clock()
+        self.seconds = 0.0
+
+    def answered(self) -> None:
+        """The head of the answer has come; what is slow after that is not the upstream's start."""
+        self.seconds = self._clock() - self._started
+
+
+class Breaker:
+    """Guards the calls to one upstream.
+
+    Args:
+        name: of the upstream, the same in every process.
+        policy: returns what holds now.
+        clock: seconds, monotonic, for the window.
+        wall_clock: Unix seconds, for what is shared.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        policy: Callable[[], Policy],
+        *,
+        store: Store | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = name
+        self.circuit = Circuit()
+        self._policy = policy
+        self._store = store or SharedStore()
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._asking = 0
+        self._window = Window(
+            seconds=lambda: policy().window_seconds,
+            limit_each=lambda: _fewer_than_open(policy()),
+            clock=clock,
+        )
+
+    @asynccontextmanager
+    async def watch(self, caller: Hashable = None) -> AsyncIterator[Call]:
+        """Watch a call, which is the block.
+
+        UpstreamErrors that are the upstream's own count as failures; all else that ends the block
+        early, like the caller's leaving, counts for nothing.
+
+        Raises:
+            BreakerOpen: the upstream is being left alone.
+        """
+        generation = None
+        if self.circuit.state is not State.CLOSED:
+            generation = await self._begin_probe()
+        call = Call(self._clock)
+        is_success: bool | None = None
+        error: UpstreamError | None = None
+        try:
+            yield call
+            is_success = True
+        except UpstreamError as exc:
+            error = exc
+            is_success = False if exc.is_outage else None
+            raise
+        finally:
+            if generation is not None:
+                spawn(self._end_probe(generation, is_success=is_success))
+            elif is_success is not None:
+                self._count(call, error, caller)
+
+    async def refresh(self) -> None:
+        """Hear what other processes have made of the circuit."""
+        self._adopt(await self._store.read(self.name))
+
+    async def trip(self, reason: str) -> None:
+        """Open it until it is reset."""
+        circuit, _ = await self._store.change(
+            self.name, lambda was: machine.opened(was, until=None, reason=reason)
+        )
+        self._adopt(circuit)
+
+    async def reset(self) -> None:
+        """Close it."""
+        circuit, _ = await self._store.change(self.name, machine.closed)
+        self._adopt(circuit)
+
+    def rates(self) -> tuple[int, float, float]:
+        """Return calls, failure rate and slow-call rate of this process's window."""
+        return self._window.rates()
+
+    async def _begin_probe(self) -> int | None:
+        """Return the generation that a probe belongs to; None when it has closed meanwhile."""
+        policy, now = self._policy(), self._wall_clock()
+        is_due = self.circuit.until is not None and self.circuit.until <= now
+        may_ask = self.circuit.state is State.HALF_OPEN or is_due
+        # Of a crowd, only as many ask as could be let through.
+        if not may_ask or self._asking >= policy.probes:
+            raise self._refusal(now)
+        self._asking += 1
+        try:
+            circuit, is_mine = await self._store.change(
+                self.name,
+                lambda was: machine.with_probe(
+                    was,
+                    now=now,
+                    probes=policy.probes,
+                    probe_seconds=max(policy.open_seconds, _LONGEST_PROBE_SECONDS),
+                ),
+            )
+        finally:
+            self._asking -= 1
+        self._adopt(circuit)
+        if is_mine:
+            return circuit.generation
+        if circuit.state is State.CLOSED:
+            return None
+        raise self._refusal(now)
+
+    async def _end_probe(self, generation: int, *, is_success: bool | None) -> None:
+        policy = self._policy()
+        reopen_until = self._wall_clock() + policy.open_seconds
+        circuit, _ = await self._store.change(
+            self.name,
+            lambda was: machine.after_probe(
+                was,
+                generation,
+                is_success=is_success,
+                probes=policy.probes,
+                reopen_until=reopen_until,
+            ),
+        )
+        self._adopt(circuit)
+
+    def _count(self, call: Call, error: UpstreamError | None, caller: Hashable) -> None:
+        policy = self._policy()
+        self._window.add(
+            is_failure=error is not None,
+            is_slow=call.seconds > policy.slow_seconds,
+            # That there is no connection is nobody's doing.
+            caller=None if isinstance(error, UpstreamUnreachable) else caller,
+        )
+        if error is None and call.seconds <= policy.slow_seconds:
+            return
+        calls, failure_rate, slow_rate = self._window.rates()
+        if calls < policy.minimum_calls:
+            return
+        if failure_rate >= policy.failure_rate:
+            self._open(f"{failure_rate:.0%} of {calls} calls failed")
+        elif slow_rate >= policy.slow_rate:
+            self._open(f"{slow_rate:.0%} of {calls} calls were slow")
+
+    def _open(self, reason: str) -> None:
+        if self.circuit.state is not State.CLOSED:
+            return
+        until = self._wall_clock() + self._policy().open_seconds
+        # Here at once; the others hear of it through the store.
+        self._adopt(machine.opened(self.circuit, until=until, reason=reason))
+        spawn(self._share_opening(until, reason))
+
+    async def _share_opening(self, until: float, reason: str) -> None:
+        circuit, _ = await self._store.change(
+            self.name,
+            lambda was: (
+                machine.opened(was, until=until, reason=reason)
+                if was.state is State.CLOSED
+                else None
+            ),
+        )
+        self._adopt(circuit)
+
+    def _adopt(self, circuit: Circuit) -> None:
+        if circuit.state is not self.circuit.state:
+            _log.warning(
+                "circuit", upstream=self.name, state=circuit.state.value, reason=circuit.reason
+            )
+            self._window.clear()
+        self.circuit = circuit
+
+    def _refusal(self, now: float) -> BreakerOpen:
+        left = (self.circuit.until or now) - now
+        return BreakerOpen(retry_after=max(1.0, left))
+
+
+def _fewer_than_open(policy: Policy) -> int:
+    """Return how many failures are too few to open a breaker, whatever the window holds."""
+    return max(0, ceil(policy.minimum_calls * policy.failure_rate) - 1)

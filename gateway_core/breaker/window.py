@@ -1,0 +1,93 @@
+"""What became of the calls of the last while."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+_BUCKETS: Final = 10
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """The calls that ended in one part of the window."""
+
+    until: float
+    calls: int = 0
+    slow: int = 0
+    failures: int = 0
+    failures_of: Counter[Hashable] = field(default_factory=Counter)
+
+
+class Window:
+    """Counts calls, failures and slow calls over a sliding while.
+
+    A failure that a caller may have brought about counts for ``limit_each`` in the window at the
+    most: nobody's requests alone make an upstream look dead to everybody.
+
+    Args:
+        seconds: returns the window's length.
+        limit_each: returns how many failures of one caller count.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: Callable[[], float],
+        limit_each: Callable[[], int],
+        clock: Callable[[], float],
+    ) -> None:
+        self._seconds = seconds
+        self._limit_each = limit_each
+        self._clock = clock
+        self._buckets: deque[_Bucket] = deque()
+
+    def add(self, *, is_failure: bool, is_slow: bool, caller: Hashable = None) -> None:
+        """Count a call that has ended.
+
+        Args:
+            caller: who may have brought a failure about; None when nobody can have.
+        """
+        bucket = self._bucket()
+        bucket.calls += 1
+        bucket.slow += is_slow
+        if is_failure:
+            if caller is None:
+                bucket.failures += 1
+            else:
+                bucket.failures_of[caller] += 1
+
+    def rates(self) -> tuple[int, float, float]:
+        """Return the number of calls and, of those, the parts that failed and that were slow."""
+        self._drop_old()
+        calls = sum(bucket.calls for bucket in self._buckets)
+        if not calls:
+            return 0, 0.0, 0.0
+        failures = sum(bucket.failures for bucket in self._buckets)
+        of_callers: Counter[Hashable] = Counter()
+        for bucket in self._buckets:
+            of_callers.update(bucket.failures_of)
+        most = self._limit_each()
+        failures += sum(min(count, most) for count in of_callers.values())
+        return calls, failures / calls, sum(bucket.slow for bucket in self._buckets) / calls
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._buckets.clear()
+
+    def _bucket(self) -> _Bucket:
+        now = self._clock()
+        if not self._buckets or self._buckets[-1].until <= now:
+            self._drop_old()
+            self._buckets.append(_Bucket(now + self._seconds() / _BUCKETS))
+        return self._buckets[-1]
+
+    def _drop_old(self) -> None:
+        oldest = self._clock() - self._seconds()
+        while self._buckets and self._buckets[0].until <= oldest:
+            self._buckets.popleft()
