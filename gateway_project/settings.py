@@ -144,6 +144,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_JSON_BYTES
 # -- what is recorded
 AUDIT_SPOOL_DIR = Path(text("AUDIT_SPOOL_DIR", str(BASE_DIR / ".local" / "spool")))
 AUDIT_SHIP_SECONDS = number("AUDIT_SHIP_SECONDS", 1)  # 0: leave the spool to other processes
+USAGE_COLLECT_SECONDS = number("USAGE_COLLECT_SECONDS", 15)  # 0: leave it to reconcile_usage
 AUDIT_ROUTES = ("control", "letta", "llm")  # what the admin can filter by
 ENABLE_METRICS = boolean("ENABLE_METRICS", default=True)
 METRICS_TOKEN = secret("METRICS_TOKEN")

@@ -12,7 +12,10 @@ class LLMProxyConfig(AppConfig):
     def ready(self) -> None:
         """Let Django find the system checks, and ``principals`` what proves API keys."""
         from accounts import principals  # noqa: PLC0415 - models must be loaded first
+        from gateway_core.audit import projections  # noqa: PLC0415 - models must be loaded first
         from llm_proxy import checks  # noqa: F401, PLC0415 - models must be loaded first
         from llm_proxy.api_keys import prover, secret  # noqa: PLC0415 - models must be loaded first
+        from llm_proxy.usage import projection  # noqa: PLC0415 - models must be loaded first
 
+        projections.register(projection.project)
         principals.register_prover(secret.PREFIX.encode(), prover.prove)

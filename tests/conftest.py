@@ -64,6 +64,7 @@ def _prepare_environment() -> None:
         "AGENT_SECRET_MASTER_KEY": "22" * 32,
         "AUDIT_SPOOL_DIR": str(_DATA / "spool"),
         "AUDIT_SHIP_SECONDS": "0",  # what a test wants in the table, it ships itself
+        "USAGE_COLLECT_SECONDS": "0",  # and what it wants from LiteLLM's log, it fetches
     }
 
 

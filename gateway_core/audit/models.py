@@ -6,10 +6,11 @@ import re
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from django.contrib.auth import get_user_model
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models import Q
 
 from gateway_core.audit.events import Plane, new_id
+from gateway_core.audit.projections import project_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +26,9 @@ class AuditEventManager(models.Manager["AuditEvent"]):
     def store(self, lines: Sequence[bytes]) -> int:
         """Insert the events of these lines; return how many of them were not there yet.
 
-        One statement, whatever the number: PostgreSQL itself takes the JSON apart, which leaves
-        the process's time to its requests. The e-mail of a user is copied from the user's row.
+        What other apps make of events is made in the same transaction. One statement, whatever the
+        number: PostgreSQL itself takes the JSON apart, which leaves the process's time to its
+        requests. The e-mail of a user is copied from the user's row.
 
         Raises:
             DataError, IntegrityError: one of the lines is no event.
@@ -35,9 +37,12 @@ class AuditEventManager(models.Manager["AuditEvent"]):
         document = b"[" + b",".join(lines) + b"]"
         if b"\\u0000" in document:
             document = _ESCAPED_NUL.sub(rb"\1\\ufffd", document)
-        with connection.cursor() as cursor:
-            cursor.execute(_insert_statement(), [document.decode()])
-            return int(cursor.rowcount)
+        text = document.decode()
+        with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+            cursor.execute(_insert_statement(), [text])
+            stored = int(cursor.rowcount)
+            project_all(text)
+        return stored
 
 
 class AuditEvent(models.Model):
