@@ -55,6 +55,7 @@ class Code(StrEnum):
     CALLER_TOKEN_MISSING = "caller_token_missing"  # noqa: S105 - an error code
     CALLER_TOKEN_INVALID = "caller_token_invalid"  # noqa: S105 - an error code
     CALLER_TOKEN_EXPIRED = "caller_token_expired"  # noqa: S105 - an error code
+    CALLER_TOKEN_REVOKED = "caller_token_revoked"  # noqa: S105 - an error code
     POLICY_OPERATION_NOT_OFFERED = "policy_operation_not_offered"
     POLICY_RULE_DENIED = "policy_rule_denied"
     POLICY_FIELD_FORBIDDEN = "policy_field_forbidden"

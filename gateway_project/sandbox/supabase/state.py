@@ -216,7 +216,7 @@ class State:
         for key in self.keys:
             if key["kid"] == header.get("kid") and key["alg"] == header.get("alg"):
                 return jwt.PyJWK.from_dict(public_jwk(key)).key
-        raise jwt.InvalidKeyError("unrecognized JWT kid")
+        raise jwt.InvalidTokenError("unrecognized JWT kid")
 
 
 def _identity(user_id: str, email: str, now: str) -> Record:

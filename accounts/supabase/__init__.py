@@ -1,0 +1,5 @@
+"""Supabase Auth as the gateway asks it: its users, and whether a session still lives.
+
+``keys`` tells API keys apart, ``users`` reads what Auth says of a user, ``client`` knows its paths
+and errors, ``sync`` brings over what has changed there.
+"""

@@ -1,0 +1,292 @@
+"""Supabase Auth's own paths for what the gateway wants of it. Nothing else knows them.
+
+Facts are of Auth 2.196; older ones differ where it says so. Every call raises
+``UpstreamCredentialRejected`` when Supabase refuses the gateway's key, ``UpstreamUnreachable`` when
+it is away or not configured, ``UpstreamOverloaded`` when it asks to slow down, and another
+``UpstreamError`` for any other failure. Keys and tokens go out as headers of single calls and are
+kept nowhere else.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+
+from accounts.supabase.users import SupabaseUser
+from gateway_core.errors import (
+    FIRST_SERVER_ERROR,
+    UpstreamAnswerInvalid,
+    UpstreamCredentialRejected,
+    UpstreamFailed,
+    UpstreamOverloaded,
+    UpstreamUnreachable,
+)
+from gateway_core.rest import RestClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from gateway_core.errors import UpstreamError
+    from gateway_core.rest import RestAnswer
+
+PAGE_SIZE: Final = 200
+# Supabase has no ban without an end; this is the one that its own documentation uses for it.
+FOR_GOOD: Final = timedelta(hours=876_000)
+
+_AUTH: Final = "/auth/v1"
+_USERS: Final = f"{_AUTH}/admin/users"
+# A page of a large table is counted and sorted there.
+_PAGE_SECONDS: Final = 60.0
+_NOT_SIGNED_IN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+
+class Standing(StrEnum):
+    """What Supabase says of a user's token; the value is its error code, empty when it is good."""
+
+    GOOD = ""
+    SESSION_ENDED = "session_not_found"
+    ACCOUNT_GONE = "user_not_found"
+    BANNED = "user_banned"
+    TOKEN_REFUSED = "bad_jwt"  # noqa: S105 - an error code
+
+
+_REFUSALS: Final = {standing.value: standing for standing in Standing if standing.value}
+
+
+class SignOutScope(StrEnum):
+    """Which sessions of the token's user end."""
+
+    GLOBAL = "global"
+    LOCAL = "local"
+    OTHERS = "others"
+
+
+def find_user(user_id: UUID) -> SupabaseUser | None:
+    """Return a user, None when it is certain that there is none."""
+    answer = _administer("GET", f"{_USERS}/{user_id}")
+    return None if _is_not_there(answer) else SupabaseUser.read(_good(answer).json())
+
+
+def find_users(email: str) -> tuple[SupabaseUser, ...]:
+    """Return the users of a whole e-mail address: SSO users may share one.
+
+    Supabase filters by parts of address and name only, so the rest is done here.
+    """
+    wanted = email.strip().lower()
+    pages = list_users(part=wanted)
+    return tuple(user for page in pages for user in page if user.email.lower() == wanted)
+
+
+def list_users(*, page_size: int = PAGE_SIZE, part: str = "") -> Iterator[list[SupabaseUser]]:
+    """Yield all users in pages, the newest first, each page when the one before it is done with.
+
+    Pages are counted, not marked: of users made or deleted meanwhile, some come twice and some not
+    at all. Whoever is missing has to be looked for by id before they count as gone.
+
+    Args:
+        part: of the e-mail address or full name.
+
+    Raises:
+        UpstreamAnswerInvalid: one page follows another without end.
+    """
+    before: list[SupabaseUser] = []
+    number = 1
+    while page := _page(number, page_size, part):
+        if page == before:
+            raise UpstreamAnswerInvalid
+        yield page
+        before = page
+        number += 1
+
+
+def ban_user(user_id: UUID, duration: timedelta = FOR_GOOD) -> bool:
+    """Let a user sign in no more for so long; returns whether there is such a user.
+
+    They can't refresh a session either. Tokens they hold go on until they expire.
+    """
+    return _change(user_id, {"ban_duration": f"{max(1, round(duration.total_seconds()))}s"})
+
+
+def unban_user(user_id: UUID) -> bool:
+    """Let a user sign in again; returns whether there is such a user."""
+    return _change(user_id, {"ban_duration": "none"})
+
+
+def delete_user(user_id: UUID, *, softly: bool = False) -> bool:
+    """Delete a user and their sessions; returns whether there was such a user.
+
+    Args:
+        softly: an unrecognisable row stays, so that what refers to it in the project's own
+            database stays too.
+    """
+    payload = {"should_soft_delete": softly}
+    answer = _administer("DELETE", f"{_USERS}/{user_id}", payload=payload)
+    if _is_not_there(answer):
+        return False
+    _good(answer).json()
+    return True
+
+
+def sign_out(token: bytes, scope: SignOutScope = SignOutScope.GLOBAL) -> Standing:
+    """End sessions of the user of an access token, which goes on until it expires.
+
+    Only the user can do this: the service key ends nobody's sessions but by a ban or deletion.
+
+    Returns:
+        What the token was good for. When it is not GOOD, nothing has ended now.
+    """
+    answer = _in_the_name_of(token, "POST", f"{_AUTH}/logout?scope={scope}")
+    standing = _standing(answer)
+    if standing is Standing.GOOD and answer.status != HTTPStatus.NO_CONTENT:
+        raise UpstreamAnswerInvalid
+    return standing
+
+
+def standing_of(token: bytes) -> tuple[Standing, SupabaseUser | None]:
+    """Return whether Supabase still takes an access token, and its user when it does.
+
+    It looks for user and session in its database; for a ban only since 2.195.
+    """
+    answer = _in_the_name_of(token, "GET", f"{_AUTH}/user")
+    standing = _standing(answer)
+    return standing, SupabaseUser.read(answer.json()) if standing is Standing.GOOD else None
+
+
+def version() -> str:
+    """Ask Supabase Auth whether it is up, and return its version, which it may hide."""
+    key = settings.SUPABASE_KEY or settings.SUPABASE_SERVICE_KEY
+    answer = _good(_call("GET", f"{_AUTH}/health", key=key)).json()
+    if not isinstance(answer, dict) or answer.get("name") != "GoTrue":
+        raise UpstreamAnswerInvalid
+    return str(answer.get("version", ""))
+
+
+def _page(number: int, page_size: int, part: str) -> list[SupabaseUser]:
+    # With page and per_page Auth counts pages also where cursors are switched on (2.194).
+    params = {"page": number, "per_page": page_size} | ({"filter": part} if part else {})
+    answer = _good(_administer("GET", _USERS, params=params, read_seconds=_PAGE_SECONDS)).json()
+    users = answer.get("users") if isinstance(answer, dict) else None
+    if not isinstance(users, list):
+        raise UpstreamAnswerInvalid
+    return [SupabaseUser.read(user) for user in users]
+
+
+def _change(user_id: UUID, payload: dict[str, Any]) -> bool:
+    answer = _administer("PUT", f"{_USERS}/{user_id}", payload=payload)
+    if _is_not_there(answer):
+        return False
+    SupabaseUser.read(_good(answer).json())
+    return True
+
+
+def _administer(method: str, target: str, **parts: Any) -> RestAnswer:
+    key = settings.SUPABASE_SERVICE_KEY
+    if not key:
+        raise UpstreamUnreachable("No secret key of Supabase is configured.")
+    # Both headers: Supabase takes a new key as bearer only when it equals ``apikey``.
+    return _call(method, target, key=key, bearer=key, **parts)
+
+
+def _in_the_name_of(token: bytes, method: str, target: str) -> RestAnswer:
+    key = settings.SUPABASE_KEY or settings.SUPABASE_SERVICE_KEY
+    return _call(method, target, key=key, bearer=token.decode())
+
+
+def _call(  # noqa: PLR0913 - the parts of an HTTP request
+    method: str,
+    target: str,
+    *,
+    key: str,
+    bearer: str = "",
+    payload: Any = None,
+    params: dict[str, Any] | None = None,
+    read_seconds: float | None = None,
+) -> RestAnswer:
+    if not settings.SUPABASE_URL:
+        raise UpstreamUnreachable("No Supabase project is configured.")
+    headers = {"accept": "application/json", "user-agent": "ai-agent-gateway"}
+    if key:
+        headers["apikey"] = key
+    if bearer:
+        headers["authorization"] = f"Bearer {bearer}"
+    connections = _connections(read_seconds or settings.SUPABASE_TIMEOUT)
+    return connections.call(method, target, payload=payload, params=params, headers=headers)
+
+
+@cache
+def _connections(read_seconds: float) -> RestClient:
+    return RestClient(
+        settings.SUPABASE_URL,
+        connect_timeout=min(read_seconds, settings.UPSTREAM_CONNECT_TIMEOUT),
+        read_timeout=read_seconds,
+    )
+
+
+def _standing(answer: RestAnswer) -> Standing:
+    refusal = _REFUSALS.get(_error_code(answer))
+    if refusal is not None:
+        return refusal
+    _good(answer)
+    return Standing.GOOD
+
+
+def _is_not_there(answer: RestAnswer) -> bool:
+    """Say whether this is Auth's own 404: any other could be about the address, not the user."""
+    is_404 = answer.status == HTTPStatus.NOT_FOUND
+    return is_404 and _error_code(answer) == Standing.ACCOUNT_GONE
+
+
+def _good(answer: RestAnswer) -> RestAnswer:
+    """Return an answer that is a success; raise what any other means."""
+    if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+        return answer
+    raise _meaning(answer)
+
+
+def _meaning(answer: RestAnswer) -> UpstreamError:
+    if answer.status in _NOT_SIGNED_IN:
+        return UpstreamCredentialRejected()
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return UpstreamOverloaded(
+            "The sign-in service asks to slow down. Repeat the request later.",
+            retry_after=_seconds(answer.headers.get("retry-after", "")),
+        )
+    if answer.status >= FIRST_SERVER_ERROR:
+        return UpstreamFailed()
+    if _error_code(answer):
+        # The request is the gateway's own: whatever is wrong with it is not the caller's.
+        return UpstreamFailed()
+    return UpstreamAnswerInvalid()  # whatever answers there, it is not Supabase Auth
+
+
+def _error_code(answer: RestAnswer) -> str:
+    """Return Auth's own error code: ``error_code`` beside a number, or ``code`` in new answers."""
+    if answer.status < HTTPStatus.BAD_REQUEST:
+        return ""
+    named = answer.headers.get("x-sb-error-code")
+    if named:
+        return str(named)
+    try:
+        body = answer.json()
+    except UpstreamAnswerInvalid:
+        return ""
+    codes = (body.get("error_code"), body.get("code")) if isinstance(body, dict) else ()
+    return next((code for code in codes if isinstance(code, str)), "")
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isdigit() else 5.0
+
+
+@receiver(setting_changed)
+def _begin_anew(*, setting: str, **_context: Any) -> None:
+    if setting.startswith(("SUPABASE_", "UPSTREAM_")):
+        _connections.cache_clear()
