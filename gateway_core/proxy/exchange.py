@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from gateway_core.http import UpstreamClient
     from gateway_core.proxy.form import FieldCheck
     from gateway_core.proxy.operations import Catalogue, Operation
+
+
+Carry: TypeAlias = "Callable[[Exchange], Awaitable[None]]"
 
 
 class Principal(Protocol):
@@ -87,6 +90,8 @@ class Route:
             something has changed for the user. Raises TokenRejected, KeysUnavailable.
         authorize: decides, and sets what goes upstream (``target``, ``query``, ``headers``,
             ``payload``). Raises what it refuses with.
+        once: forwards and relays by calling what it is given with the exchange, or answers without
+            that a request whose answer is there already.
         translate: turns an upstream's error answer (status, headers, body) into ours.
         reshape: for JSON answers of operations that need it: sees and returns the parsed answer
             before the caller gets it; None when the answer passes as it is.
@@ -104,6 +109,7 @@ class Route:
     identify: Callable[[Exchange], Awaitable[Principal]]
     authorize: Callable[[Exchange], Awaitable[None]]
     translate: Callable[[Exchange, int, bytes], GatewayError]
+    once: Callable[[Exchange, Carry], Awaitable[None]] | None = None
     reshape: Callable[[Exchange], Callable[[Any], Awaitable[Any]] | None] | None = None
     observe: Callable[[Exchange], Observer | None] | None = None
     settle: Callable[[Exchange], Awaitable[None]] | None = None

@@ -66,7 +66,10 @@ async def _carry(exchange: Exchange, cap: ConcurrencyCap) -> None:
     with cap.hold(exchange.principal.user_id):
         await take_in(exchange)
         await route.authorize(exchange)
-        await _exchange(exchange)
+        if route.once is None:
+            await _exchange(exchange)
+        else:
+            await route.once(exchange, _exchange)
 
 
 async def _exchange(exchange: Exchange) -> None:

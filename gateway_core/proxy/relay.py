@@ -17,7 +17,7 @@ from gateway_core.proxy.exchange import AnswerFailed
 from gateway_core.proxy.settle import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from gateway_core.http import UpstreamResponse
     from gateway_core.proxy.deadline import Deadline
@@ -58,13 +58,17 @@ async def refuse(exchange: Exchange, error: GatewayError) -> None:
             await _write(exchange, frame, more=False)
         return
     body = errors.encode(error, exchange.record.request_id)
-    fields = [
-        (name.lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in errors.response_headers(error).items()
-    ]
-    fields.append((b"content-type", errors.MEDIA_TYPE.encode()))
-    fields.append((b"content-length", b"%d" % len(body)))
-    await _start(exchange, error.status, fields)
+    fields = {**errors.response_headers(error), "content-type": errors.MEDIA_TYPE}
+    await answer(exchange, error.status, fields.items(), body)
+
+
+async def answer(
+    exchange: Exchange, status: int, fields: Iterable[tuple[str, str]], body: bytes
+) -> None:
+    """Answer with something of the gateway's own."""
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+    raw.append((b"content-length", b"%d" % len(body)))
+    await _start(exchange, status, raw)
     await _write(exchange, body, more=False)
 
 
