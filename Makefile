@@ -17,7 +17,8 @@ AS_IN_PRODUCTION := env ENVIRONMENT=production \
 	REDIS_URL=redis://valkey.example.com:6379/0 SUPABASE_URL=https://project.supabase.co \
 	SUPABASE_KEY=sb_publishable_key SUPABASE_SERVICE_KEY=sb_secret_key \
 	LITELLM_BASE_URL=https://litellm.example.com LITELLM_MASTER_KEY=sk-master \
-	LETTA_BASE_URL=https://letta.example.com LETTA_API_KEY=password
+	LETTA_BASE_URL=https://letta.example.com LETTA_API_KEY=password \
+	GATEWAY_INTERNAL_URL=https://gateway.example.com
 
 .DEFAULT_GOAL := help
 .PHONY: help run token test check schema upstreams upstreams-stop test-upstreams benchmark requirements clean

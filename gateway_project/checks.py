@@ -51,7 +51,12 @@ _REQUIRED: Final = (
         "See env.example for the form and a command that makes one.",
     ),
 )
-_UPSTREAMS: Final = ("LITELLM_BASE_URL", "LETTA_BASE_URL", "AMS_BASE_URL")
+_UPSTREAMS: Final = (
+    "LITELLM_BASE_URL",
+    "LETTA_BASE_URL",
+    "AMS_BASE_URL",
+    "GATEWAY_INTERNAL_URL",
+)
 _SECRET_KEY_MIN_LENGTH: Final = 50
 _SECRET_KEY_MIN_CHARACTERS: Final = 10
 
@@ -66,7 +71,7 @@ def check_production(**_options: Any) -> list[CheckMessage]:
 
 @register(Tags.urls)
 def check_upstreams(**_options: Any) -> list[CheckMessage]:
-    """Return what is wrong with the addresses of the upstreams."""
+    """Return what is wrong with the addresses of the upstreams, and of the way back from Letta."""
     return [message for name in _UPSTREAMS for message in _upstream(name)]
 
 

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 
 from gateway_core import background, cache
 from gateway_core.audit import trail
-from letta_proxy.proxy import ROUTE as LETTA
-from llm_proxy.proxy import ROUTE as LLM
+from gateway_project.routes import ROUTES
 
 if TYPE_CHECKING:
     from gateway_core.asgi import Application, Receive, Scope, Send
 
-_ROUTES = (LETTA, LLM)
 _GC_THRESHOLDS = (20_000, 20, 20)
 
 
@@ -60,8 +58,8 @@ class Lifecycle:
     async def _stop(self) -> None:
         if self._listener is not None:
             self._listener.cancel()
-        for route in _ROUTES:
-            await route.client().close()
+        for mount in ROUTES:
+            await mount.route.client().close()
         await asyncio.to_thread(trail.stop)
 
 

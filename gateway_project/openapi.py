@@ -11,22 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway_core.errors import MEDIA_TYPE, Code
 from gateway_core.proxy.operations import BodyKind
-from letta_proxy.proxy import ROUTE as LETTA
-from llm_proxy.proxy import ROUTE as LLM
+from gateway_project.routes import ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway_core.proxy.exchange import Route
     from gateway_core.proxy.operations import Operation
+    from gateway_project.routes import Mount
 
 _TAGS: Final = {
-    "llm": "The OpenAI API, answered by LiteLLM with the caller's own virtual key.",
-    "letta": "Letta's V1 API, within the caller's own organization.",
+    **{mount.route.name: mount.about for mount in ROUTES},
     "me": "The signed-in user.",
     "system": "The gateway itself.",
 }
-_SECURITY: Final[list[dict[str, list[str]]]] = [{"supabase": []}]
+_AGENT_SECRET: Final = {"type": "http", "scheme": "bearer", "description": "An agent secret."}
 _PARAMETERS: Final = re.compile(r"\{(\w+)\}").findall
 _MEDIA: Final = {BodyKind.JSON: "application/json", BodyKind.FORM: "multipart/form-data"}
 _ANY_OBJECT: Final = {"schema": {"type": "object"}}
@@ -50,26 +48,28 @@ def add_proxied_routes(
     for methods in result["paths"].values():
         for operation in methods.values():
             operation["responses"] = {**operation["responses"], **_ERRORS}
-    for route in (LLM, LETTA):
-        for path, method, operation in _described(route):
+    components.setdefault("securitySchemes", {})["agent"] = _AGENT_SECRET
+    for mount in ROUTES:
+        for path, method, operation in _described(mount):
             result["paths"].setdefault(path, {})[method] = operation
     result["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
     return result
 
 
-def _described(route: Route) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    prefix = min(route.prefixes, key=len)
-    for operation in route.catalogue.operations:
+def _described(mount: Mount) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    prefix = min(mount.route.prefixes, key=len)
+    for operation in mount.route.catalogue.operations:
         if not getattr(operation, "why_not", ""):
-            yield prefix + operation.path, operation.method.lower(), _describe(route, operation)
+            yield prefix + operation.path, operation.method.lower(), _describe(mount, operation)
 
 
-def _describe(route: Route, operation: Operation) -> dict[str, Any]:
+def _describe(mount: Mount, operation: Operation) -> dict[str, Any]:
+    name = f"{mount.route.name}_{operation.name}"
     described: dict[str, Any] = {
-        "operationId": f"{route.name}_{operation.name}".replace(".", "_").replace("-", "_"),
+        "operationId": name.replace(".", "_").replace("-", "_"),
         "summary": operation.summary or operation.name.replace("_", " ").capitalize(),
-        "tags": [route.name],
-        "security": _SECURITY,
+        "tags": [mount.route.name],
+        "security": list(mount.security),
         "responses": {"200": _answer(operation), **_ERRORS},
     }
     parameters = [*_path_parameters(operation), *_query_parameters(operation)]

@@ -11,8 +11,7 @@ from accounts.websocket import authenticated
 from gateway_core.access import recorded
 from gateway_core.proxy.pipeline import proxy
 from gateway_project.cors import with_cors
-from letta_proxy.proxy import ROUTE as LETTA
-from llm_proxy.proxy import ROUTE as LLM
+from gateway_project.routes import ROUTES
 
 if TYPE_CHECKING:
     from gateway_core.asgi import Application, Receive, Scope, Send
@@ -24,8 +23,7 @@ _NOT_FOUND = 4404
 def route(control_plane: Application) -> Application:
     """Return the application that sends each connection to its plane."""
     http = [
-        _at(r"^api/v1/llm/(?!keys(?:/|$))", proxy(LLM)),
-        _at(r"^api/v1/letta/", proxy(LETTA)),
+        *(_at(mount.paths, mount.wrap(proxy(mount.route))) for mount in ROUTES),
         _at(r"", recorded(control_plane)),
     ]
     websocket = [_at(r"", nowhere)]

@@ -78,6 +78,7 @@ CHANNEL_LAYERS = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ENCRYPTION_KEYS = secrets("ENCRYPTION_KEYS")
+AGENT_SECRET_MASTER_KEYS = secrets("AGENT_SECRET_MASTER_KEY")
 
 # -- Supabase Auth
 SUPABASE_URL = text("SUPABASE_URL").rstrip("/")
@@ -105,6 +106,7 @@ JWKS_SOFT_TTL_SECONDS = number("JWKS_SOFT_TTL_SECONDS", 300)
 JWKS_HARD_TTL_SECONDS = number("JWKS_HARD_TTL_SECONDS", 1200)
 
 # -- upstreams; every timeout in seconds
+GATEWAY_INTERNAL_URL = text("GATEWAY_INTERNAL_URL").rstrip("/")
 LITELLM_BASE_URL = text("LITELLM_BASE_URL").rstrip("/")
 LITELLM_MASTER_KEY = secret("LITELLM_MASTER_KEY")
 LITELLM_TIMEOUT = number("LITELLM_TIMEOUT", 600)
@@ -149,7 +151,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_JSON_BYTES
 AUDIT_SPOOL_DIR = Path(text("AUDIT_SPOOL_DIR", str(BASE_DIR / ".local" / "spool")))
 AUDIT_SHIP_SECONDS = number("AUDIT_SHIP_SECONDS", 1)  # 0: leave the spool to other processes
 USAGE_COLLECT_SECONDS = number("USAGE_COLLECT_SECONDS", 15)  # 0: leave it to reconcile_usage
-AUDIT_ROUTES = ("control", "letta", "llm")  # what the admin can filter by
+AUDIT_ROUTES = "gateway_project.routes.names"  # what the admin can filter by
 ENABLE_METRICS = boolean("ENABLE_METRICS", default=True)
 METRICS_TOKEN = secret("METRICS_TOKEN")
 ENABLE_DOCS = boolean("ENABLE_DOCS", default=True)

@@ -20,7 +20,7 @@ DANGEROUS_TOOLS: Final = frozenset({"run_code", "run_code_with_tools", "fetch_we
 @register(Tags.security)
 def check_letta_settings(**_options: Any) -> list[CheckMessage]:
     """Return what is wrong with the settings of the way to Letta."""
-    return [*_address(), *_mode(), *_limits(), *_tools()]
+    return [*_address(), *_mode(), *_way_back(), *_limits(), *_tools()]
 
 
 def _address() -> Iterator[CheckMessage]:
@@ -46,6 +46,17 @@ def _mode() -> Iterator[CheckMessage]:
             f"LETTA_MODE is {settings.LETTA_MODE!r}, which is no kind of Letta.",
             hint=f"Set it to {SELF_HOSTED} or {CLOUD}.",
             id="letta_proxy.E004",
+        )
+
+
+def _way_back() -> Iterator[CheckMessage]:
+    is_wanted = settings.LETTA_BASE_URL and settings.LETTA_MODE == SELF_HOSTED
+    if settings.IS_PRODUCTION and is_wanted and not settings.GATEWAY_INTERNAL_URL:
+        yield Error(
+            "GATEWAY_INTERNAL_URL is not set: agents would spend on Letta's own key, and not on "
+            "their users' budgets.",
+            hint="Set it to the address at which the Letta server reaches this gateway.",
+            id="letta_proxy.E005",
         )
 
 

@@ -10,7 +10,7 @@ from django.core.checks import Error, Tags, register
 from gateway_core.crypto import KEY_BYTES, key_id, parse_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _HINT: Final = "Make one: openssl rand -base64 32. Put it first and keep the older ones behind it."
 
@@ -21,23 +21,39 @@ def check_encryption_keys(**_options: Any) -> list[Error]:
 
     That production has any is checked with the other things that it can't do without.
     """
-    return list(_faults())
+    return list(_faults("ENCRYPTION_KEYS", settings.ENCRYPTION_KEYS, "E001", "E002"))
 
 
-def _faults() -> Iterator[Error]:
+@register(Tags.security)
+def check_agent_secrets(**_options: Any) -> list[Error]:
+    """Return what is wrong with the keys that agent secrets are derived from."""
+    keys = settings.AGENT_SECRET_MASTER_KEYS
+    faults = list(_faults("AGENT_SECRET_MASTER_KEY", keys, "E003", "E004"))
+    if settings.IS_PRODUCTION and not keys:
+        faults.append(
+            Error(
+                "AGENT_SECRET_MASTER_KEY is not set: agents can't call models.",
+                hint="Make a key: openssl rand -hex 32.",
+                id="llm_proxy.E005",
+            )
+        )
+    return faults
+
+
+def _faults(name: str, keys: Iterable[str], malformed_id: str, repeated_id: str) -> Iterator[Error]:
     ids: list[str] = []
-    for place, text in enumerate(settings.ENCRYPTION_KEYS, start=1):
+    for place, text in enumerate(keys, start=1):
         try:
             ids.append(key_id(parse_key(text)))
         except ValueError as exc:
             yield Error(
-                f"Key {place} of ENCRYPTION_KEYS is no key of {KEY_BYTES} bytes: {exc}.",
+                f"Key {place} of {name} is no key of {KEY_BYTES} bytes: {exc}.",
                 hint=_HINT,
-                id="llm_proxy.E001",
+                id=f"llm_proxy.{malformed_id}",
             )
     if len(set(ids)) < len(ids):
         yield Error(
-            "ENCRYPTION_KEYS has the same key twice.",
-            hint="Remove one of them; what was sealed under it stays readable.",
-            id="llm_proxy.E002",
+            f"{name} has the same key twice.",
+            hint="Remove one of them; what was made with it stays good.",
+            id=f"llm_proxy.{repeated_id}",
         )

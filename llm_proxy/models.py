@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from llm_proxy.agent_proxy.models import AgentSecret
 from llm_proxy.api_keys.models import ApiKey
 from llm_proxy.usage.models import UsageRecord
 from llm_proxy.virtual_keys.models import VirtualKey
 
-__all__ = ("ApiKey", "UsageRecord", "VirtualKey")
+__all__ = ("AgentSecret", "ApiKey", "UsageRecord", "VirtualKey")

@@ -47,6 +47,7 @@ _STORE = Store(_DATA)
 _TLS = ssl.create_default_context()  # reading the system's certificates takes a client 20 ms
 _SHIPPED_ROWS: list[str] = []
 _SERVERS = {stand_in.name: LoopbackServer() for stand_in in STAND_INS}
+_GATEWAY = LoopbackServer()
 
 
 def _prepare_environment() -> None:
@@ -62,6 +63,7 @@ def _prepare_environment() -> None:
         "DJANGO_SECRET_KEY": "test-" + "0" * 50,
         "ENCRYPTION_KEYS": "11" * 32,
         "AGENT_SECRET_MASTER_KEY": "22" * 32,
+        "GATEWAY_INTERNAL_URL": _GATEWAY.url,
         "AUDIT_SPOOL_DIR": str(_DATA / "spool"),
         "AUDIT_SHIP_SECONDS": "0",  # what a test wants in the table, it ships itself
         "USAGE_COLLECT_SECONDS": "0",  # and what it wants from LiteLLM's log, it fetches
@@ -77,7 +79,7 @@ django.setup()
 
 
 def pytest_unconfigure() -> None:
-    for server in _SERVERS.values():
+    for server in (*_SERVERS.values(), _GATEWAY):
         server.stop()
     _ENGINES.stop()
     shutil.rmtree(_DATA)
@@ -223,7 +225,7 @@ def gateway_server(
     del django_db_setup, supabase_server, litellm_server, letta_server
     from gateway_project.asgi import application  # noqa: PLC0415 - needs the settings above
 
-    with LoopbackServer().start(application) as server:
+    with _GATEWAY.start(application) as server:
         _wait_until_it_hears(os.environ["REDIS_URL"])
         yield server
 
@@ -256,11 +258,10 @@ def gateway(
 
 async def _close_pools() -> None:
     """Close the gateway's connections to upstreams: the next test may use them in its own loop."""
-    from letta_proxy.proxy import ROUTE as LETTA  # noqa: PLC0415 - needs the settings above
-    from llm_proxy.proxy import ROUTE as LLM  # noqa: PLC0415 - needs the settings above
+    from gateway_project.routes import ROUTES  # noqa: PLC0415 - needs the settings above
 
-    for route in (LETTA, LLM):
-        await route.client().close()
+    for mount in ROUTES:
+        await mount.route.client().close()
 
 
 @pytest.fixture

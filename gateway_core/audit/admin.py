@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.utils.functional import cached_property
+from django.utils.module_loading import import_string
 
 from gateway_core.audit.models import AuditEvent
 from gateway_core.errors import Code
@@ -45,7 +46,7 @@ class RouteFilter(admin.SimpleListFilter):
 
     def lookups(self, _request: HttpRequest, _admin: Any) -> list[tuple[str, str]]:
         """Return the routes there are."""
-        return [(route, route) for route in settings.AUDIT_ROUTES]
+        return [(route, route) for route in import_string(settings.AUDIT_ROUTES)()]
 
     def queryset(self, _request: HttpRequest, queryset: Events) -> Events:
         """Apply the choice."""

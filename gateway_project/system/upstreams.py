@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from gateway_project.routes import prefix_of
+
 if TYPE_CHECKING:
     from gateway_project.system.readiness import Report
 
@@ -19,13 +21,11 @@ class Upstream:
     Attributes:
         name: also of its probe.
         serves: what callers reach through it.
-        prefix: of the paths that do.
         setting: the beginning of the names of its settings.
     """
 
     name: str
     serves: str
-    prefix: str
     setting: str
 
     @property
@@ -38,13 +38,11 @@ UPSTREAMS = (
     Upstream(
         name="litellm",
         serves="models: the OpenAI API through a LiteLLM proxy",
-        prefix="/api/v1/llm",
         setting="LITELLM",
     ),
     Upstream(
         name="letta",
         serves="agents: the V1 API of a self-hosted Letta server 0.16.8",
-        prefix="/api/v1/letta",
         setting="LETTA",
     ),
 )
@@ -56,7 +54,7 @@ def described() -> list[dict[str, object]]:
         {
             "name": upstream.name,
             "serves": upstream.serves,
-            "prefix": upstream.prefix,
+            "prefix": prefix_of(upstream.name),
             "is_configured": bool(upstream.base_url),
         }
         for upstream in UPSTREAMS

@@ -1,1 +1,1 @@
-"""Letta's way to the models: in the name of the user whose agent it is."""
+"""The way of the model calls that agents make: from Letta through the gateway to LiteLLM."""

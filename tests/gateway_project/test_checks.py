@@ -43,6 +43,7 @@ _ENVIRONMENT = {
     "LITELLM_MASTER_KEY": "sk-x",
     "LETTA_BASE_URL": "http://letta.internal:8283",
     "LETTA_API_KEY": "x",
+    "GATEWAY_INTERNAL_URL": "http://gateway.internal:8000",
 }
 
 
@@ -78,6 +79,7 @@ def test_says_nothing_about_a_good_production() -> None:
         ("SECRET_KEY", "development-only-0123456789-abcdefghijklmnopqrstuvwxyz", "gateway.E007"),
         ("DEBUG", True, "gateway.E008"),
         ("LETTA_BASE_URL", "letta:8283", "gateway.E009"),
+        ("GATEWAY_INTERNAL_URL", "gateway:8000", "gateway.E009"),
         ("LETTA_BASE_URL", "ftp://letta", "gateway.E009"),
         ("LETTA_BASE_URL", "http://user:pass@letta", "gateway.E009"),
         ("LITELLM_BASE_URL", "http://litellm:port", "gateway.E009"),

@@ -9,9 +9,7 @@ from django.core.management import call_command
 from drf_spectacular.validation import validate_schema
 
 from gateway_core.errors import Code
-from gateway_core.proxy.exchange import Route
-from letta_proxy.proxy import ROUTE as LETTA
-from llm_proxy.proxy import ROUTE as LLM
+from gateway_project.routes import ROUTES, Mount
 
 _COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
 
@@ -37,19 +35,18 @@ def test_is_the_one_that_is_committed(document: dict[str, Any]) -> None:
     assert committed == document, "run: python manage.py spectacular --file docs/openapi.yaml"
 
 
-@pytest.mark.parametrize("route", [LLM, LETTA], ids=lambda route: route.name)
-def test_describes_every_operation_that_is_offered(document: dict[str, Any], route: Route) -> None:
-    prefix = f"/api/v1/{route.name}/"
+@pytest.mark.parametrize("mount", ROUTES, ids=lambda mount: mount.route.name)
+def test_describes_every_operation_that_is_offered(document: dict[str, Any], mount: Mount) -> None:
     described = {
-        (method.upper(), path.removeprefix(prefix.rstrip("/")))
+        (method.upper(), path.removeprefix(f"/api/v1/{mount.route.name}"))
         for path, methods in document["paths"].items()
-        if path.startswith(prefix)
-        for method in methods
+        for method, operation in methods.items()
+        if operation["tags"] == [mount.route.name]
     }
 
     assert described == {
         (operation.method, operation.path)
-        for operation in route.catalogue.operations
+        for operation in mount.route.catalogue.operations
         if not getattr(operation, "why_not", "")
     }
 
@@ -70,11 +67,14 @@ def test_says_in_one_schema_how_errors_look(document: dict[str, Any]) -> None:
             assert operation["responses"][status] == {"$ref": "#/components/responses/Problem"}
 
 
-def test_wants_a_token_for_everything_that_is_proxied(document: dict[str, Any]) -> None:
-    assert "supabase" in document["components"]["securitySchemes"]
-    for path, methods in document["paths"].items():
-        if path.startswith(("/api/v1/llm/", "/api/v1/letta/")):
-            assert all(one["security"] == [{"supabase": []}] for one in methods.values())
+def test_wants_a_credential_for_everything_that_is_proxied(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"]
+    for mount in ROUTES:
+        described = [one for one in _operations(document) if one["tags"] == [mount.route.name]]
+        assert described
+        for operation in described:
+            assert operation["security"] == list(mount.security)
+            assert all(name in schemes for way in operation["security"] for name in way)
 
 
 def test_names_the_parameters_of_each_path(document: dict[str, Any]) -> None:

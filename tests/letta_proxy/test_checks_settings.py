@@ -19,6 +19,10 @@ from letta_proxy.checks import check_letta_settings
         ({"LETTA_MODE": "cloud"}, []),
         ({"LETTA_MODE": "Cloud"}, ["letta_proxy.E004"]),
         ({"LETTA_MAX_STEPS": 0}, ["letta_proxy.E003"]),
+        ({"IS_PRODUCTION": True}, []),
+        ({"IS_PRODUCTION": True, "GATEWAY_INTERNAL_URL": ""}, ["letta_proxy.E005"]),
+        ({"IS_PRODUCTION": True, "GATEWAY_INTERNAL_URL": "", "LETTA_MODE": "cloud"}, []),
+        ({"GATEWAY_INTERNAL_URL": ""}, []),
         ({"LETTA_ALLOWED_TOOLS": ("send_message", "run_code")}, ["letta_proxy.W001"]),
     ],
 )

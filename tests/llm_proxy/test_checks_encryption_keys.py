@@ -6,7 +6,7 @@ import pytest
 from django.core.checks import run_checks
 from pytest_django import Settings
 
-from llm_proxy.checks import check_encryption_keys
+from llm_proxy.checks import check_agent_secrets, check_encryption_keys
 
 GOOD = base64.b64encode(b"\x01" * 32).decode()
 OTHER = (b"\x02" * 32).hex()
@@ -33,6 +33,25 @@ def test_an_unusable_key_is_found_by_its_place_and_not_shown(settings: Settings,
 
 def test_the_same_key_in_two_notations_is_found(settings: Settings) -> None:
     assert faults(settings, GOOD, (b"\x01" * 32).hex()) == ["llm_proxy.E002"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "keys", "expected"),
+    [
+        ("production", (GOOD, OTHER), []),
+        ("production", (), ["llm_proxy.E005"]),
+        ("development", (), []),
+        ("development", ("short",), ["llm_proxy.E003"]),
+        ("development", (GOOD, GOOD), ["llm_proxy.E004"]),
+    ],
+)
+def test_finds_master_keys_of_agent_secrets_that_can_not_work(
+    settings: Settings, environment: str, keys: tuple[str, ...], expected: list[str]
+) -> None:
+    settings.IS_PRODUCTION = environment == "production"
+    settings.AGENT_SECRET_MASTER_KEYS = keys
+
+    assert [error.id for error in check_agent_secrets()] == expected
 
 
 def test_django_runs_the_check(settings: Settings) -> None:

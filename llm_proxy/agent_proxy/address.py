@@ -1,0 +1,91 @@
+"""The secret leaves the path before anything else sees the request.
+
+Letta is given ``…/agents/{user_id}/proxy/{secret}/agents/{agent_id}`` to call models at. What goes
+on from here reads ``…/agents/{user_id}/proxy/…``, with the rest beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote_to_bytes
+
+from gateway_core import context
+from gateway_core.errors import Code
+
+if TYPE_CHECKING:
+    from gateway_core.asgi import Application, Message, Receive, Scope, Send
+
+_MEMBER: Final = "agent_address"
+_PATH: Final = re.compile(
+    rb"(/api/v1/agents/([^/]+)/proxy)(?:/(gws_[^/]*))?(?:/agents/([^/]+))?(/.*)?", re.DOTALL
+).fullmatch
+_FIRST_ERROR: Final = 400
+# Letta repeats a failed embedding ten times by itself, in smaller and smaller batches (measured).
+_REPEATED: Final = "/embeddings"
+# Nothing has been sent on, and it may go better the next time.
+_HARMLESS: Final = frozenset(
+    {
+        Code.GATEWAY_DATABASE_UNAVAILABLE,
+        Code.GATEWAY_OVERLOADED,
+        Code.QUOTA_TOO_MANY_CONCURRENT,
+        Code.UPSTREAM_UNREACHABLE,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """What the path of a request said, as it was written. Nothing of it is proved.
+
+    Attributes:
+        agent_id: who is said to call, empty when nobody is.
+    """
+
+    user_id: str = ""
+    secret: bytes = b""
+    agent_id: str = ""
+
+
+def addressed(scope: Scope) -> Addressed:
+    """Return what the path of a request has said."""
+    found: Addressed = scope[_MEMBER]
+    return found
+
+
+def without_secret(application: Application) -> Application:
+    """Wrap the route of agents: no secret in the path, no repeats that could cost twice."""
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        cleaned = _cleaned(scope)
+        repeatable = frozenset() if cleaned["path"].endswith(_REPEATED) else _HARMLESS
+        await application(cleaned, receive, _discouraging(send, repeatable))
+
+    return handle
+
+
+def _cleaned(scope: Scope) -> Scope:
+    raw = scope.get("raw_path") or scope["path"].encode()
+    match = _PATH(raw)
+    if match is None:
+        return {**scope, _MEMBER: Addressed()}
+    head, user_id, secret, agent_id, rest = match.groups(b"")
+    path = head + rest
+    said = Addressed(user_id.decode("latin-1"), secret, agent_id.decode("latin-1"))
+    shown = unquote_to_bytes(path).decode(errors="replace")
+    return {**scope, "raw_path": path, "path": shown, _MEMBER: said}
+
+
+def _discouraging(send: Send, repeatable: frozenset[Code]) -> Send:
+    """Keep Letta's client from its two repeats of 429 and 5xx (measured), but for some errors."""
+
+    async def send_on(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] >= _FIRST_ERROR:
+            record = context.current.get()
+            if record is None or record.error_code not in repeatable:
+                fields = [pair for pair in message["headers"] if pair[0] != b"x-should-retry"]
+                message["headers"] = [*fields, (b"x-should-retry", b"false")]
+        await send(message)
+
+    return send_on

@@ -1,0 +1,43 @@
+"""What agents may ask of LiteLLM: what Letta 0.16.8 calls at an OpenAI provider (measured)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from gateway_core.errors import MethodNotAllowed, ResourceNotFound
+from gateway_core.proxy.operations import Catalogue
+from llm_proxy import operations
+
+if TYPE_CHECKING:
+    from gateway_core.errors import GatewayError
+    from llm_proxy.operations import ModelOperation
+
+LIST_MODELS: Final = "models"
+
+# The Responses API for models named o1 to o4 and gpt-5, chat completions for all others.
+_CALLED: Final = frozenset({"chat/completions", "responses", "embeddings", LIST_MODELS})
+# What Letta sends to some models and LiteLLM needs not: arguments for their prompt template.
+_LETTAS_OWN: Final = frozenset({"chat_template_args"})
+
+
+def _for_agents(operation: ModelOperation) -> ModelOperation:
+    return replace(
+        operation,
+        path=f"/{{user_id}}/proxy{operation.path}",
+        drops=operation.drops | _LETTAS_OWN,
+    )
+
+
+def _refuse(_method: str, _path: str, methods: frozenset[str]) -> GatewayError:
+    """Say nothing of the path: it may hold a secret that is not where it should be."""
+    if methods:
+        allowed = ", ".join(sorted(methods))
+        return MethodNotAllowed(f"Use {allowed} here.", headers={"allow": allowed})
+    return ResourceNotFound(f"Agents call {', '.join(sorted(_CALLED))} here.")
+
+
+CATALOGUE: Final = Catalogue(
+    [_for_agents(operation) for operation in operations.OPERATIONS if operation.name in _CALLED],
+    refuse=_refuse,
+)
