@@ -147,9 +147,17 @@ MAX_UPLOAD_BYTES = integer("MAX_UPLOAD_BYTES", 100 * 1024 * 1024)
 MAX_AUDIO_BYTES = integer("MAX_AUDIO_BYTES", 25 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_JSON_BYTES
 
+# -- templates_app
+MAX_TEMPLATE_BYTES = integer("MAX_TEMPLATE_BYTES", 256 * 1024)
+MAX_BUNDLE_BYTES = integer("MAX_BUNDLE_BYTES", 8 * 1024 * 1024)
+MAX_TEMPLATES_PER_USER = integer("MAX_TEMPLATES_PER_USER", 100)
+MAX_VERSIONS_PER_TEMPLATE = integer("MAX_VERSIONS_PER_TEMPLATE", 200)
+
 # -- what is recorded
 AUDIT_SPOOL_DIR = Path(text("AUDIT_SPOOL_DIR", str(BASE_DIR / ".local" / "spool")))
 AUDIT_SHIP_SECONDS = number("AUDIT_SHIP_SECONDS", 1)  # 0: leave the spool to other processes
+AUDIT_RETENTION_DAYS = integer("AUDIT_RETENTION_DAYS", 365)  # 0: for ever
+USAGE_RETENTION_DAYS = integer("USAGE_RETENTION_DAYS", 730)
 USAGE_COLLECT_SECONDS = number("USAGE_COLLECT_SECONDS", 15)  # 0: leave it to reconcile_usage
 AUDIT_ROUTES = "gateway_project.routes.names"  # what the admin can filter by
 ENABLE_METRICS = boolean("ENABLE_METRICS", default=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from django.conf import settings
@@ -20,6 +20,9 @@ from gateway_core.errors import (
     UpstreamUnreachable,
 )
 from gateway_core.http import UpstreamClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 _PAGE: Final = 200
 # Beside those of the route's cap: for the calls that the gateway makes itself.
@@ -56,16 +59,23 @@ async def create_organization(name: str) -> str:
 
 async def find_organization(name: str) -> str | None:
     """Return the id of an organization of that name, by reading through all of them."""
+    async for organization_id, its_name in organizations():
+        if its_name == name:
+            return organization_id
+    return None
+
+
+async def organizations() -> AsyncIterator[tuple[str, str]]:
+    """Yield the id and the name of every organization."""
     after = None
     while True:
-        page = {"limit": _PAGE} | ({"after": after} if after else {})
-        organizations = await _call("GET", f"/v1/admin/orgs/?{urlencode(page)}")
-        for organization in organizations:
-            if organization["name"] == name:
-                return _id(organization)
-        if len(organizations) < _PAGE:
-            return None
-        after = _id(organizations[-1])
+        query = {"limit": _PAGE} | ({"after": after} if after else {})
+        page = await _call("GET", f"/v1/admin/orgs/?{urlencode(query)}")
+        for organization in page:
+            yield _id(organization), organization["name"]
+        if len(page) < _PAGE:
+            return
+        after = _id(page[-1])
 
 
 async def delete_organization(organization_id: str) -> None:

@@ -13,13 +13,13 @@ from django.utils import timezone
 from accounts.principals import INVALIDATION_SUBJECT
 from gateway_core import cache
 from gateway_core.audit.services import record_change
-from gateway_core.errors import PolicyError, ResourceConflict
+from gateway_core.errors import PolicyError, ResourceConflict, ResourceNotFound
 from llm_proxy.api_keys import allowance
 from llm_proxy.api_keys.models import ApiKey, State
 from llm_proxy.api_keys.secret import hash_of, hint_of, new_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
     from decimal import Decimal
     from uuid import UUID
@@ -147,9 +147,22 @@ def revoke_api_key(*, key_id: UUID, by: User | None) -> bool:
     return True
 
 
+def revoke_expired(batch_size: int) -> Iterator[int]:
+    """Revoke the keys that have expired, so many between two pauses; yields how many each time."""
+    while True:
+        expired = ApiKey.objects.in_state(State.EXPIRED, timezone.now()).order_by("expires_at")
+        ids = list(expired.values_list("pk", flat=True)[:batch_size])
+        if not ids:
+            return
+        yield sum(revoke_api_key(key_id=key_id, by=None) for key_id in ids)
+
+
 def _locked(key_id: UUID) -> ApiKey:
     """Return the row; whoever else wants to change it waits for the transaction to end."""
-    return ApiKey.objects.select_for_update().get(pk=key_id)
+    key = ApiKey.objects.select_for_update().filter(pk=key_id).first()
+    if key is None:
+        raise ResourceNotFound
+    return key
 
 
 def _require_active(key: ApiKey) -> datetime:
