@@ -105,12 +105,12 @@ class ApiKey(models.Model):
 
     class Meta:
         verbose_name = "API key"
-        ordering = ("-created_at", "id")
+        ordering = ("-created_at", "-id")
         default_permissions = ("view",)
         permissions = (("revoke_apikey", "Can revoke API keys"),)
         indexes = (
-            models.Index(fields=("user", "-created_at", "id"), name="llm_proxy_api_key_user"),
-            models.Index(fields=("-created_at", "id"), name="llm_proxy_api_key_created"),
+            models.Index(fields=("user", "-created_at", "-id"), name="llm_proxy_api_key_user"),
+            models.Index(fields=("-created_at", "-id"), name="llm_proxy_api_key_created"),
             models.Index(fields=("expires_at",), name="llm_proxy_api_key_expires"),
         )
         constraints = (

@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'API key',
-                'ordering': ('-created_at', 'id'),
+                'ordering': ('-created_at', '-id'),
                 'default_permissions': ('view',),
                 'permissions': (('revoke_apikey', 'Can revoke API keys'),),
             },
@@ -124,7 +124,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='apikey',
-            index=models.Index(fields=['-created_at', 'id'], name='llm_proxy_api_key_created'),
+            index=models.Index(fields=['-created_at', '-id'], name='llm_proxy_api_key_created'),
         ),
         migrations.AddConstraint(
             model_name='apikey',
@@ -140,7 +140,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='apikey',
-            index=models.Index(fields=['user', '-created_at', 'id'], name='llm_proxy_api_key_user'),
+            index=models.Index(fields=['user', '-created_at', '-id'], name='llm_proxy_api_key_user'),
         ),
         migrations.AddIndex(
             model_name='apikey',
