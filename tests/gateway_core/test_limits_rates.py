@@ -11,14 +11,16 @@ from uuid import uuid4
 
 import pytest
 import redis
+import structlog
 from django.test import override_settings
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from gateway_core import valkey
+from gateway_core import tasks, valkey
 from gateway_core.errors import RateLimited, TooManyConcurrent
 from gateway_core.rates import Quota, RateLimiter, Refusal
+from gateway_core.rates import limiter as limiter_module
 from gateway_core.rates.own import OwnBuckets
 
 if TYPE_CHECKING:
@@ -40,9 +42,17 @@ def subject() -> str:
 
 
 @pytest.fixture
-async def limiter() -> AsyncIterator[RateLimiter]:
-    yield RateLimiter()
-    await asyncio.sleep(0.01)  # what was released is on its way
+def limiter(at_rest: None) -> RateLimiter:
+    del at_rest
+    return RateLimiter()
+
+
+@pytest.fixture
+async def at_rest() -> AsyncIterator[None]:
+    """Let what a test has begun come to its end before its event loop does."""
+    yield
+    while tasks._running:
+        await asyncio.gather(*tasks._running)
     await valkey.close()
 
 
@@ -107,6 +117,7 @@ async def test_says_truly_when_to_come_back(limiter: RateLimiter, subject: str) 
         pass
 
 
+@pytest.mark.usefixtures("at_rest")
 async def test_limits_how_many_are_under_way_in_all_processes(subject: str) -> None:
     quota = Quota(name="llm", per_hour=360_000, burst=100, at_once=2)
     one, other = RateLimiter(), RateLimiter()
@@ -120,7 +131,6 @@ async def test_limits_how_many_are_under_way_in_all_processes(subject: str) -> N
             await asyncio.sleep(0.005)
     async with one.hold(subject, quota):
         pass
-    await valkey.close()
 
 
 async def test_gives_up_what_a_process_had_under_way_when_it_died(
@@ -146,16 +156,19 @@ async def test_asks_once_for_all_that_one_turn_of_the_loop_needs(
 
 
 async def test_allows_its_share_while_valkey_is_away_and_all_when_it_is_back(
-    limiter: RateLimiter, subject: str, capfd: pytest.CaptureFixture[str]
+    limiter: RateLimiter, subject: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quota = Quota(name="llm", per_hour=3600, burst=20)
+    logger = structlog.testing.CapturingLogger()
+    monkeypatch.setattr(limiter_module, "_log", logger)
     limiter._processes = 4
     with override_settings(REDIS_URL=NOWHERE):
         await valkey.close()
         assert await admitted(limiter, subject, quota, 50) == 5
         assert await admitted(limiter, f"{subject}-2", quota, 50) == 5
         await valkey.close()
-    assert capfd.readouterr().err.count("limits hold for each process alone") == 1
+    said = [event.args[0] for event in logger.calls]
+    assert said == ["limits hold for each process alone"]
     limiter._is_away_until = 0
     assert await admitted(limiter, subject, quota, 50) == 20
 
