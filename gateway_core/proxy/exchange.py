@@ -90,8 +90,8 @@ class Route:
             something has changed for the user. Raises TokenRejected, KeysUnavailable.
         authorize: decides, and sets what goes upstream (``target``, ``query``, ``headers``,
             ``payload``). Raises what it refuses with.
-        once: forwards and relays by calling what it is given with the exchange, or answers without
-            that a request whose answer is there already.
+        once: calls what it is given with the exchange, which authorizes, forwards and relays; or
+            answers itself what has been answered before.
         translate: turns an upstream's error answer (status, headers, body) into ours.
         reshape: for JSON answers of operations that need it: sees and returns the parsed answer
             before the caller gets it; None when the answer passes as it is.
@@ -121,8 +121,8 @@ class Exchange:
 
     ``request_headers`` are the caller's, for reading; ``headers`` are what goes upstream.
     ``payload`` is the parsed JSON body and is what is forwarded; of a form, ``check_form_field``
-    sees each field. ``upstream_status`` and
-    ``upstream_headers`` are those of the answer, once its head has come.
+    sees each field. ``is_sent`` says that the upstream may have begun with it; ``upstream_status``
+    and ``upstream_headers`` are those of the answer, once its head has come.
     """
 
     route: Route
@@ -139,6 +139,7 @@ class Exchange:
     headers: dict[str, str] = field(default_factory=dict)
     payload: Any = None
     check_form_field: FieldCheck | None = None
+    is_sent: bool = False
     upstream_status: int = 0
     upstream_headers: Mapping[str, str] = field(default_factory=dict)
     started: bool = False

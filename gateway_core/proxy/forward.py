@@ -62,6 +62,7 @@ async def _send(exchange: Exchange, guard: Guard) -> UpstreamResponse:
     sent["x-request-id"] = exchange.record.request_id
     sent["traceparent"] = context.traceparent(exchange.record)
     sent.update(exchange.headers)
+    exchange.is_sent = True
     try:
         return await exchange.route.client().open(
             operation.method,

@@ -65,11 +65,12 @@ async def _carry(exchange: Exchange, cap: ConcurrencyCap) -> None:
     _match(exchange)
     with cap.hold(exchange.principal.user_id):
         await take_in(exchange)
-        await route.authorize(exchange)
-        if route.once is None:
-            await _exchange(exchange)
-        else:
-            await route.once(exchange, _exchange)
+        await (_go_on(exchange) if route.once is None else route.once(exchange, _go_on))
+
+
+async def _go_on(exchange: Exchange) -> None:
+    await exchange.route.authorize(exchange)
+    await _exchange(exchange)
 
 
 async def _exchange(exchange: Exchange) -> None:
