@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES: Final = 64 * 1024
 
+# A field of a form: name of the file (None for a plain value), content, media type.
+Part = tuple[str | None, bytes | str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class RestAnswer:
@@ -61,16 +64,21 @@ class RestClient:
     limit: int = 16 * 1024 * 1024
     _session: requests.Session | None = field(default=None, init=False)
 
-    def call(
+    def call(  # noqa: PLR0913 - the parts of an HTTP request
         self,
         method: str,
         target: str,
         *,
         payload: Any = None,
+        form: Mapping[str, Part] | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> RestAnswer:
         """Make one call and return its answer, whatever its status.
+
+        Args:
+            payload: is sent as JSON.
+            form: is sent as ``multipart/form-data``, by name.
 
         Raises:
             UpstreamUnreachable: there was no connection; nothing was sent.
@@ -83,6 +91,7 @@ class RestClient:
                 method,
                 self.base_url + target,
                 json=payload,
+                files=form,
                 params=params,
                 headers={**self.headers, **(headers or {})},
                 timeout=(self.connect_timeout, self.read_timeout),

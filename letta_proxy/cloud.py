@@ -49,7 +49,7 @@ def mark_as_own(exchange: Exchange) -> None:
         given = thing.get("tags")
         is_new = given is None and operation.method == "POST"
         if is_new or isinstance(given, list):
-            thing["tags"] = [own, *_without_tags(given or ())]
+            thing["tags"] = [own, *without_tags(given or ())]
     if operation.listed and operation.listed.by_tag:
         _narrow(exchange, own)
     if operation.unique_names:
@@ -137,13 +137,14 @@ def _untagged(value: Any, prefix: str) -> Any:
     if isinstance(value, str):
         return value.replace(prefix, "")
     if isinstance(value, list):
-        return [_untagged(item, prefix) for item in _without_tags(value)]
+        return [_untagged(item, prefix) for item in without_tags(value)]
     if isinstance(value, dict):
         return {name: _untagged(item, prefix) for name, item in value.items()}
     return value
 
 
-def _without_tags(tags: Any) -> list[Any]:
+def without_tags(tags: Any) -> list[Any]:
+    """Return what is no tag of the gateway's."""
     return [tag for tag in tags if not (isinstance(tag, str) and _TAGGED(tag))]
 
 

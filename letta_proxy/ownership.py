@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from channels.db import database_sync_to_async
@@ -46,11 +47,21 @@ _ID: Final = re.compile(r"[a-z_]+-[0-9a-f-]+").fullmatch
 _owners: LocalCache[Claim, UUID] = LocalCache(
     "letta_ownership", ttl=lambda: settings.CACHE_TTL_OWNERSHIP, max_entries=200_000
 )
+_behind: LocalCache[tuple[UUID, Claim], tuple[str, ...]] = LocalCache(
+    "letta_agents_behind", ttl=lambda: settings.CACHE_TTL_OWNERSHIP, max_entries=50_000
+)
+# What can't be without its agent.
+_LIVES: Final = frozenset({Kind.CONVERSATION, Kind.GROUP, Kind.MESSAGE, Kind.RUN, Kind.STEP})
 
 
 async def owns(user_id: UUID, kind: Kind, ids: Collection[str]) -> bool:
     """Say whether all of these things are the user's. Ids that don't exist are nobody's."""
     return await owns_all(user_id, {Claim(kind, upstream_id) for upstream_id in ids})
+
+
+async def owns_agent(user_id: UUID, agent_id: str) -> bool:
+    """Say whether an agent is the user's."""
+    return is_id(agent_id) and await owns(user_id, Kind.AGENT, (agent_id,))
 
 
 async def owns_all(user_id: UUID, claims: Collection[Claim]) -> bool:
@@ -74,6 +85,19 @@ async def owns_all(user_id: UUID, claims: Collection[Claim]) -> bool:
 def is_id(text: str) -> bool:
     """Say whether it is an id in Letta's form. Anything else Letta need not be asked for."""
     return _ID(text) is not None
+
+
+async def agents_behind(user_id: UUID, claim: Claim) -> tuple[str, ...]:
+    """Return the agents that a thing of the user's goes with; an agent goes with itself.
+
+    A conversation, run, step, message or group is part of its agent's life; blocks, folders and
+    archives live on their own.
+    """
+    if claim.kind is Kind.AGENT:
+        return (claim.upstream_id,)
+    if claim.kind not in _LIVES:
+        return ()
+    return await _behind.load((user_id, claim), partial(_find_behind, user_id, claim))
 
 
 async def recorded_as_own(user_id: UUID, claims: Collection[Claim]) -> set[Claim]:
@@ -106,6 +130,20 @@ async def forget_deleted(kind: Kind, upstream_id: str) -> None:
     _owners.forget(Claim(kind, upstream_id))
 
 
+async def _find_behind(user_id: UUID, claim: Claim) -> tuple[str, ...]:
+    recorded = await _recorded_agent(claim)
+    if recorded:
+        return (recorded,)
+    if not is_id(claim.upstream_id):
+        return ()
+    return tuple(await _FINDERS[claim.kind](claim.upstream_id, await letta_user_for(user_id)))
+
+
+def _read_recorded_agent(claim: Claim) -> str:
+    rows = OwnedResource.objects.filter(kind=claim.kind, upstream_id=claim.upstream_id)
+    return rows.values_list("agent_id", flat=True).first() or ""
+
+
 def _read_recorded(claims: Collection[Claim]) -> dict[Claim, UUID]:
     wanted = Q()
     for kind in {claim.kind for claim in claims}:
@@ -115,7 +153,8 @@ def _read_recorded(claims: Collection[Claim]) -> dict[Claim, UUID]:
     return {Claim(Kind(kind), upstream_id): owner for kind, upstream_id, owner in rows}
 
 
-def _write_created(user_id: UUID, things: Iterable[Created]) -> None:
+def record_created_sync(user_id: UUID, things: Iterable[Created]) -> None:
+    """Note what a user has made, in the caller's transaction; see ``record_created``."""
     OwnedResource.objects.bulk_create(
         [
             OwnedResource(
@@ -130,7 +169,8 @@ def _write_created(user_id: UUID, things: Iterable[Created]) -> None:
     )
 
 
-def _delete_gone(kind: Kind, upstream_id: str) -> None:
+def forget_deleted_sync(kind: Kind, upstream_id: str) -> None:
+    """Drop a thing that is gone, in the caller's transaction; see ``forget_deleted``."""
     gone = Q(kind=kind, upstream_id=upstream_id)
     if kind in {Kind.ARCHIVE, Kind.FOLDER}:
         gone |= Q(agent_id=upstream_id, kind=Kind.PASSAGE)
@@ -191,6 +231,7 @@ _FINDERS: Final[dict[Kind, Callable[[str, str], Awaitable[list[str]]]]] = {
 }
 
 # Not "thread sensitive": that would queue all look-ups of the process on one thread.
+_recorded_agent = database_sync_to_async(_read_recorded_agent, thread_sensitive=False)
 _recorded = database_sync_to_async(_read_recorded, thread_sensitive=False)
-_record = database_sync_to_async(_write_created, thread_sensitive=False)
-_forget = database_sync_to_async(_delete_gone, thread_sensitive=False)
+_record = database_sync_to_async(record_created_sync, thread_sensitive=False)
+_forget = database_sync_to_async(forget_deleted_sync, thread_sensitive=False)

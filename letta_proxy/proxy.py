@@ -20,6 +20,12 @@ from letta_proxy.ownership import owns_all
 from letta_proxy.policy.reading import read_body, read_path, read_query, refuse_closed
 from letta_proxy.provisioning import letta_user_for
 from letta_proxy.reshape import reshape, settle
+from letta_proxy.roster import (
+    expect_agent,
+    refuse_shut,
+    refuse_suspended_meanwhile,
+    tell_of_end,
+)
 from letta_proxy.rules.enforce import refuse_ruled_out
 from letta_proxy.tools import require_allowed
 from letta_proxy.translate import translate
@@ -30,7 +36,9 @@ if TYPE_CHECKING:
 
 
 async def _identify(exchange: Exchange) -> Principal:
-    return await identify(first(exchange.request_headers, b"authorization"))
+    principal = await identify(first(exchange.request_headers, b"authorization"))
+    await refuse_suspended_meanwhile(exchange, principal.user_id)
+    return principal
 
 
 async def _authorize(exchange: Exchange) -> None:
@@ -43,9 +51,11 @@ async def _authorize(exchange: Exchange) -> None:
         demands = read(exchange)
         if not await owns_all(user_id, demands.claims):
             raise ResourceNotFound
+        await refuse_shut(exchange, demands.claims)
         await hide_unlisted(exchange, demands.cursors)
         await require_allowed(user_id, demands.tools)
     mark_as_own(exchange)
+    await expect_agent(exchange)
 
 
 def _observe(exchange: Exchange) -> Observer | None:
@@ -54,6 +64,7 @@ def _observe(exchange: Exchange) -> Observer | None:
 
 async def _settle(exchange: Exchange) -> None:
     cancel_abandoned(exchange)
+    await tell_of_end(exchange)
     await settle(exchange)
 
 

@@ -13,6 +13,7 @@ from letta_proxy.observe import note_usage
 from letta_proxy.ownership import Created, forget_deleted, record_created, record_shown
 from letta_proxy.pointers import places
 from letta_proxy.policy.reading import WITH_EMBEDDINGS
+from letta_proxy.roster import tell_of_answer, tell_of_deletion
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -35,11 +36,12 @@ def reshape(exchange: Exchange) -> Callable[[Any], Awaitable[Any]] | None:
         document = await only_own(exchange, document)
         if operation.creates:
             await record_created(exchange.principal.user_id, created(operation, document))
+            await tell_of_answer(exchange, document)
         if operation.shows:
-            await record_shown(exchange.principal.user_id, _things(operation.shows, document, ""))
+            await record_shown(exchange.principal.user_id, things(operation.shows, document, ""))
         if operation.streams and isinstance(document, dict):
             note_usage(exchange.record, document.get("usage"))
-        _blank(operation.answer, document, with_vectors=exchange.notes.get(WITH_EMBEDDINGS, False))
+        blank(operation.answer, document, with_vectors=exchange.notes.get(WITH_EMBEDDINGS, False))
         return document
 
     return see
@@ -52,16 +54,18 @@ async def settle(exchange: Exchange) -> None:
         name = operation.deletes
         kind = CONFINED.get(name) or Kind(operation.owners[name])
         await forget_deleted(kind, exchange.params[name])
+        await tell_of_deletion(exchange, kind, exchange.params[name])
 
 
 def created(operation: LettaOperation, document: Any) -> list[Created]:
     """Return the things that an answer says are new."""
     is_agent = operation.creates.get("/id") is Kind.AGENT
     named = document if isinstance(document, dict) else {}
-    return _things(operation.creates, document, named.get("id" if is_agent else "agent_id") or "")
+    return things(operation.creates, document, named.get("id" if is_agent else "agent_id") or "")
 
 
-def _things(patterns: Mapping[str, Kind], document: Any, agent_id: str) -> list[Created]:
+def things(patterns: Mapping[str, Kind], document: Any, agent_id: str) -> list[Created]:
+    """Return the things whose ids stand at these patterns of a document."""
     return [
         Created(kind=kind, upstream_id=holder[key], agent_id=_goes_with(kind, holder, agent_id))
         for pattern, kind in patterns.items()
@@ -76,7 +80,8 @@ def _goes_with(kind: Kind, thing: Any, agent_id: str) -> str:
     return "" if isinstance(thing, dict) and thing.get("id") == agent_id else agent_id
 
 
-def _blank(answer: Answer, document: Any, *, with_vectors: bool) -> None:
+def blank(answer: Answer, document: Any, *, with_vectors: bool) -> None:
+    """Take out of a document what no caller gets."""
     for pattern in answer.blanks if with_vectors else (*answer.blanks, *answer.vectors):
         for holder, key in places(document, pattern):
             holder[key] = _nothing_for(key, holder[key])

@@ -1,17 +1,68 @@
-"""What other apps may ask of this one."""
+"""What other apps may ask of this one.
+
+The functions of ``direct`` are for synchronous code: what the gateway itself does in Letta in a
+user's name. The others are for the data plane's loop, unless their names end in ``_sync``.
+"""
 
 from __future__ import annotations
 
+from letta_proxy.direct.agents import (
+    FoundAgent,
+    change_agent,
+    create_agent,
+    delete_agent,
+    list_agents,
+    read_agent,
+    record_agent,
+)
+from letta_proxy.direct.memory import (
+    add_passages,
+    drop_block,
+    put_block,
+    read_passages,
+    tool_ids,
+)
+from letta_proxy.direct.threads import create_agent_with_messages, policed_messages, read_messages
 from letta_proxy.models import Kind
-from letta_proxy.ownership import Created, forget_deleted, owns, record_created
+from letta_proxy.ownership import (
+    Created,
+    forget_deleted,
+    forget_deleted_sync,
+    owns,
+    record_created,
+    record_created_sync,
+)
 from letta_proxy.provisioning import ensure_account, letta_user_for
+from letta_proxy.roster import INVALIDATION_SUBJECT as SHUT_AGENTS
+from letta_proxy.roster import Roster, Shut, register_roster
 
 __all__ = (
+    "SHUT_AGENTS",
     "Created",
+    "FoundAgent",
     "Kind",
+    "Roster",
+    "Shut",
+    "add_passages",
+    "change_agent",
+    "create_agent",
+    "create_agent_with_messages",
+    "delete_agent",
+    "drop_block",
     "ensure_account",
     "forget_deleted",
+    "forget_deleted_sync",
     "letta_user_for",
+    "list_agents",
     "owns",
+    "policed_messages",
+    "put_block",
+    "read_agent",
+    "read_messages",
+    "read_passages",
+    "record_agent",
     "record_created",
+    "record_created_sync",
+    "register_roster",
+    "tool_ids",
 )

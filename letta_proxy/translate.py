@@ -71,17 +71,22 @@ _BY_STATUS_WITH_DETAIL: Final[Mapping[int, Callable[[str], GatewayError]]] = {
 
 def translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
     """Return the error that the caller gets for an error answer of Letta's."""
+    return meaning(status, exchange.upstream_headers, body)
+
+
+def meaning(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+    """Return the error that an error answer of Letta's stands for."""
     answer = _parsed(body)
     detail = answer.get("detail")
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
         return _invalid(detail)
     if status == HTTPStatus.CONFLICT:
-        return _conflict(answer, _retry_after(exchange.upstream_headers))
+        return _conflict(answer, _retry_after(headers))
     if status == HTTPStatus.NOT_FOUND:
         return _not_found(detail)
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return _caller_error(status, answer, detail)
-    return _failure(status, answer, _retry_after(exchange.upstream_headers))
+    return _failure(status, answer, _retry_after(headers))
 
 
 def context_too_long() -> GatewayError:

@@ -6,7 +6,7 @@ import pytest
 
 from letta_proxy.catalogue import CATALOGUE, shapes
 from letta_proxy.pointers import places, values
-from letta_proxy.reshape import _blank, created
+from letta_proxy.reshape import blank, created
 from tests.conftest import Running
 from tests.letta_proxy.conftest import Belongings, Caller
 
@@ -87,10 +87,10 @@ def test_blanks_secrets_and_keeps_their_names() -> None:
         "tools": [{"name": "t", "source_code": "def t(): ..."}],
     }
 
-    _blank(shapes.AGENT, agent, with_vectors=False)
+    blank(shapes.AGENT, agent, with_vectors=False)
 
-    blank = {"key": "TOKEN", "value": "", "value_enc": None, "agent_id": "agent-1"}
-    assert agent["secrets"] == agent["tool_exec_environment_variables"] == [blank]
+    without_value = {"key": "TOKEN", "value": "", "value_enc": None, "agent_id": "agent-1"}
+    assert agent["secrets"] == agent["tool_exec_environment_variables"] == [without_value]
     assert agent["metadata"] == {"value": "kept", "source_code": "kept"}
     assert agent["tools"] == [{"name": "t", "source_code": None}]
 

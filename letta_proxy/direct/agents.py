@@ -1,0 +1,182 @@
+"""Agents: made, read, changed and deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from gateway_core.errors import UpstreamAnswerInvalid
+from letta_proxy.catalogue import shapes
+from letta_proxy.cloud import tag_of, without_tags
+from letta_proxy.direct.calls import call, call_or_none
+from letta_proxy.direct.policing import admitted, shown
+from letta_proxy.mode import is_cloud
+from letta_proxy.models import Kind, OwnedResource
+from letta_proxy.ownership import forget_deleted_sync, record_created_sync
+from letta_proxy.policy import bodies
+from letta_proxy.reshape import things
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from uuid import UUID
+
+AGENTS: Final = "/v1/agents/"
+_PAGE: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundAgent:
+    """An agent as a list of Letta's shows it.
+
+    Attributes:
+        tags: all of them, the gateway's included.
+        created_at: ISO 8601, as Letta says it.
+        was_used: somebody has sent it a message.
+    """
+
+    agent_id: str
+    name: str
+    tags: tuple[str, ...]
+    created_at: str
+    agent_type: str
+    was_used: bool
+
+
+def path_of(agent_id: str) -> str:
+    """Return the path of an agent."""
+    return f"{AGENTS}{quote(agent_id, safe='')}"
+
+
+def create_agent(
+    *, user_id: UUID, body: Mapping[str, Any], tag: str, secrets: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Make an agent and return it. Nobody owns it until ``record_agent``.
+
+    Args:
+        body: in Letta's form, under the rules of callers' bodies.
+        tag: the gateway's own, by which ``find_agents`` finds it.
+        secrets: environment variables of its tools, which callers can't set.
+
+    Raises:
+        FieldForbidden, FieldInvalid: the body may not or can't be so.
+        GatewayError: as ``direct.calls.call`` says.
+    """
+    payload = admitted(user_id, bodies.AGENT_CREATE, dict(body))
+    payload["tags"] = own_tags(user_id, tag, payload.get("tags"))
+    if secrets:
+        payload["secrets"] = dict(secrets)
+    return agent_in(call(user_id, "POST", AGENTS, payload=payload))
+
+
+def read_agent(*, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
+    """Return an agent as its owner sees it, None when Letta doesn't have it."""
+    document = call_or_none(user_id, "GET", path_of(agent_id))
+    return None if document is None else agent_in(document)
+
+
+def change_agent(
+    *,
+    user_id: UUID,
+    agent_id: str,
+    body: Mapping[str, Any],
+    tag: str = "",
+    secrets: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Change an agent and return it; ``tag`` stays on it when the body has tags.
+
+    Raises as ``create_agent`` does, and ResourceNotFound.
+    """
+    payload = admitted(user_id, bodies.AGENT_UPDATE, dict(body))
+    if "tags" in payload:
+        payload["tags"] = own_tags(user_id, tag, payload["tags"])
+    if secrets is not None:
+        payload["secrets"] = dict(secrets)
+    return agent_in(call(user_id, "PATCH", path_of(agent_id), payload=payload))
+
+
+def record_agent(*, user_id: UUID, document: Mapping[str, Any]) -> None:
+    """Make an agent and its blocks the user's, in the caller's transaction."""
+    created = things(shapes.NEW_AGENT, document, str(document["id"]))
+    record_created_sync(user_id, created)
+
+
+def list_agents(*, user_id: UUID, tag: str = "") -> Iterator[FoundAgent]:
+    """Yield all of the user's agents that Letta has, or those with a tag, oldest first."""
+    tags = [name for name in (tag, tag_of(user_id) if is_cloud() else "") if name]
+    query: dict[str, Any] = {"limit": _PAGE, "order": "asc", "include": "agent.tags"}
+    if tags:
+        query |= {"tags": tags, "match_all_tags": "true"}
+    while True:
+        page = call(user_id, "GET", AGENTS, params=query)
+        if not isinstance(page, list):
+            raise UpstreamAnswerInvalid
+        for document in page:
+            yield _found(document)
+        if len(page) < _PAGE:
+            return
+        query["after"] = page[-1]["id"]
+
+
+def delete_agent(*, user_id: UUID, agent_id: str) -> None:
+    """Delete an agent, and the blocks and archives that nothing else uses; what is gone is done.
+
+    Letta itself keeps those when it deletes an agent (measured). Their ids are noted first, so that
+    a second attempt finds them when the first one has got no further than the agent. The caller
+    forgets the agent's owner after that.
+    """
+    document = call_or_none(user_id, "GET", path_of(agent_id))
+    if document is not None:
+        archives = call(user_id, "GET", "/v1/archives/", params={"agent_id": agent_id})
+        record_created_sync(
+            user_id,
+            [
+                *things({"/blocks/*/id": Kind.BLOCK}, document, agent_id),
+                *things({"/*/id": Kind.ARCHIVE}, archives, agent_id),
+            ],
+        )
+        call_or_none(user_id, "DELETE", path_of(agent_id))
+    for kind, collection in ((Kind.BLOCK, "blocks"), (Kind.ARCHIVE, "archives")):
+        _delete_left(user_id, agent_id, kind, collection)
+
+
+def own_tags(user_id: UUID, tag: str, given: Iterable[str] | None) -> list[str]:
+    """Return a caller's tags with the gateway's own before them."""
+    own = [tag, tag_of(user_id) if is_cloud() else ""]
+    return [*(name for name in own if name), *without_tags(given or ())]
+
+
+def agent_in(document: Any) -> dict[str, Any]:
+    """Return the agent that an answer is, without secrets and the gateway's tags.
+
+    Raises:
+        UpstreamAnswerInvalid: it is none.
+    """
+    if not isinstance(document, dict) or not isinstance(document.get("id"), str):
+        raise UpstreamAnswerInvalid
+    agent: dict[str, Any] = shown(document)
+    agent["tags"] = without_tags(agent.get("tags") or ())
+    return agent
+
+
+def _delete_left(user_id: UUID, agent_id: str, kind: Kind, collection: str) -> None:
+    rows = OwnedResource.objects.filter(user_id=user_id, kind=kind, agent_id=agent_id)
+    for upstream_id in rows.values_list("upstream_id", flat=True):
+        target = f"/v1/{collection}/{quote(upstream_id, safe='')}"
+        if call_or_none(user_id, "GET", f"{target}/agents"):
+            continue  # another agent uses it too
+        call_or_none(user_id, "DELETE", target)
+        forget_deleted_sync(kind, upstream_id)
+
+
+def _found(document: Any) -> FoundAgent:
+    if not isinstance(document, dict) or not isinstance(document.get("id"), str):
+        raise UpstreamAnswerInvalid
+    return FoundAgent(
+        agent_id=document["id"],
+        name=document.get("name") or "",
+        tags=tuple(document.get("tags") or ()),
+        created_at=document.get("created_at") or "",
+        agent_type=document.get("agent_type") or "",
+        was_used=bool(document.get("last_stop_reason")),
+    )
