@@ -13,6 +13,10 @@ REQUEST_ID_HEADER: Final = "x-request-id"
 
 # What is kept of a path: no operation has a longer one, and anybody can send one.
 _PATH_CHARACTERS: Final = 512
+# What nobody may read there: secrets by their prefixes, and whatever stands where Letta has the
+# secret of a user's agents, however it is encoded. No name of an operation is that long.
+_SECRET: Final = re.compile(r"gw[ks]_[^/]*|(?<=/proxy)(/*)[^/]{20,}", re.IGNORECASE)
+_HIDDEN: Final = "[secret]"
 # What is taken over from a caller: nothing that could break a log line or a header.
 _WELL_FORMED_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
 # https://www.w3.org/TR/trace-context/#traceparent-header, version 00.
@@ -77,12 +81,24 @@ def begin(scope: Any) -> RequestRecord:
         request_id=candidate if _WELL_FORMED_ID(candidate) else new_request_id(),
         trace_id=match[1] if match else random_hex(32),
         method=scope.get("method", "WEBSOCKET"),
-        path=scope["path"][:_PATH_CHARACTERS],
+        path=shown_path(scope["path"]),
         client_ip=client[0] if client else "",
         started=time.monotonic(),
     )
     current.set(record)
     return record
+
+
+def shown_path(path: str) -> str:
+    """Return of a path what may be read by anybody who reads logs: its beginning, no secrets."""
+    lowered = path.lower()
+    if "gw" in lowered or "/proxy" in lowered:
+        path = _SECRET.sub(_hidden, path)
+    return path[:_PATH_CHARACTERS]
+
+
+def _hidden(match: re.Match[str]) -> str:
+    return f"{match[1] or ''}{_HIDDEN}"
 
 
 def request_id() -> str:

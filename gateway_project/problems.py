@@ -101,7 +101,8 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's 404: the envelope below /api, a page elsewhere."""
     if not request.path.startswith(_API):
         return defaults.page_not_found(request, exception)
-    return render(ResourceNotFound(f"There is no {request.method} {request.path}. See /docs."))
+    path = context.shown_path(request.path)
+    return render(ResourceNotFound(f"There is no {request.method} {path}. See /docs."))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

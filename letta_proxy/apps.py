@@ -10,5 +10,9 @@ class LettaProxyConfig(AppConfig):
     verbose_name = "Letta"
 
     def ready(self) -> None:
-        """Let Django find the system checks."""
+        """Let Django find the system checks, and model calls the owners of agents."""
         from letta_proxy import checks  # noqa: F401, PLC0415 - settings must be loaded first
+        from letta_proxy.ownership import owns_agent  # noqa: PLC0415 - models must be loaded first
+        from llm_proxy.agent_proxy.attribution import register_owner_check  # noqa: PLC0415
+
+        register_owner_check(owns_agent)

@@ -93,7 +93,13 @@ async def models(request: Request) -> Response:
     key, state = key_of(request), state_of(request)
     owners = [owner for owner in (key, state.users.get((key or {}).get("user_id") or "")) if owner]
     data = [
-        {"id": model.name, "object": "model", "created": _CREATED, "owned_by": model.provider}
+        {
+            "id": model.name,
+            "object": "model",
+            "created": _CREATED,
+            "owned_by": model.provider,
+            "mode": model.mode,
+        }
         for model in MODELS
         if all(may_use(owner, model.name) for owner in owners)
     ]

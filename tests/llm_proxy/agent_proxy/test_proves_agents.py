@@ -105,7 +105,7 @@ def test_believes_no_header_that_names_a_user(
 
 def test_opens_nothing_else(alice: Agents) -> None:
     headers = {"authorization": f"Bearer {alice.secret}"}
-    for path in ("/api/v1/llm/models", "/api/v1/letta/agents/", "/api/v1/me", "/api/v1/llm/keys"):
+    for path in ("/api/v1/llm/models", "/api/v1/letta/agents/", "/api/v1/me"):
         answer = alice.gateway.get(path, headers=headers)
         assert (path, answer.status_code, code_of(answer)) == (path, 403, "policy_scope_missing")
 
