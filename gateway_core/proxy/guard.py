@@ -7,6 +7,7 @@ costs. Deadlines are checked together instead, a few times a second.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final, Self
 
 from gateway_core.errors import (
@@ -30,6 +31,8 @@ _SWEEP_SECONDS: Final = 0.1
 
 _NONE: Final[set[Guard]] = set()
 _under_way: dict[asyncio.AbstractEventLoop, set[Guard]] = {}
+# When ``recheck`` was last called, in monotonic seconds.
+_latest_recheck = 0.0
 
 
 class Guard:
@@ -70,6 +73,9 @@ class Guard:
             guards = _under_way[self._loop] = set()
             self._loop.call_later(_SWEEP_SECONDS, _sweep, self._loop)
         guards.add(self)
+        # What changed since this request was let in has found no guard of it to tell.
+        if _latest_recheck >= self._exchange.record.started:
+            await self._prove_again()
         return self
 
     async def __aexit__(
@@ -109,6 +115,8 @@ def recheck(user_id: UUID) -> None:
 
     May be called from any thread.
     """
+    global _latest_recheck  # noqa: PLW0603 - see Guard.__aenter__
+    _latest_recheck = time.monotonic()
     for loop in list(_under_way):
         if not loop.is_closed():
             loop.call_soon_threadsafe(_recheck, loop, user_id)

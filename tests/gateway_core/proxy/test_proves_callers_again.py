@@ -6,13 +6,16 @@ from uuid import UUID
 
 import pytest
 
+from gateway_core.proxy.exchange import Exchange
 from gateway_core.proxy.guard import recheck
 from tests.gateway_core.proxy.loopback import (
     STREAM_HEAD,
     TOKENS,
     Call,
     Gateway,
+    Knobs,
     Upstream,
+    authorize,
     chunk,
 )
 
@@ -39,6 +42,21 @@ async def test_ends_a_stream_in_band_when_its_token_no_longer_proves_anything(
     assert json.loads(data)["code"] == "caller_token_invalid"
     async with asyncio.timeout(1):
         await upstream.gone.wait()
+
+
+async def test_stops_a_request_whose_token_lost_its_worth_on_the_way_to_the_upstream(
+    gateway: Gateway, upstream: Upstream, knobs: Knobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def authorize_slowly(exchange: Exchange) -> None:
+        monkeypatch.delitem(TOKENS, b"good")
+        await asyncio.to_thread(recheck, UUID(int=1))
+        await authorize(exchange)
+
+    upstream.answer = _endless
+    knobs.hooks["authorize"] = authorize_slowly
+    async with asyncio.timeout(1):
+        answer = await gateway.client.post("/api/v1/test/say", json={})
+    assert (answer.status_code, answer.json()["code"]) == (401, "caller_token_invalid")
 
 
 async def test_lets_others_go_on(
