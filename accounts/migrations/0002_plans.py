@@ -9,7 +9,9 @@ from django.db import migrations, models
 
 def ship_default_plan(apps, _schema_editor):
     # Anybody may sign up where the operator lets them: what one account can cost is bounded.
-    apps.get_model("accounts", "Plan").objects.create(name="Default", is_default=True, budget=10)
+    apps.get_model("accounts", "Plan").objects.create(
+        name="Default", is_default=True, budget=10, max_agents=100
+    )
 
 
 class Migration(migrations.Migration):
@@ -28,6 +30,7 @@ class Migration(migrations.Migration):
                 ('requests_per_minute', models.PositiveIntegerField(blank=True, help_text='Model calls.', null=True)),
                 ('tokens_per_minute', models.PositiveIntegerField(blank=True, help_text='Of model calls, in and out.', null=True)),
                 ('max_parallel_calls', models.PositiveIntegerField(blank=True, help_text='Model calls under way at once, on each key.', null=True)),
+                ('max_agents', models.PositiveIntegerField(blank=True, help_text='Agents, however they were made.', null=True)),
                 ('name', models.CharField(max_length=64, unique=True)),
                 ('is_default', models.BooleanField(default=False, help_text='Of users whom nobody has put on a plan.', verbose_name='default')),
                 ('budget_period', models.CharField(choices=[('1d', 'a day'), ('7d', 'a week'), ('30d', 'a month')], default='30d', max_length=8)),
@@ -48,6 +51,7 @@ class Migration(migrations.Migration):
                 ('requests_per_minute', models.PositiveIntegerField(blank=True, help_text='Model calls.', null=True)),
                 ('tokens_per_minute', models.PositiveIntegerField(blank=True, help_text='Of model calls, in and out.', null=True)),
                 ('max_parallel_calls', models.PositiveIntegerField(blank=True, help_text='Model calls under way at once, on each key.', null=True)),
+                ('max_agents', models.PositiveIntegerField(blank=True, help_text='Agents, however they were made.', null=True)),
                 ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='user_plan', serialize=False, to=settings.AUTH_USER_MODEL)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
                 ('plan', models.ForeignKey(blank=True, help_text='None: the default plan.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='users', to='accounts.plan')),

@@ -31,6 +31,7 @@ _LIMITS = (
     "requests_per_minute",
     "tokens_per_minute",
     "max_parallel_calls",
+    "max_agents",
 )
 
 

@@ -30,6 +30,7 @@ class Limits:
     requests_per_minute: int | None
     tokens_per_minute: int | None
     max_parallel_calls: int | None
+    max_agents: int | None
     max_api_keys: int
 
     @classmethod

@@ -59,6 +59,7 @@ class LimitFields(models.Model):
     requests_per_minute = _whole("Model calls.")
     tokens_per_minute = _whole("Of model calls, in and out.")
     max_parallel_calls = _whole("Model calls under way at once, on each key.")
+    max_agents = _whole("Agents, however they were made.")
 
     class Meta:
         abstract = True

@@ -33,6 +33,7 @@ def test_a_new_user_is_on_the_plan_that_is_shipped(user_id: UUID) -> None:
         requests_per_minute=None,
         tokens_per_minute=None,
         max_parallel_calls=None,
+        max_agents=100,
         max_api_keys=20,
     )
 
@@ -54,6 +55,7 @@ def test_a_user_has_the_limits_of_the_plan_with_their_own_on_top(user_id: UUID) 
         requests_per_minute=60,
         tokens_per_minute=0,
         max_parallel_calls=None,
+        max_agents=None,
         max_api_keys=3,
     )
 
