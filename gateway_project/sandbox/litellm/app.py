@@ -10,9 +10,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway_project.sandbox.faults import PREFIX, Faults
-from gateway_project.sandbox.litellm import chat, keys, media, responses, users
+from gateway_project.sandbox.litellm import chat, keys, media, responses, spend, users
 from gateway_project.sandbox.litellm.access import key_of, may_use, require_admin, state_of
-from gateway_project.sandbox.litellm.bodies import page_of
 from gateway_project.sandbox.litellm.models import MODELS
 from gateway_project.sandbox.litellm.problems import (
     DetailError,
@@ -46,7 +45,6 @@ _MODEL_ROUTES: Final = {
     "/rerank": media.rerank,
 }
 _CREATED: Final = 1677610602
-_DEFAULT_PAGE: Final = 50
 
 
 def create_app(*, master_key: str, state_path: Path | None = None) -> ASGIApp:
@@ -59,7 +57,7 @@ def create_app(*, master_key: str, state_path: Path | None = None) -> ASGIApp:
     state = State(master_key)
     snapshot = Snapshot(state, state_path)
     app = Starlette(
-        routes=[*_ROUTES, *users.ROUTES, *keys.ROUTES],
+        routes=[*_ROUTES, *users.ROUTES, *keys.ROUTES, *spend.ROUTES],
         lifespan=snapshot.lifespan,
         exception_handlers={
             ProxyError: answer_proxy_error,
@@ -112,22 +110,6 @@ async def model_info(request: Request) -> Response:
     return JSONResponse({"data": [_model_information(model) for model in MODELS]})
 
 
-async def spend_logs(request: Request) -> Response:
-    """Return the calls of a user or key, or one call."""
-    state, query = require_admin(request), request.query_params
-    members = {"user_id": "user", "api_key": "api_key", "request_id": "request_id"}
-    wanted = {members[name]: query[name] for name in members if name in query}
-    return JSONResponse([row for row in state.logs if wanted.items() <= row.items()])
-
-
-async def spend_logs_v2(request: Request) -> Response:
-    """Return a page of all calls, newest first."""
-    rows = list(reversed(require_admin(request).logs))
-    page = page_of(request, rows, size_name="page_size", size=_DEFAULT_PAGE)
-    names = {"rows": "data", "total": "total", "page": "page", "pages": "total_pages"}
-    return JSONResponse({new: page[old] for old, new in names.items()})
-
-
 async def shift_clock(request: Request) -> Response:
     """Set how far the proxy's clock is off."""
     state_of(request).clock_offset = (await request.json())["offset"]
@@ -147,8 +129,6 @@ _ROUTES: Final = [
     Route("/health/liveness", liveliness),
     Route("/health/readiness", readiness),
     Route("/health/readiness/details", readiness_details),
-    Route("/spend/logs", spend_logs),
-    Route("/spend/logs/v2", spend_logs_v2),
     Route(f"{PREFIX}/clock", shift_clock, methods=["POST"]),
     Route(
         "/openai/deployments/{model:path}/chat/completions",

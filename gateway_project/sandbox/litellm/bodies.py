@@ -35,16 +35,23 @@ async def json_of(request: Request) -> Row:
     return body
 
 
-def page_of(request: Request, rows: Sequence[Any], *, size_name: str, size: int) -> Row:
+def page_of(
+    request: Request,
+    rows: Sequence[Any],
+    *,
+    size_name: str,
+    size: int,
+    max_size: int = _MAX_PAGE,
+) -> Row:
     """Return one page: ``{"rows", "total", "page", "size", "pages"}``.
 
     Raises:
-        DetailError: 422 for a size over 100.
+        DetailError: 422 for a size over the greatest.
     """
     page = int(request.query_params.get("page") or 1)
     size = int(request.query_params.get(size_name) or size)
-    if size > _MAX_PAGE:
-        text = "Input should be less than or equal to 100"
+    if size > max_size:
+        text = f"Input should be less than or equal to {max_size}"
         raise DetailError(422, [_fault("less_than_equal", ["query", size_name], text)])
     return {
         "rows": list(rows[(page - 1) * size : page * size]),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway_project.sandbox.litellm import spend
 from gateway_project.sandbox.litellm.access import (
     check_budget,
     check_limits,
@@ -26,6 +29,8 @@ from gateway_project.sandbox.litellm.models import (
 from gateway_project.sandbox.litellm.problems import ProxyError, unauthorized
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from starlette.requests import Request
 
     from gateway_project.sandbox.litellm.state import Row, State
@@ -43,6 +48,19 @@ _KINDS: Final = {
     503: ("internal_server_error", "ServiceUnavailableError"),
 }
 _OTHER_KIND: Final = ("internal_server_error", "InternalServerError")
+# The ids of answers, by which calls are logged; others have none, and failed ones no answer.
+_ID_PREFIXES: Final = {
+    "acompletion": "chatcmpl",
+    "atext_completion": "cmpl",
+    "aresponses": "resp",
+    "anthropic_messages": "msg",
+    "amoderation": "modr",
+    "arerank": "rerank",
+}
+# Their cost is not told.
+_PRICELESS: Final = frozenset({"aimage_generation", "atranscription", "amoderation"})
+# What a prompt is taken for whose tokens the model has not counted.
+_GUESSED_TOKENS: Final = 8
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +74,7 @@ class Call:
         model: the model.
         call_id: the caller's ``x-litellm-call-id``, or a new one.
         kind: LiteLLM's ``call_type``.
+        answer_id: of the answer, empty for those that have none.
         end_user: what the request said in ``user``.
     """
 
@@ -65,11 +84,12 @@ class Call:
     model: Model
     call_id: str
     kind: str
+    answer_id: str
     end_user: str
     began: str
     settled: bool = False
 
-    def headers(self, cost: float = 0.0) -> dict[str, str]:
+    def headers(self, cost: float | None = None) -> dict[str, str]:
         """Return the headers of an answer; a stream does not know its cost yet."""
         headers = {
             "x-litellm-call-id": self.call_id,
@@ -78,7 +98,6 @@ class Call:
             "x-litellm-model-api-base": _PROVIDER_URL,
             "x-litellm-model-group": self.name,
             "x-litellm-version": _VERSION,
-            "x-litellm-response-cost": str(cost),
             "x-litellm-attempted-retries": "0",
             "x-litellm-attempted-fallbacks": "0",
             "x-ratelimit-limit-requests": "1000",
@@ -87,6 +106,8 @@ class Call:
             "llm_provider-x-request-id": "req_stub",
             "request-id": "req_stub",
         }
+        if cost is not None and self.kind not in _PRICELESS:
+            headers["x-litellm-response-cost"] = str(cost)
         if self.key is not None:
             headers["x-litellm-key-spend"] = str(self.key["spend"])
             headers |= self._limits(self.key)
@@ -121,26 +142,26 @@ class Call:
         self.settled = True
         if self.key is not None:
             self.state.windows[self.key["token"]].running -= 1
-        self.state.record(
-            {
-                "request_id": self.call_id,
-                "call_type": self.kind,
-                "api_key": self.key["token"] if self.key else "master",
-                "user": (self.key or {}).get("user_id") or "",
-                "end_user": self.end_user,
-                "model": self.model.name,
-                "model_group": self.name,
-                "spend": cost,
-                **usage,
-                "startTime": self.began,
-                "endTime": self.state.timestamp(),
-                "metadata": {"status": status},
-            }
+        spend.log(
+            self.state,
+            self.key,
+            call_id=self.call_id,
+            request_id=self.answer_id if status == "success" else "",
+            call_type=self.kind,
+            end_user=self.end_user,
+            model=f"{self.model.provider}/{self.name}",
+            model_group=self.name,
+            spend=cost,
+            startTime=self.began,
+            status=status,
+            **usage,
         )
         return cost
 
     def _failed(self, status: int, *, is_too_long: bool = False) -> ProxyError:
-        self.settle(Plan(prompt_tokens=0, completion_tokens=0), status="failure")
+        # One that was given up may have been answered later, so its prompt is billed.
+        tokens = _GUESSED_TOKENS if status == HTTPStatus.REQUEST_TIMEOUT else 0
+        self.settle(Plan(prompt_tokens=tokens, completion_tokens=0), status="failure")
         kind, name = _KINDS.get(status, _OTHER_KIND)
         said = f"stub says {status}"
         if is_too_long:
@@ -148,7 +169,7 @@ class Call:
             said = "This model's maximum context length is 32000 tokens."
         text = f"litellm.{name}: {name}: OpenAIException - {said}\n\n"
         text += f"LiteLLM: model group '{self.name}' failed with the error above. "
-        headers = {"x-litellm-call-id": self.call_id, "x-litellm-response-cost": "0"}
+        headers = _told_of_failure(self.call_id)
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             headers["llm_provider-retry-after"] = "7"
         return ProxyError(status, kind, f"{text}No fallback was attempted.", headers=headers)
@@ -185,17 +206,18 @@ def begin(request: Request, body: Row, *, kind: str, name: str | None = None) ->
         if member in body:
             raise unauthorized(f"Rejected Request: {member} is not allowed in request body.")
     name = name or body.get("model")
+    call_id = request.headers.get("x-litellm-call-id") or str(uuid.uuid4())
     if key is not None:
         name = key["aliases"].get(name, name)
-        for wanted in (name, *_fallbacks(body)):
-            check_model(state, key, str(wanted))
-        check_budget(state, key)
-        check_limits(state, key)
-    model = find_model(name) if isinstance(name, str) else None
-    if model is None or not isinstance(name, str):
-        text = f"litellm.BadRequestError: You passed in model={name}. "
-        text += "There are no healthy deployments for this model"
-        raise ProxyError(400, "invalid_request_error", text)
+        # The call has no id of its own until the key is found good for it.
+        with _logged(state, key, kind, name, str(uuid.uuid4())):
+            for wanted in (name, *_fallbacks(body)):
+                check_model(state, key, str(wanted))
+            check_budget(state, key)
+    with _logged(state, key, kind, name, call_id, headers=_told_of_failure(call_id)):
+        if key is not None:
+            check_limits(state, key)
+        name, model = _found_model(name)
     if key is not None:
         state.windows[key["token"]].running += 1
     return Call(
@@ -203,11 +225,45 @@ def begin(request: Request, body: Row, *, kind: str, name: str | None = None) ->
         key=key,
         name=name,
         model=model,
-        call_id=request.headers.get("x-litellm-call-id") or str(uuid.uuid4()),
+        call_id=call_id,
         kind=kind,
+        answer_id=f"{prefix}-{uuid.uuid4()}" if (prefix := _ID_PREFIXES.get(kind)) else "",
         end_user=str(body.get("user") or ""),
         began=state.timestamp(),
     )
+
+
+@contextmanager
+def _logged(  # noqa: PLR0913 - what a row of the log says
+    state: State,
+    key: Row | None,
+    kind: str,
+    name: Any,
+    call_id: str,
+    *,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[None]:
+    """Log a call that is refused within the block."""
+    try:
+        yield
+    except ProxyError as error:
+        error.headers |= headers
+        model = str(name)
+        spend.log(state, key, call_id=call_id, call_type=kind, model=model, model_group=model)
+        raise
+
+
+def _told_of_failure(call_id: str) -> dict[str, str]:
+    return {"x-litellm-call-id": call_id, "x-litellm-response-cost": "0"}
+
+
+def _found_model(name: Any) -> tuple[str, Model]:
+    model = find_model(name) if isinstance(name, str) else None
+    if model is None:
+        text = f"litellm.BadRequestError: You passed in model={name}. "
+        text += "There are no healthy deployments for this model"
+        raise ProxyError(400, "invalid_request_error", text)
+    return name, model
 
 
 def _fallbacks(body: Row) -> list[Any]:

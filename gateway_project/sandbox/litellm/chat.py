@@ -50,7 +50,7 @@ async def completions(request: Request) -> Response:
     body = await json_of(request)
     call = begin(request, body, kind="atext_completion")
     plan = await call.plan(str(body.get("prompt") or ""), body.get("timeout"))
-    base = {"id": f"cmpl-{uuid.uuid4()}", "object": "text_completion", "model": call.name}
+    base = {"id": call.answer_id, "object": "text_completion", "model": call.name}
     if body.get("stream"):
         return stream(call, _text_chunks(call, plan, base, body))
     choice = {"finish_reason": "stop", "index": 0, "text": plan.whole, "logprobs": None}
@@ -64,18 +64,19 @@ async def pieces_of(call: Call, plan: Plan) -> AsyncIterator[str]:
     Raises:
         ProxyError: the provider broke off; the proxy tells that within the stream.
     """
-    sent = 0
+    sent, status = 0, "success"
     try:
         for piece in plan.pieces:
             if sent:
                 await asyncio.sleep(plan.pause)
             if plan.breaks and sent == _PIECES_BEFORE_BREAK:
+                status = "failure"
                 raise _broken(plan)
             yield piece
             sent += 1
         call.settle(plan)
     finally:
-        call.settle(plan, pieces=sent, status="failure")
+        call.settle(plan, pieces=sent, status=status)
 
 
 def event(data: Any, name: str = "") -> bytes:
@@ -103,7 +104,7 @@ def _completion(call: Call, plan: Plan) -> Row:
         message["tool_calls"] = [_tool_call(*plan.tool)]
     finish = "tool_calls" if plan.tool else "stop"
     return {
-        "id": f"chatcmpl-{uuid.uuid4()}",
+        "id": call.answer_id,
         "created": int(time.time()),
         "model": call.name,
         "object": "chat.completion",
@@ -114,7 +115,7 @@ def _completion(call: Call, plan: Plan) -> Row:
 
 async def _chunks(call: Call, plan: Plan, body: Row) -> AsyncIterator[bytes]:
     base = {
-        "id": f"chatcmpl-{uuid.uuid4()}",
+        "id": call.answer_id,
         "object": "chat.completion.chunk",
         "created": int(time.time()),
         "model": call.name,

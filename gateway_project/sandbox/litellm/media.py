@@ -86,7 +86,7 @@ async def moderations(request: Request) -> Response:
     flagged = "hate" in str(body["input"])
     verdict = {"categories": {"hate": flagged}, "category_scores": {"hate": float(flagged)}}
     result = {**verdict, "flagged": flagged}
-    return _answer(call, {"id": "modr-1", "model": call.name, "results": [result]})
+    return _answer(call, {"id": call.answer_id, "model": call.name, "results": [result]})
 
 
 async def rerank(request: Request) -> Response:
@@ -100,7 +100,7 @@ async def rerank(request: Request) -> Response:
         for index in range(min(count, body.get("top_n") or count))
     ]
     meta = {"billed_units": {"search_units": 1}}
-    return _answer(call, {"id": "rerank-1", "results": results, "meta": meta})
+    return _answer(call, {"id": call.answer_id, "results": results, "meta": meta})
 
 
 def _answer(call: Call, body: Row) -> Response:

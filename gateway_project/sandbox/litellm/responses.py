@@ -30,7 +30,7 @@ async def responses(request: Request) -> Response:
     if body.get("stream"):
         return stream(call, _response_events(call, plan))
     cost = call.settle(plan)
-    answer = _response(call, plan, f"resp_{uuid.uuid4().hex}", cost=cost)
+    answer = _response(call, plan, call.answer_id)
     return JSONResponse(answer, headers=call.headers(cost))
 
 
@@ -48,7 +48,7 @@ async def messages(request: Request) -> Response:
 
 
 async def _response_events(call: Call, plan: Plan) -> AsyncIterator[bytes]:
-    response_id, item_id = f"resp_{uuid.uuid4().hex}", f"msg_{uuid.uuid4().hex}"
+    response_id, item_id = call.answer_id, f"msg_{uuid.uuid4().hex}"
     place: Row = {"item_id": item_id, "output_index": 0, "content_index": 0}
     number = 0
 
@@ -71,7 +71,7 @@ async def _response_events(call: Call, plan: Plan) -> AsyncIterator[bytes]:
     except ProxyError as exc:
         yield numbered("error", **exc.body["error"])
         return
-    done = _response(call, plan, response_id, cost=call.settle(plan), text=said, item_id=item_id)
+    done = _response(call, plan, response_id, text=said, item_id=item_id)
     yield numbered("response.output_text.done", **place, text=said, logprobs=[])
     yield numbered("response.content_part.done", **place, part=_part(said))
     yield numbered("response.output_item.done", output_index=0, item=_item(item_id, said))
@@ -103,11 +103,10 @@ def _response(  # noqa: PLR0913 - the members that differ between the moments of
     response_id: str,
     *,
     status: str = "completed",
-    cost: float | None = None,
     text: str | None = None,
     item_id: str = "msg_1",
 ) -> Row:
-    usage = _usage(plan) | {"total_tokens": plan.usage()["total_tokens"], "cost": cost}
+    usage = _usage(plan) | {"total_tokens": plan.usage()["total_tokens"]}
     return {
         "id": response_id,
         "object": "response",
@@ -140,7 +139,7 @@ def _part(text: str) -> Row:
 
 
 def _message(call: Call) -> Row:
-    head = {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "role": "assistant"}
+    head = {"id": call.answer_id, "type": "message", "role": "assistant"}
     return {**head, "model": call.name, "stop_reason": None, "stop_sequence": None}
 
 

@@ -199,9 +199,10 @@ class State:
         return window
 
     def record(self, entry: Row) -> None:
-        """Add a spend log and count its cost on key and user."""
-        self.logs.append(entry)
-        del self.logs[:-_KEPT_LOGS]
+        """Count a call's cost on key and user, and log it; a row of a known id is dropped."""
+        if all(row["request_id"] != entry["request_id"] for row in self.logs):
+            self.logs.append(entry)
+            del self.logs[:-_KEPT_LOGS]
         key = self.keys.get(entry["api_key"])
         if key is not None:
             key["spend"] += entry["spend"]

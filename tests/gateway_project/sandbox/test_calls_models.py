@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -270,7 +271,51 @@ def test_logs_spending_under_the_callers_call_id(
     assert answer.headers["x-litellm-call-id"] == "call-7"
     (entry,) = admin.get("/spend/logs", params={"request_id": "call-7"}).json()
     assert (entry["user"], entry["end_user"], entry["spend"]) == ("u1", "somebody", 0.05)
-    assert admin.get("/spend/logs/v2").json()["total"] == 1
+    assert (entry["request_id"], entry["litellm_call_id"]) == (answer.json()["id"], "call-7")
+    assert pages_of(admin, request_id="call-7") == pages_of(admin, user_id="u1") == [entry]
+    assert pages_of(admin, user_id="u2") == []
+
+
+def pages_of(admin: httpx.Client, **query: str) -> list[dict[str, Any]]:
+    """Read today's spend log page by page."""
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    query |= {"start_date": day, "end_date": f"{day} 23:59:59", "page_size": "1"}
+    first = admin.get("/spend/logs/v2", params=query).json()
+    pages = range(1, first["total_pages"] + 1)
+    answers = [admin.get("/spend/logs/v2", params={**query, "page": page}) for page in pages]
+    return [row for answer in answers for row in answer.json()["data"]]
+
+
+def test_wants_to_know_which_days_of_the_log(admin: httpx.Client) -> None:
+    assert admin.get("/spend/logs/v2").status_code == 400
+    day = {"start_date": "yesterday", "end_date": "2026-11-23"}
+    assert admin.get("/spend/logs/v2", params=day).status_code == 400
+
+
+FAILURES: dict[str, tuple[str, dict[str, Any], bool, float]] = {
+    "budget": ("gpt-4o-mini", {"max_budget": 0.0}, False, 0.0),
+    "model denied": ("gpt-4o-mini", {"models": ["emb"]}, False, 0.0),
+    "limit": ("gpt-4o-mini", {"rpm_limit": 0}, True, 0.0),
+    "provider": ("stub/err500", {}, True, 0.0),
+    "model unknown": ("nonesuch", {}, True, 0.0),
+    "timeout": ("stub/slow", {}, True, 0.008),
+}
+
+
+@pytest.mark.parametrize("what", FAILURES)
+def test_logs_failed_calls(
+    litellm: Running, make_key: MakeKey, admin: httpx.Client, what: str
+) -> None:
+    """Those that are refused for their key have no call id of the caller's yet."""
+    model, members, is_named, spent = FAILURES[what]
+    headers = {"authorization": f"Bearer {make_key(**members)}", "x-litellm-call-id": "call-7"}
+    body = {"model": model, "messages": _HELLO, "timeout": 0.01}
+    answer = litellm.client.post("/v1/chat/completions", json=body, headers=headers)
+    assert answer.is_error
+    assert (answer.headers.get("x-litellm-call-id") == "call-7") is is_named
+    (row,) = pages_of(admin)
+    assert (row["status"], row["spend"]) == ("failure", spent)
+    assert (row["litellm_call_id"] == row["request_id"] == "call-7") is is_named
 
 
 def test_bills_a_stream_once(chat: Chat, make_key: MakeKey, admin: httpx.Client) -> None:
@@ -294,7 +339,7 @@ def test_bills_what_was_sent_when_the_caller_leaves(
 
     wait_until(lambda: admin.get("/spend/logs", params={"user_id": "u1"}).json())
     (entry,) = admin.get("/spend/logs", params={"user_id": "u1"}).json()
-    assert entry["metadata"]["status"] == "failure"
+    assert entry["status"] == "success"
     assert entry["completion_tokens"] < 20
     (request,) = litellm.requests("chat/completions")
     assert request["client_left"]
