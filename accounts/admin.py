@@ -8,12 +8,16 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.admin import UserAdmin as StaffAdmin
 from django.template.response import TemplateResponse
-from django.utils.html import format_html
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
 
 from accounts import services
 from accounts.models import User
 from accounts.plans import admin as plans
 from accounts.plans.services import save_user_plan
+from accounts.sessions import admin as sessions_admin  # noqa: F401 - it registers itself
+from accounts.sessions.models import Denial
+from gateway_core.errors import UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,14 +49,17 @@ class UserAdmin(Base):
     actions = ("suspend", "resume")
     readonly_fields = (
         "id",
+        "display_name",
         "is_active",
+        "denials",
         "is_anonymous_user",
         "created_at",
         "last_login",
         "change_password",
     )
     fieldsets = (
-        (None, {"fields": ("id", "email", "is_active", "is_anonymous_user", "created_at")}),
+        (None, {"fields": ("id", "email", "display_name", "is_anonymous_user", "created_at")}),
+        ("Access", {"fields": ("is_active", "denials")}),
         ("Access to this site", {"fields": ("username", "change_password", "last_login")}),
         ("Permissions", {"fields": ("is_staff", "is_superuser", "groups", "user_permissions")}),
     )
@@ -108,6 +115,16 @@ class UserAdmin(Base):
         for user_plan in formset.save(commit=False):
             save_user_plan(user_plan=user_plan, by=cast("User", request.user))
 
+    @admin.display(description="deny-list")
+    def denials(self, obj: User) -> SafeString | str:
+        """What keeps this user from the API besides a suspension."""
+        found = Denial.objects.in_force().filter(user_id=obj.pk)
+        rows = (
+            (reverse("admin:accounts_denial_change", args=[one.pk]), one, one.get_reason_display())
+            for one in found
+        )
+        return format_html_join("", '<div><a href="{}">{}</a>: {}</div>', rows) or "nothing"
+
     @admin.display(description="password")
     def change_password(self, obj: User) -> SafeString | str:
         """A link, and never the hash."""
@@ -138,12 +155,19 @@ class UserAdmin(Base):
             users = users.exclude(is_staff=True)
         if not request.POST.get("post"):
             return self._ask(request, users, action)
-        changed = 0
+        changed, untold = 0, 0
         for user in users:
             if change(user_id=user.pk, by=staff):
                 self.log_change(request, user, f"Action: {action}")
                 changed += 1
+            try:
+                services.tell_supabase(user_id=user.pk, is_suspended=action == "suspend", by=staff)
+            except UpstreamError:
+                untold += 1
         self.message_user(request, f"{changed} of {queryset.count()} changed.", messages.SUCCESS)
+        if untold:
+            text = f"Supabase could not be told of {untold}. Repeat the action to try again."
+            self.message_user(request, text, messages.WARNING)
         return None
 
     def _ask(self, request: HttpRequest, users: QuerySet[User], action: str) -> HttpResponse:

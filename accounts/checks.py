@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core.checks import Error, Tags, register
 
 from accounts.conf import NO_ISSUER
+from accounts.sessions.liveness import SessionPolicy
+from accounts.supabase.keys import KeyKind, kind_of
 from accounts.tokens.fetch import is_trustworthy
 from accounts.tokens.policy import (
     ASYMMETRIC_ALGORITHMS,
@@ -28,6 +30,50 @@ _KEY_ROLES = {"anon", "service_role"}
 def check_token_settings(**_options: Any) -> list[Error]:
     """Return what is wrong with the settings that tokens are verified by."""
     return [*_sources(), *_algorithms(), *_claims(), *_times()]
+
+
+@register(Tags.security)
+def check_session_settings(**_options: Any) -> list[Error]:
+    """Return what is wrong with the settings that Supabase is asked by."""
+    return [*_policy(), *_keys()]
+
+
+def _policy() -> Iterator[Error]:
+    policies = [policy.value for policy in SessionPolicy]
+    if settings.SESSION_POLICY not in policies:
+        yield Error(
+            f"SESSION_POLICY is {settings.SESSION_POLICY!r}.",
+            hint=f"Choose from {', '.join(policies)}.",
+            id="accounts.E011",
+        )
+    elif settings.SESSION_POLICY != SessionPolicy.OFF and not settings.SUPABASE_URL:
+        yield Error(
+            "SESSION_POLICY has Supabase asked about sessions, and there is no SUPABASE_URL.",
+            hint="Set it, or SESSION_POLICY=off: then sessions that were signed out go on until "
+            "their access tokens expire.",
+            id="accounts.E012",
+        )
+    if settings.SUPABASE_BAN_SUSPENDED and not settings.SUPABASE_SERVICE_KEY:
+        yield Error(
+            "SUPABASE_BAN_SUSPENDED needs SUPABASE_SERVICE_KEY.",
+            hint="Copy the secret key of the project.",
+            id="accounts.E013",
+        )
+
+
+def _keys() -> Iterator[Error]:
+    if kind_of(settings.SUPABASE_SERVICE_KEY) is KeyKind.PUBLISHABLE:
+        yield Error(
+            "SUPABASE_SERVICE_KEY is a publishable key, which administers nothing.",
+            hint="Copy the secret key (sb_secret_…), or the legacy service_role key.",
+            id="accounts.E014",
+        )
+    if kind_of(settings.SUPABASE_KEY) is KeyKind.SECRET:
+        yield Error(
+            "SUPABASE_KEY is a secret key, and would go out with calls in the name of users.",
+            hint="Copy the publishable key (sb_publishable_…), or the legacy anon key.",
+            id="accounts.E015",
+        )
 
 
 def _sources() -> Iterator[Error]:

@@ -12,12 +12,14 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.plans.models import BudgetPeriod, Plan, UserPlan
+from accounts.sessions.models import Denial
+from accounts.supabase.users import NAME_MAX_LENGTH
 from accounts.tokens.claims import EMAIL_MAX_LENGTH
 
 if TYPE_CHECKING:
     from accounts.tokens.claims import Claims
 
-__all__ = ("BudgetPeriod", "Plan", "User", "UserManager", "UserPlan")
+__all__ = ("BudgetPeriod", "Denial", "Plan", "User", "UserManager", "UserPlan")
 
 
 class UserManager(BaseUserManager["User"]):
@@ -74,6 +76,12 @@ class User(AbstractBaseUser, PermissionsMixin):
         help_text="Only for people who sign in to this site.",
     )
     email = models.CharField("e-mail", max_length=EMAIL_MAX_LENGTH, blank=True, default="")
+    display_name = models.CharField(
+        max_length=NAME_MAX_LENGTH,
+        blank=True,
+        default="",
+        help_text="How they call themselves at Supabase; they may write anything there.",
+    )
     is_active = models.BooleanField(
         "active", default=True, help_text="Off: suspended, on the API and on this site."
     )
@@ -87,7 +95,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     claims_issued_at = models.DateTimeField(
         null=True,
         editable=False,
-        help_text="When the token was issued that e-mail and anonymity were taken from.",
+        help_text="As of when e-mail and anonymity are known, by the clock of Supabase Auth.",
     )
 
     USERNAME_FIELD = "username"

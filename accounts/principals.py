@@ -7,14 +7,15 @@ and when the user is forgotten, which ``services`` bring about in every process;
 are then proved again.
 
 Access tokens of Supabase are one kind of token. Apps that issue others, which begin with a prefix
-of their own, register what proves them.
+of their own, register what proves them. Whoever is on the deny-list is refused with any of them.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -25,7 +26,9 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from accounts import conf
-from accounts.models import User
+from accounts.models import Denial, User
+from accounts.sessions import liveness
+from accounts.sessions.liveness import Session, SessionPolicy
 from accounts.tokens.bearer import bearer_token
 from gateway_core.cache import LocalCache, on_invalidate
 from gateway_core.errors import AccountSuspended, DatabaseUnavailable
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
     from accounts.tokens.claims import Claims
     from accounts.tokens.verify import TokenVerifier
+    from gateway_core.errors import GatewayError
 
 # What other processes are told to forget; the key is the user's id.
 INVALIDATION_SUBJECT: Final = "principal"
@@ -82,11 +86,15 @@ class Proof:
 
     Attributes:
         is_suspended: the user may not go on; remembered, or hammering would reach the database.
+        refusal: makes the error for somebody on the deny-list; remembered for the same reason.
+        good_until: Unix seconds after which it has to be found out again.
         holds: says whether what proved the token would still prove it.
     """
 
     principal: Principal
     is_suspended: bool = False
+    refusal: Callable[[], GatewayError] | None = None
+    good_until: float = math.inf
     holds: Callable[[], bool] = _always
 
 
@@ -102,7 +110,8 @@ _epoch = 0
 def register_prover(prefix: bytes, prove: Callable[[bytes], Proof]) -> None:
     """Have tokens that begin with ``prefix`` proved by ``prove``, which may query the database.
 
-    It raises TokenRejected for a token that proves nothing.
+    It raises TokenRejected for a token that proves nothing. Whether the user is on the deny-list is
+    none of its business.
     """
     _provers[prefix] = prove
 
@@ -112,8 +121,9 @@ async def identify(authorization: bytes | None) -> Principal:
 
     Raises:
         TokenRejected: no token, or one that proves nothing here.
-        AccountSuspended: staff have switched the user off.
+        AccountSuspended: staff have switched the user off, or the user is on the deny-list.
         KeysUnavailable: the key server does not answer.
+        UpstreamError: by the policy, Supabase should say whether the session lives, and can't.
         DatabaseUnavailable: PostgreSQL does not answer.
     """
     return await identify_token(bearer_token(authorization))
@@ -145,6 +155,7 @@ def forget_user(user_id: UUID) -> None:
     """Drop what this process remembers of a user. The next request of theirs reads the database."""
     global _epoch  # noqa: PLW0603 - see _remember
     _epoch += 1
+    liveness.forget_user(user_id)
     _cache.forget_where(lambda entry: entry.principal.user_id == user_id)
 
 
@@ -160,7 +171,8 @@ def _recall(digest: bytes) -> Proof | None:
 def _remember(digest: bytes, entry: Proof, epoch: int) -> None:
     # If anybody was forgotten meanwhile, the entry may be built on what was to be forgotten.
     if epoch == _epoch:
-        _cache.put(digest, entry, ttl=entry.principal.expires_at - time.time())
+        until = min(entry.principal.expires_at, entry.good_until)
+        _cache.put(digest, entry, ttl=until - time.time())
 
 
 async def _work_out(token: bytes) -> Proof:
@@ -170,7 +182,11 @@ async def _work_out(token: bytes) -> Proof:
         return proof
     verifier = conf.verifier()
     claims = await verifier.averify(token)
-    return _supabase_proof(verifier, claims, await _recognise_in_thread(claims))
+    good_until = math.inf
+    if liveness.policy() is SessionPolicy.ALWAYS:
+        good_until = await liveness.arequire_live(_session(claims, token))
+    recognised: Proof = await _recognised_in_thread(verifier, claims, good_until)
+    return recognised
 
 
 def _work_out_sync(token: bytes) -> Proof:
@@ -179,30 +195,28 @@ def _work_out_sync(token: bytes) -> Proof:
         return _proved(prove, token)
     verifier = conf.verifier()
     claims = verifier.verify(token)
-    return _supabase_proof(verifier, claims, _recognise(claims))
+    good_until = math.inf
+    if liveness.policy() is SessionPolicy.ALWAYS:
+        good_until = liveness.require_live(_session(claims, token))
+    return _recognised(verifier, claims, good_until)
 
 
 def _prover(token: bytes) -> Callable[[bytes], Proof] | None:
     return next((prove for prefix, prove in _provers.items() if token.startswith(prefix)), None)
 
 
-def _supabase_proof(verifier: TokenVerifier, claims: Claims, user: User) -> Proof:
-    principal = Principal(
-        user_id=user.pk,
-        email=user.email,
-        is_anonymous=user.is_anonymous_user,
-        scheme=Scheme.SUPABASE,
-        expires_at=claims.expires_at + verifier.policy.leeway_seconds,
+def _session(claims: Claims, token: bytes) -> Session:
+    return Session(
+        user_id=claims.user_id,
         session_id=claims.session_id,
-    )
-    return Proof(
-        principal=principal,
-        is_suspended=not user.is_active,
-        holds=lambda: verifier is conf.verifier() and verifier.trusts(claims.key),
+        expires_at=claims.expires_at,
+        token=token,
     )
 
 
 def _admitted(entry: Proof) -> Principal:
+    if entry.refusal is not None:
+        raise entry.refusal()
     if entry.is_suspended:
         raise AccountSuspended
     return entry.principal
@@ -216,14 +230,42 @@ def _database_required() -> Iterator[None]:
         raise DatabaseUnavailable(retry_after=2) from exc
 
 
-def _recognise(claims: Claims) -> User:
+def _recognised(verifier: TokenVerifier, claims: Claims, good_until: float) -> Proof:
     with _database_required():
-        return User.objects.recognise(claims)
+        denial = Denial.objects.find(claims.user_id, claims.session_id)
+        # Nobody who is denied is made a user by a token that is still good.
+        user = None if denial else User.objects.recognise(claims)
+    proof = Proof(
+        principal=_principal(claims, user, verifier.policy.leeway_seconds),
+        is_suspended=user is not None and not user.is_active,
+        good_until=good_until,
+        holds=lambda: verifier is conf.verifier() and verifier.trusts(claims.key),
+    )
+    return _denied(proof, denial)
+
+
+def _principal(claims: Claims, user: User | None, leeway_seconds: float) -> Principal:
+    return Principal(
+        user_id=claims.user_id,
+        email=user.email if user else claims.email,
+        is_anonymous=user.is_anonymous_user if user else claims.is_anonymous,
+        scheme=Scheme.SUPABASE,
+        expires_at=claims.expires_at + leeway_seconds,
+        session_id=claims.session_id,
+    )
 
 
 def _proved(prove: Callable[[bytes], Proof], token: bytes) -> Proof:
     with _database_required():
-        return prove(token)
+        proof = prove(token)
+        return _denied(proof, Denial.objects.find(proof.principal.user_id))
+
+
+def _denied(proof: Proof, denial: Denial | None) -> Proof:
+    if denial is None:
+        return proof
+    until = denial.until.timestamp() if denial.until else math.inf
+    return replace(proof, refusal=denial.as_error, good_until=min(proof.good_until, until))
 
 
 def _begin_anew(user_id: UUID) -> None:
@@ -232,6 +274,6 @@ def _begin_anew(user_id: UUID) -> None:
 
 
 # Not "thread sensitive": that would queue every first request of the process on one thread.
-_recognise_in_thread = database_sync_to_async(_recognise, thread_sensitive=False)
+_recognised_in_thread = database_sync_to_async(_recognised, thread_sensitive=False)
 _proved_in_thread = database_sync_to_async(_proved, thread_sensitive=False)
 on_invalidate(INVALIDATION_SUBJECT, lambda key: _begin_anew(UUID(key)))

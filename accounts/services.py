@@ -5,10 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
 from accounts.principals import INVALIDATION_SUBJECT
+from accounts.sessions.models import DenialReason
+from accounts.sessions.services import allow_user
+from accounts.supabase import client
 from gateway_core import cache
 from gateway_core.audit.services import record_change
 
@@ -28,6 +32,22 @@ def suspend_user(*, user_id: UUID, by: User) -> bool:
 def resume_user(*, user_id: UUID, by: User) -> bool:
     """Let a suspended user in again; returns whether anything changed."""
     return _set_active(user_id=user_id, is_active=True, by=by)
+
+
+def tell_supabase(*, user_id: UUID, is_suspended: bool, by: User) -> None:
+    """Ban at Supabase whom staff suspend here, and lift the ban again, where settings want that.
+
+    Somebody whom Supabase does not know is left alone. Repeating it is safe.
+
+    Raises:
+        UpstreamError: Supabase does not do it.
+    """
+    if not settings.SUPABASE_BAN_SUSPENDED:
+        return
+    if is_suspended:
+        client.ban_user(user_id)
+    elif client.unban_user(user_id):
+        allow_user(user_id=user_id, reason=DenialReason.BANNED, by=by)
 
 
 def _set_active(*, user_id: UUID, is_active: bool, by: User) -> bool:

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 from django.urls import path
 
+from accounts.sessions.views import SignOutView
 from accounts.views import MeView
 
-urlpatterns = [path("", MeView.as_view(), name="me")]
+urlpatterns = [
+    path("me", MeView.as_view(), name="me"),
+    path("me/sign-out", SignOutView.as_view(), name="me-sign-out"),
+]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from gateway_core.errors import Code, TokenRejected
+
+# Of users who may not go on, whatever their token.
+BANNED: Final = "The sign-in service has banned this account. Contact support."
 
 
 class Reason(StrEnum):
@@ -55,6 +59,11 @@ class Reason(StrEnum):
         "Tokens issued to third-party OAuth clients are not accepted here. "
         "Sign in at the application itself."
     )
+    SESSION_ENDED = "This session was signed out or ended. Sign in again."
+    REFUSED_AT_SOURCE = (
+        "The sign-in service takes this token no longer. "
+        "Refresh the session and repeat the request."
+    )
     ACCOUNT_GONE = "The account of this token no longer exists. Sign in again."
 
 
@@ -62,6 +71,8 @@ _CODES = {
     Reason.MISSING: Code.CALLER_TOKEN_MISSING,
     Reason.MISSING_ON_WEBSOCKET: Code.CALLER_TOKEN_MISSING,
     Reason.EXPIRED: Code.CALLER_TOKEN_EXPIRED,
+    Reason.SESSION_ENDED: Code.CALLER_TOKEN_REVOKED,
+    Reason.ACCOUNT_GONE: Code.CALLER_TOKEN_REVOKED,
 }
 
 

@@ -117,7 +117,7 @@ def test_refuses_the_token_of_an_account_that_is_gone(signer: Signer) -> None:
     token = signer.token()
     me(token)
     User.objects.all().delete()
-    refused(me(token)[0], 401, "caller_token_invalid")
+    refused(me(token)[0], 401, "caller_token_revoked")
 
 
 def test_says_try_again_while_the_key_server_is_down(
