@@ -64,11 +64,6 @@ async def owns_agent(user_id: UUID, agent_id: str) -> bool:
     return is_id(agent_id) and await owns(user_id, Kind.AGENT, (agent_id,))
 
 
-async def owns_agent(user_id: UUID, agent_id: str) -> bool:
-    """Say whether an agent is the user's."""
-    return is_id(agent_id) and await owns(user_id, Kind.AGENT, (agent_id,))
-
-
 async def owns_all(user_id: UUID, claims: Collection[Claim]) -> bool:
     """Say whether every claim of a user holds.
 
