@@ -32,7 +32,7 @@ _MODEL_SETTINGS: Final = {
     "strict": False,
 }
 _COMPACTION_SETTINGS: Final = {
-    "model": "openai/gpt-5-mini",
+    "model": None,
     "model_settings": None,
     "prompt": "Write a detailed summary of the messages that leave your context window.",
     "prompt_acknowledgement": False,

@@ -65,6 +65,9 @@ def create(store: Store, given: Mapping[str, Any], actor: Actor) -> Row:
         raise DetailError(
             400, "INVALID_ARGUMENT: Must specify either model or llm_config in request"
         )
+    if not agent["compaction_settings"].get("model"):
+        handle = {"model": agent["llm_config"].get("handle")}
+        agent["compaction_settings"] = agent["compaction_settings"] | handle
     agent["_tool_ids"] = _tools_on_create(store, given, actor)
     for spec in given.get("memory_blocks") or []:
         agent["_block_ids"].append(store.add("blocks", shapes.block(spec), actor)["id"])
@@ -172,10 +175,14 @@ def _check_types(given: Mapping[str, Any]) -> None:
 
 
 def _configure(store: Store, agent: Row, given: Mapping[str, Any], actor: Actor) -> None:
+    compaction = agent["compaction_settings"] | (given.get("compaction_settings") or {})
     agent |= {field: given[field] for field in _PLAIN if given.get(field) is not None}
-    if given.get("model"):
-        agent["llm_config"] = resolve_llm(store, actor, given["model"])
-        agent["model"] = given["model"]
+    agent["compaction_settings"] = compaction
+    # As the real server: whoever changes the window has the model looked up anew.
+    handle = given.get("model") or (agent["model"] if given.get("context_window_limit") else None)
+    if handle and not given.get("llm_config"):
+        agent["llm_config"] = resolve_llm(store, actor, handle)
+        agent["model"] = handle
     if given.get("llm_config"):
         # As the real server: the caller may name any endpoint, and it will be called.
         agent["llm_config"] = {"model_endpoint_type": "openai", **given["llm_config"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway_project.sandbox.letta import messages, model, model_errors, model_http, threads
-from gateway_project.sandbox.letta.catalogue import BUILT_IN_ENDPOINT
+from gateway_project.sandbox.letta.catalogue import BUILT_IN_ENDPOINT, providers_of
 from gateway_project.sandbox.letta.outside import is_loopback
 from gateway_project.sandbox.letta.world import SERVER_KEY
 
@@ -48,12 +48,11 @@ async def ask(world: World, actor: Actor, prompt: Prompt) -> AsyncIterator[Delta
 
 
 def _provider_key(world: World, actor: Actor, prompt: Prompt) -> str | None:
-    """Return the key of the organization's own provider, if that is whom the prompt goes to."""
-    for provider in world.store.own_rows("providers", actor):
-        if (
-            provider["name"] == prompt.config.get("provider_name")
-            and provider["base_url"] == prompt.config["model_endpoint"]
-        ):
+    """Return the key of the provider that the model is said to be of, wherever the prompt goes."""
+    if prompt.config.get("provider_category") != "byok":
+        return None
+    for provider in providers_of(world.store, actor):
+        if provider["name"] == prompt.config.get("provider_name"):
             return str(provider["api_key_enc"])
     return None
 

@@ -70,6 +70,11 @@ def embedding_config(model: str, *, endpoint: str, handle: str) -> Row:
     }
 
 
+def providers_of(store: Store, actor: Actor) -> list[Row]:
+    """Return the actor's organization's model providers that are not deleted."""
+    return [row for row in store.own_rows("providers", actor) if not row["_is_deleted"]]
+
+
 def llm_configs(store: Store, actor: Actor) -> list[Row]:
     """Return the models of the actor's organization; its own shadow the base under a handle."""
     hosted = llm_config("letta-free", endpoint=_HOSTED_ENDPOINT, provider="letta", category="base")
@@ -77,7 +82,7 @@ def llm_configs(store: Store, actor: Actor) -> list[Row]:
         llm_config(model, endpoint=BUILT_IN_ENDPOINT, provider="openai", category="base")
         for model in _BASE_MODELS
     ]
-    for provider in store.own_rows("providers", actor):
+    for provider in providers_of(store, actor):
         configs += [
             llm_config(
                 model, endpoint=provider["base_url"], provider=provider["name"], category="byok"
@@ -90,7 +95,7 @@ def llm_configs(store: Store, actor: Actor) -> list[Row]:
 def embedding_configs(store: Store, actor: Actor) -> list[Row]:
     """Return all embedding models of the actor's organization."""
     endpoints = {"openai": BUILT_IN_ENDPOINT}
-    for provider in store.own_rows("providers", actor):
+    for provider in providers_of(store, actor):
         if provider["last_synced"]:
             endpoints[provider["name"]] = provider["base_url"]
     return [

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 _LIMIT_BYTES: Final = 8 * 1024 * 1024
 _ERRORS_FROM: Final = 400
+_SERVER_ERRORS_FROM: Final = 500
+_REPEATED: Final = frozenset({408, 409, 429})
+_REPEATS: Final = 2
+
+
+class EmbeddingRefusedError(Exception):
+    """The endpoint gave no vector; the text is what the real server tells of it."""
 
 
 async def answer(client: UpstreamClient, prompt: Prompt, *, key: str) -> AsyncIterator[Delta]:
@@ -49,16 +56,20 @@ async def answer(client: UpstreamClient, prompt: Prompt, *, key: str) -> AsyncIt
 
 
 async def embed(client: UpstreamClient, config: dict[str, Any], text: str, *, key: str) -> object:
-    """Return the vector of a text, or None when the endpoint does not give one."""
+    """Return the vector of a text.
+
+    Raises:
+        EmbeddingRefusedError: the endpoint does not give one.
+    """
     url = config["embedding_endpoint"].rstrip("/") + "/embeddings"
     payload = {"model": config["embedding_model"], "input": [text]}
     try:
         async with _posted(client, url, payload, key) as response:
             body = _parsed(await response.read(_LIMIT_BYTES))
-    except UpstreamError:
-        return None
+    except UpstreamError as exc:
+        raise EmbeddingRefusedError("Connection error.") from exc
     if response.status >= _ERRORS_FROM or not isinstance(body, dict):
-        return None
+        raise EmbeddingRefusedError(f"Error code: {response.status} - {body}")
     return body["data"][0]["embedding"]
 
 
@@ -67,13 +78,34 @@ async def _posted(
     client: UpstreamClient, url: str, payload: dict[str, Any], key: str
 ) -> AsyncIterator[UpstreamResponse]:
     headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
-    response = await client.open("POST", url, headers=headers, body=orjson.dumps(payload))
+    response = await _repeatedly(client, url, headers, orjson.dumps(payload))
     finished = False
     try:
         yield response
         finished = True
     finally:
         response.close(reusable=finished)
+
+
+async def _repeatedly(
+    client: UpstreamClient, url: str, headers: dict[str, str], body: bytes
+) -> UpstreamResponse:
+    """Return the answer; some errors only after two repeats, as OpenAI's client has it.
+
+    The real one waits in between.
+    """
+    for _ in range(_REPEATS):
+        try:
+            response = await client.open("POST", url, headers=headers, body=body)
+        except UpstreamError:
+            continue
+        wanted = response.headers.get("x-should-retry") != "false"
+        if not wanted or (
+            response.status < _SERVER_ERRORS_FROM and response.status not in _REPEATED
+        ):
+            return response
+        response.close(reusable=False)
+    return await client.open("POST", url, headers=headers, body=body)
 
 
 def _payload(prompt: Prompt) -> dict[str, Any]:

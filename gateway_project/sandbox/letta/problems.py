@@ -5,6 +5,7 @@
     ├── ModelError     {"error": {"type", "message", "detail"}}   the model provider failed
     ├── InvalidError   {"trace_id", "detail": repr of a list, "examples"?}   always 422
     └── UnknownError   {"detail": "An unknown error occurred"}   500, and the connection drops
+        └── EmbeddingError   likewise; files tell what it was
 
 Measured on 0.16.8; the texts too, for some of them tell more than they should.
 """
@@ -54,6 +55,14 @@ class UnknownError(ProblemError):
 
     def __init__(self) -> None:
         super().__init__(500, {"detail": "An unknown error occurred"})
+
+
+class EmbeddingError(UnknownError):
+    """An endpoint that gave no vector. Callers don't hear of it."""
+
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+        super().__init__()
 
 
 def duplicate(kind: str, constraint: str, key: str) -> DetailError:

@@ -195,6 +195,9 @@ def provider(given: Mapping[str, Any], actor: Actor) -> Row:
         "api_key_enc": given["api_key"],
         "access_key_enc": None,
         "_models": [],
+        "_gone": [],
+        "_bases": [given.get("base_url") or ""],
+        "_is_deleted": False,
     }
 
 

@@ -28,6 +28,8 @@ def wanted(call: Call, default: Iterable[str] = agent_shape.RELATIONS) -> list[s
 async def list_agents(call: Call) -> list[Row]:
     """Return the agents of the actor's organization."""
     rows = [row for row in call.store.own_rows("agents", call.actor) if _matches(call, row)]
+    if not call.flag("show_hidden_agents"):
+        rows = [row for row in rows if not row["hidden"]]
     return [
         agent_shape.show(call.store, row, wanted(call))
         for row in page(rows, call.request.query_params, among=call.store.anyones_rows("agents"))

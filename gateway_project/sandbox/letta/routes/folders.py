@@ -13,7 +13,12 @@ from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.catalogue import resolve_embedding
 from gateway_project.sandbox.letta.ids import now
 from gateway_project.sandbox.letta.paging import page
-from gateway_project.sandbox.letta.problems import DetailError, UnknownError, duplicate
+from gateway_project.sandbox.letta.problems import (
+    DetailError,
+    EmbeddingError,
+    UnknownError,
+    duplicate,
+)
 from gateway_project.sandbox.letta.store import Row, public, touch
 
 if TYPE_CHECKING:
@@ -194,8 +199,8 @@ async def _embed(world: World, folder: Row, file: Row, actor: Actor) -> str:
     config = folder["embedding_config"]
     try:
         vector = await embeddings.embed(world, config, file["_content"], actor)
-    except UnknownError:
-        return "Failed to embed the file."
+    except EmbeddingError as exc:
+        return exc.fault
     origin = {"source_id": folder["id"], "file_id": file["id"], "file_name": file["file_name"]}
     row = shapes.passage(file["_content"].strip(), config, vector, actor, **origin)
     world.store.add("passages", row, actor)

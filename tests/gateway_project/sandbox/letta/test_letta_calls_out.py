@@ -29,6 +29,8 @@ class Model:
     url: str = ""
     calls: list[tuple[str, str | None, dict[str, Any]]] = field(default_factory=list)
     status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    models: tuple[str, ...] = ("stub-chat", "own-model")
 
     async def answer(self, request: Request) -> Response:
         body = await request.body()
@@ -36,9 +38,9 @@ class Model:
         path = request.url.path
         self.calls.append((path, request.headers.get("authorization"), asked))
         if self.status != 200:
-            return JSONResponse({"error": {"message": "no"}}, self.status)
+            return JSONResponse({"error": {"message": "no"}}, self.status, self.headers)
         if path.endswith("/models"):
-            return JSONResponse({"data": [{"id": "stub-chat"}, {"id": "own-model"}]})
+            return JSONResponse({"data": [{"id": name} for name in self.models]})
         if path.endswith("/embeddings"):
             return JSONResponse({"data": [{"embedding": _VECTOR}]})
         usage = {"prompt_tokens": 7, "completion_tokens": 3}
@@ -118,6 +120,84 @@ def test_embeds_with_the_servers_own_key(alice: Tenant, own: str, model: Model) 
     model.status = 401
     answer = alice.http.post(f"/v1/agents/{own}/archival-memory", json={"text": "x"})
     assert (answer.status_code, answer.json()["detail"]) == (500, "An unknown error occurred")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "calls"),
+    [
+        ((429, {}), 3),
+        ((503, {}), 3),
+        ((429, {"x-should-retry": "false"}), 1),
+        ((503, {"x-should-retry": "false"}), 1),
+        ((402, {}), 1),
+        ((403, {}), 1),
+    ],
+)
+def test_asks_a_model_again_unless_told_not_to(
+    alice: Tenant, own: str, model: Model, refusal: tuple[int, dict[str, str]], calls: int
+) -> None:
+    model.status, model.headers = refusal
+    alice.send(own, "hello")
+    assert len(model.calls) == calls
+
+
+def test_asks_for_vectors_twelve_times_before_it_gives_up(
+    alice: Tenant, own: str, model: Model
+) -> None:
+    model.status, model.headers = 429, {"x-should-retry": "false"}
+    alice.http.post(f"/v1/agents/{own}/archival-memory", json={"text": "x"})
+    assert len(model.calls) == 12
+
+
+def provider_of(tenant: Tenant) -> dict[str, Any]:
+    (provider,) = tenant.http.get("/v1/providers/?name=gateway").json()
+    return dict(provider)
+
+
+def handles(tenant: Tenant) -> list[str]:
+    listed = tenant.http.get("/v1/models/?provider_name=gateway").json()
+    return [model["handle"] for model in listed]
+
+
+@pytest.mark.usefixtures("own")
+def test_brings_no_model_back_until_its_provider_is_made_again(alice: Tenant, model: Model) -> None:
+    provider = provider_of(alice)
+    path = f"/v1/providers/{provider['id']}"
+    assert handles(alice) == ["openai-proxy/stub-chat", "openai-proxy/own-model"]
+
+    for model.models in (("stub-chat",), ("stub-chat", "own-model")):
+        alice.http.patch(f"{path}/refresh").raise_for_status()
+        assert handles(alice) == ["openai-proxy/stub-chat"]
+
+    alice.http.delete(path).raise_for_status()
+    assert handles(alice) == []
+    again = {"name": "gateway", "provider_type": "openai", "api_key": "x", "base_url": model.url}
+    assert alice.make("/v1/providers/", **again)["id"] == provider["id"]
+    assert handles(alice) == ["openai-proxy/stub-chat", "openai-proxy/own-model"]
+
+
+@pytest.mark.usefixtures("own")
+def test_keeps_its_models_when_a_provider_does_not_answer(alice: Tenant, model: Model) -> None:
+    provider = provider_of(alice)
+    model.status = 503
+    answer = alice.http.patch(f"/v1/providers/{provider['id']}/refresh")
+    assert (answer.status_code, answer.json()["last_synced"]) == (200, provider["last_synced"])
+    assert len(handles(alice)) == 2
+
+
+def test_keeps_agents_at_the_address_that_they_were_made_with(
+    alice: Tenant, own: str, model: Model
+) -> None:
+    provider = provider_of(alice)
+    moved = {"api_key": "sk-newer", "base_url": f"{model.url}/elsewhere"}
+    alice.http.patch(f"/v1/providers/{provider['id']}", json=moved).raise_for_status()
+
+    alice.send(own, "hello")
+    assert model.calls.pop()[:2] == ("/v1/chat/completions", "Bearer sk-newer")
+
+    alice.http.patch(f"/v1/agents/{own}", json={"context_window_limit": 9000}).raise_for_status()
+    alice.send(own, "hello")
+    assert model.calls.pop()[:2] == ("/v1/elsewhere/chat/completions", "Bearer sk-newer")
 
 
 def test_gives_its_own_key_to_an_endpoint_that_a_caller_names(
