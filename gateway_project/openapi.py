@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _TAGS: Final = {
     **{mount.route.name: mount.about for mount in ROUTES},
     "me": "The signed-in user.",
+    "templates": "What agents are made from: immutable versions of Agent Files.",
     "system": "The gateway itself.",
 }
 _AGENT_SECRET: Final = {"type": "http", "scheme": "bearer", "description": "An agent secret."}

@@ -42,12 +42,12 @@ def refuse_unwieldy(document: Any) -> None:
 
 def too_deep() -> Unreadable:
     """Return the error for a file that is nested deeper than any Agent File."""
-    return Unreadable(f"The file is nested more than {DEEPEST} levels deep.")
+    return Unreadable(f"It is nested more than {DEEPEST} levels deep.")
 
 
 def too_many_values() -> Unreadable:
     """Return the error for a file that has more values than any Agent File."""
-    return Unreadable(f"The file has more than {MOST_VALUES} values.")
+    return Unreadable(f"It has more than {MOST_VALUES} values.")
 
 
 def _items(value: Any, way: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:

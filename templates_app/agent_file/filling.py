@@ -9,7 +9,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from templates_app.agent_file.bounds import refuse_unwieldy
 from templates_app.agent_file.faults import Fault, FaultsFound, in_order
+from templates_app.agent_file.unreadable import Unreadable
 from templates_app.agent_file.validation import document_faults
 from templates_app.agent_file.variables import PLACEHOLDER, SECTIONS, value_faults, with_defaults
 
@@ -45,6 +47,7 @@ def fill(document: dict[str, Any], values: Mapping[str, Any], *, at: str = "") -
     Raises:
         FaultsFound: a value is missing, unknown or does not fit, or the file does not with it.
     """
+    _refuse(_unkept(values, at))
     given = with_defaults(document, values)
     _refuse(value_faults(document, given, at=at))
     filling = _Filling({name: _as_text(value) for name, value in given.items()}, at)
@@ -92,6 +95,14 @@ class _Filling:
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _unkept(values: Mapping[str, Any], at: str) -> list[Fault]:
+    try:
+        refuse_unwieldy(dict(values))
+    except Unreadable as exc:
+        return [Fault(at + exc.pointer, exc.message)]
+    return []
 
 
 def _refuse(faults: Any) -> None:

@@ -14,7 +14,7 @@ _FORM: Final = re.compile(
     rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-({_WORDS}))?(?:\+({_WORDS}))?", re.ASCII
 ).fullmatch
 # After every key that begins with a digit, as those of pre-releases do.
-_RELEASE: Final = "~"
+RELEASE_KEY: Final = "~"
 COMPLAINT: Final = "must be a semantic version like 1.4.0 or 2.0.0-beta.1"
 
 
@@ -37,7 +37,7 @@ class SemVer:
     @property
     def is_prerelease(self) -> bool:
         """Whether it comes before a release."""
-        return self.prerelease_key != _RELEASE
+        return self.prerelease_key != RELEASE_KEY
 
     @property
     def precedence(self) -> tuple[int, int, int, str]:
@@ -60,7 +60,7 @@ def parse(text: str) -> SemVer:
 
 def _key(prerelease: str | None) -> str:
     if not prerelease:
-        return _RELEASE
+        return RELEASE_KEY
     return "".join(_word_key(word) for word in prerelease.split("."))
 
 

@@ -156,6 +156,21 @@ def test_makes_no_file_that_is_too_large() -> None:
     assert time.perf_counter() - begun < 2
 
 
+@pytest.mark.parametrize("value", ["\0", 2**53, ["\ud800"], {"x" * 300: 1}])
+def test_refuses_values_that_can_not_be_kept_as_they_are(value: Any) -> None:
+    (pointer,) = faults(with_prompt("{{x}}", x={}), x=value)
+
+    assert pointer.startswith("/variables/x")
+
+
+def test_goes_no_deeper_into_values_than_into_files() -> None:
+    value: Any = 1
+    for _ in range(5000):
+        value = [value]
+
+    assert "deep" in faults(with_prompt("{{x}}", x={}), x=value)["/variables"]
+
+
 def test_masks_secrets_and_what_it_does_not_know() -> None:
     values = {**_VALUES, "tone": "kind", "stranger": "x"}
 
@@ -193,7 +208,7 @@ def test_puts_each_value_in_once_whatever_it_looks_like(
     assert filled["persona"]["system_prompt"] == "_" + "".join(expected)
 
 
-@given(st.dictionaries(st.sampled_from(["x", "y", "z"]), st.none() | st.integers() | _TEXT))
+@given(st.dictionaries(st.sampled_from(["x", "y", "z"]), st.none() | st.integers(-99, 99) | _TEXT))
 def test_fills_or_says_what_is_missing_and_unknown(values: dict[str, Any]) -> None:
     document = with_prompt("_{{x}}{{y}}", x={}, y={"default": 1})
     wrong = ({"x"} - set(values)) | (set(values) - {"x", "y"})

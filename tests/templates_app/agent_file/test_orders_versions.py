@@ -64,7 +64,7 @@ def test_refuses_what_is_no_version(text: str) -> None:
         parse(text)
 
 
-_words = st.from_regex(r"(0|[1-9][0-9]{0,5}|[0-9]*[A-Za-z-][0-9A-Za-z-]{0,4})", fullmatch=True)
+_words = st.from_regex(r"(0|[1-9][0-9]{0,5}|[0-9]{0,3}[A-Za-z-][0-9A-Za-z-]{0,4})", fullmatch=True)
 _prereleases = st.lists(_words, min_size=1, max_size=4)
 
 

@@ -1,0 +1,94 @@
+"""What other apps, the API, the admin and commands do with templates.
+
+Everything that changes something is on the audit trail, in the same transaction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from templates_app.agent_file.faults import FaultsFound
+from templates_app.agent_file.filling import Filled, fill
+from templates_app.agent_file.validation import Report, validate
+from templates_app.agent_file.variables import masked
+from templates_app.bundles import Bundle, Imported, export_template, import_bundle
+from templates_app.lookup import LATEST, resolve_version, visible_template, visible_version
+from templates_app.publishing import Place, clone_template, publish_version
+from templates_app.reading import faults_found, read_file
+from templates_app.upkeep import (
+    Traits,
+    delete_template,
+    deprecate_template,
+    deprecate_version,
+    make_latest,
+    undeprecate_template,
+    undeprecate_version,
+    update_template,
+)
+from templates_app.usage import in_use, register_use
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from templates_app.agent_file.loading import Format
+    from templates_app.models import TemplateVersion
+
+__all__ = (
+    "LATEST",
+    "Bundle",
+    "Filled",
+    "Imported",
+    "Place",
+    "Traits",
+    "clone_template",
+    "delete_template",
+    "deprecate_template",
+    "deprecate_version",
+    "export_template",
+    "fill_version",
+    "import_bundle",
+    "in_use",
+    "make_latest",
+    "masked_variables",
+    "publish_version",
+    "register_use",
+    "resolve_version",
+    "undeprecate_template",
+    "undeprecate_version",
+    "update_template",
+    "validate_file",
+    "visible_template",
+    "visible_version",
+)
+
+
+def validate_file(content: bytes, media_type: str = "") -> tuple[Format, Report]:
+    """Return how a file is written, and everything that is wrong with it.
+
+    Raises:
+        BodyTooLarge, RequestMalformed: it can't be read.
+    """
+    loaded = read_file(content, media_type)
+    return loaded.format, validate(loaded.document)
+
+
+def fill_version(
+    version: TemplateVersion, variables: Mapping[str, Any], *, at: str = "/variables"
+) -> Filled:
+    """Return the Agent File of a version with its variables put in, secret ones in clear.
+
+    Args:
+        at: where the variables stand in the caller's body.
+
+    Raises:
+        FieldInvalid: some are missing, unknown or don't fit; with the pointer of each.
+    """
+    try:
+        return fill(version.document, variables, at=at)
+    except FaultsFound as exc:
+        raise faults_found(exc.faults) from exc
+
+
+def masked_variables(version: TemplateVersion, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return variables as they may be shown: secret ones masked."""
+    return masked(version.document, variables)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from templates_app.models import TemplateVersion, Visibility
+from templates_app.services import Place, publish_version
+from tests.templates_app.files import agent_file, as_json
+
+
+def _user(name: str, **traits: Any) -> User:
+    return User.objects.create(email=f"{name}@example.com", password="!", **traits)
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    del db
+    return _user("alice")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    del db
+    return _user("bob")
+
+
+@pytest.fixture
+def staff(db: None) -> User:
+    del db
+    return _user("staff", is_staff=True)
+
+
+@pytest.fixture
+def signed_in() -> Callable[[User], APIClient]:
+    """Sign somebody in to the API, without a token."""
+
+    def sign_in(user: User) -> APIClient:
+        client = APIClient()
+        client.force_authenticate(user)
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def as_alice(signed_in: Callable[[User], APIClient], alice: User) -> APIClient:
+    return signed_in(alice)
+
+
+@pytest.fixture
+def as_bob(signed_in: Callable[[User], APIClient], bob: User) -> APIClient:
+    return signed_in(bob)
+
+
+@pytest.fixture
+def as_staff(signed_in: Callable[[User], APIClient], staff: User) -> APIClient:
+    return signed_in(staff)
+
+
+def publish(
+    by: User | None, version: str = "1.0.0", name: str = "helper", **sections: Any
+) -> TemplateVersion:
+    """Publish a private version of somebody's, or a public one of the product's."""
+    visibility = Visibility.PRIVATE if by else Visibility.PUBLIC
+    content = as_json(agent_file(name, version, **sections))
+    return publish_version(place=Place(by=by, visibility=visibility), content=content)
+
+
+def faults(answer: Any) -> dict[str, str]:
+    """Return what an answer says is wrong, by pointer."""
+    return {fault["pointer"]: fault["message"] for fault in answer.json()["errors"]}
