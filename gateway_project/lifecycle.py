@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gateway_core import background, cache
 from gateway_core.audit import trail
 from gateway_project.routes import ROUTES
+from llm_proxy.usage import collector
 
 if TYPE_CHECKING:
     from gateway_core.asgi import Application, Receive, Scope, Send
@@ -54,12 +55,14 @@ class Lifecycle:
         _freeze()
         self._listener = cache.start_listening()
         trail.start()
+        collector.start()
 
     async def _stop(self) -> None:
         if self._listener is not None:
             self._listener.cancel()
         for mount in ROUTES:
             await mount.route.client().close()
+        await asyncio.to_thread(collector.stop)
         await asyncio.to_thread(trail.stop)
 
 

@@ -158,7 +158,7 @@ AUDIT_SPOOL_DIR = Path(text("AUDIT_SPOOL_DIR", str(BASE_DIR / ".local" / "spool"
 AUDIT_SHIP_SECONDS = number("AUDIT_SHIP_SECONDS", 1)  # 0: leave the spool to other processes
 AUDIT_RETENTION_DAYS = integer("AUDIT_RETENTION_DAYS", 365)  # 0: for ever
 USAGE_RETENTION_DAYS = integer("USAGE_RETENTION_DAYS", 730)
-USAGE_COLLECT_SECONDS = number("USAGE_COLLECT_SECONDS", 15)  # 0: leave it to reconcile_usage
+USAGE_COLLECT_SECONDS = number("USAGE_COLLECT_SECONDS", 20)  # 0: leave it to reconcile_usage
 AUDIT_ROUTES = "gateway_project.routes.names"  # what the admin can filter by
 ENABLE_METRICS = boolean("ENABLE_METRICS", default=True)
 METRICS_TOKEN = secret("METRICS_TOKEN")
