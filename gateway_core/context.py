@@ -5,12 +5,20 @@ from __future__ import annotations
 import random
 import re
 import time
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway_core.errors import UpstreamUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REQUEST_ID_HEADER: Final = "x-request-id"
 
+# Those that change nothing (RFC 9110 §9.2.1).
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # What is kept of a path: no operation has a longer one, and anybody can send one.
 _PATH_CHARACTERS: Final = 512
 # What nobody may read there: secrets by their prefixes, and whatever stands where Letta has the
@@ -30,7 +38,8 @@ class RequestRecord:
     """All that is remembered of a request: one canonical log line, metrics, an audit event.
 
     Times are ``time.monotonic()`` seconds; sizes are bytes; ``route`` and ``operation`` come from
-    closed sets, so they may be metric labels.
+    closed sets, so they may be metric labels. ``has_effect`` says that something outside our own
+    database has been changed, or may have been; see ``changing``.
     """
 
     request_id: str
@@ -48,6 +57,7 @@ class RequestRecord:
     ended: float = 0.0
     bytes_in: int = 0
     bytes_out: int = 0
+    has_effect: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -99,6 +109,34 @@ def shown_path(path: str) -> str:
 
 def _hidden(match: re.Match[str]) -> str:
     return f"{match[1] or ''}{_HIDDEN}"
+
+
+@contextmanager
+def changing(method: str) -> Iterator[None]:
+    """Note on the record that the block, a call to an upstream, may change something there.
+
+    A call that could not even be begun changes nothing.
+    """
+    record = current.get()
+    if record is None or method in _SAFE_METHODS:
+        yield
+        return
+    had_effect, record.has_effect = record.has_effect, True
+    try:
+        yield
+    except UpstreamUnreachable:
+        record.has_effect = had_effect
+        raise
+
+
+def nothing_remains() -> None:
+    """Note that all that the request has changed so far has been taken back.
+
+    After that an error tells its caller that the same request may be sent again.
+    """
+    record = current.get()
+    if record is not None:
+        record.has_effect = False
 
 
 def request_id() -> str:

@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from gateway_core import context
 from gateway_core.errors import (
     UpstreamAnswerInvalid,
     UpstreamInterrupted,
@@ -158,15 +159,16 @@ class UpstreamClient:
         if payload is not None:
             body = orjson.dumps(payload)
             sent["content-type"] = "application/json"
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                response = await self.open(method, target, headers=sent, body=body)
-                try:
-                    content = await response.read(limit)
-                finally:
-                    response.close(reusable=True)
-        except TimeoutError as exc:
-            raise UpstreamTimeout from exc
+        with context.changing(method):
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    response = await self.open(method, target, headers=sent, body=body)
+                    try:
+                        content = await response.read(limit)
+                    finally:
+                        response.close(reusable=True)
+            except TimeoutError as exc:
+                raise UpstreamTimeout from exc
         try:
             return response.status, orjson.loads(content) if content else None
         except orjson.JSONDecodeError:

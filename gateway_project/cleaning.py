@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from gateway_core.audit.models import AuditEvent
+from gateway_core.idempotency.services import expired
 from letta_proxy.orphans import delete_organizations, orphaned_organizations
 from llm_proxy.api_keys.models import ApiKey, State
 from llm_proxy.api_keys.services import revoke_expired
@@ -102,5 +103,6 @@ CHORES: Final = (
     rows("long revoked API keys", _forgotten_keys),
     rows("old audit events", _old_events),
     rows("old usage records", _old_usage),
+    rows("expired idempotency keys", expired),
     things("orphaned Letta organizations", orphaned_organizations, delete_organizations),
 )

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from gateway_core.asgi import Application, Message, Receive, Scope, Send
 
 _METHODS: Final = b"GET, POST, PUT, PATCH, DELETE"
-_EXPOSED: Final = b"x-request-id, retry-after, ratelimit, ratelimit-policy, etag, location"
+_EXPOSED: Final = (
+    b"x-request-id, retry-after, ratelimit, ratelimit-policy, etag, location, idempotent-replayed"
+)
 _MAX_AGE_SECONDS: Final = b"600"
 
 

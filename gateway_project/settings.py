@@ -153,6 +153,11 @@ MAX_BUNDLE_BYTES = integer("MAX_BUNDLE_BYTES", 8 * 1024 * 1024)
 MAX_TEMPLATES_PER_USER = integer("MAX_TEMPLATES_PER_USER", 100)
 MAX_VERSIONS_PER_TEMPLATE = integer("MAX_VERSIONS_PER_TEMPLATE", 200)
 
+# -- Idempotency-Key
+IDEMPOTENCY_TTL_SECONDS = number("IDEMPOTENCY_TTL_SECONDS", 86400)
+IDEMPOTENCY_LEASE_SECONDS = number("IDEMPOTENCY_LEASE_SECONDS", 120)
+IDEMPOTENCY_MAX_BYTES = integer("IDEMPOTENCY_MAX_BYTES", 1024 * 1024)
+
 # -- what is recorded
 AUDIT_SPOOL_DIR = Path(text("AUDIT_SPOOL_DIR", str(BASE_DIR / ".local" / "spool")))
 AUDIT_SHIP_SECONDS = number("AUDIT_SHIP_SECONDS", 1)  # 0: leave the spool to other processes
@@ -179,6 +184,7 @@ INSTALLED_APPS = [
     "channels",
     "django_prometheus",
     "gateway_core.audit",
+    "gateway_core.idempotency",
     "accounts",
     "templates_app",
     "llm_proxy",
@@ -197,6 +203,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # The last: it calls the view itself.
+    "gateway_project.idempotency.IdempotencyMiddleware",
 ]
 ROOT_URLCONF = "gateway_project.urls"
 ASGI_APPLICATION = "gateway_project.asgi.application"

@@ -16,6 +16,7 @@ from letta_proxy.catalogue import CATALOGUE
 from letta_proxy.cloud import mark_as_own
 from letta_proxy.cursors import hide_unlisted
 from letta_proxy.observe import StreamObserver
+from letta_proxy.once import once
 from letta_proxy.ownership import owns_all
 from letta_proxy.policy.reading import read_body, read_path, read_query, refuse_closed
 from letta_proxy.provisioning import letta_user_for
@@ -87,6 +88,7 @@ ROUTE: Final = Route(
     identify=_identify,
     authorize=_authorize,
     translate=translate,
+    once=once,
     reshape=reshape,
     observe=_observe,
     settle=_settle,

@@ -13,7 +13,10 @@ from django.urls import reverse
 from accounts.models import User
 
 pytestmark = pytest.mark.django_db
-_OURS = {"accounts", "llm_proxy", "letta_proxy", "templates_app", "agents", "audit", "roof"}
+_OURS = {
+    *("accounts", "agents", "audit", "idempotency", "letta_proxy", "llm_proxy", "roof"),
+    "templates_app",
+}
 _REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
 
