@@ -71,6 +71,7 @@ class RestClient:
         *,
         payload: Any = None,
         form: Mapping[str, Part] | None = None,
+        content: bytes | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> RestAnswer:
@@ -79,6 +80,7 @@ class RestClient:
         Args:
             payload: is sent as JSON.
             form: is sent as ``multipart/form-data``, by name.
+            content: is sent as it is; its media type is the caller's to say in the headers.
 
         Raises:
             UpstreamUnreachable: there was no connection; nothing was sent.
@@ -92,18 +94,19 @@ class RestClient:
                 self.base_url + target,
                 json=payload,
                 files=form,
+                data=content,
                 params=params,
                 headers={**self.headers, **(headers or {})},
                 timeout=(self.connect_timeout, self.read_timeout),
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                content = bytearray()
+                body = bytearray()
                 for chunk in response.iter_content(_CHUNK_BYTES):
-                    content += chunk
-                    if len(content) > self.limit:
+                    body += chunk
+                    if len(body) > self.limit:
                         raise UpstreamAnswerInvalid
-                return RestAnswer(response.status_code, response.headers, bytes(content))
+                return RestAnswer(response.status_code, response.headers, bytes(body))
         except (requests.RequestException, OSError) as exc:
             raise _meaning(exc) from exc
 

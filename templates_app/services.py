@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from templates_app.agent_file.faults import FaultsFound
 from templates_app.agent_file.filling import Filled, fill
 from templates_app.agent_file.validation import Report, validate
-from templates_app.agent_file.variables import masked
+from templates_app.agent_file.variables import declared, is_secret, masked
 from templates_app.bundles import Bundle, Imported, export_template, import_bundle
 from templates_app.lookup import LATEST, resolve_version, visible_template, visible_version
 from templates_app.publishing import Place, clone_template, publish_version
@@ -45,6 +45,7 @@ __all__ = (
     "deprecate_template",
     "deprecate_version",
     "export_template",
+    "fill_document",
     "fill_version",
     "import_bundle",
     "in_use",
@@ -53,6 +54,7 @@ __all__ = (
     "publish_version",
     "register_use",
     "resolve_version",
+    "secret_names",
     "undeprecate_template",
     "undeprecate_version",
     "update_template",
@@ -83,10 +85,22 @@ def fill_version(
     Raises:
         FieldInvalid: some are missing, unknown or don't fit; with the pointer of each.
     """
+    return fill_document(version.document, variables, at=at)
+
+
+def fill_document(
+    document: dict[str, Any], variables: Mapping[str, Any], *, at: str = "/variables"
+) -> Filled:
+    """Return an Agent File that is kept elsewhere with its variables put in; see `fill_version`."""
     try:
-        return fill(version.document, variables, at=at)
+        return fill(document, variables, at=at)
     except FaultsFound as exc:
         raise faults_found(exc.faults) from exc
+
+
+def secret_names(document: dict[str, Any]) -> frozenset[str]:
+    """Return the names of the variables that an Agent File marks as secret."""
+    return frozenset(name for name, schema in declared(document).items() if is_secret(schema))
 
 
 def masked_variables(version: TemplateVersion, variables: Mapping[str, Any]) -> dict[str, Any]:
