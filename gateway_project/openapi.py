@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 _TAGS: Final = {
     **{mount.route.name: mount.about for mount in ROUTES},
+    "keys": "The signed-in user's API keys, for servers and scripts.",
     "me": "The signed-in user.",
     "templates": "What agents are made from: immutable versions of Agent Files.",
     "system": "The gateway itself.",
 }
-_AGENT_SECRET: Final = {"type": "http", "scheme": "bearer", "description": "An agent secret."}
+_SCHEMES: Final = {
+    "agent": {"type": "http", "scheme": "bearer", "description": "An agent secret."},
+    "api_key": {"type": "http", "scheme": "bearer", "description": "An API key, gwk_…."},
+}
 _PARAMETERS: Final = re.compile(r"\{(\w+)\}").findall
 _MEDIA: Final = {BodyKind.JSON: "application/json", BodyKind.FORM: "multipart/form-data"}
 _ANY_OBJECT: Final = {"schema": {"type": "object"}}
@@ -49,7 +53,7 @@ def add_proxied_routes(
     for methods in result["paths"].values():
         for operation in methods.values():
             operation["responses"] = {**operation["responses"], **_ERRORS}
-    components.setdefault("securitySchemes", {})["agent"] = _AGENT_SECRET
+    components.setdefault("securitySchemes", {}).update(_SCHEMES)
     for mount in ROUTES:
         for path, method, operation in _described(mount):
             result["paths"].setdefault(path, {})[method] = operation

@@ -38,7 +38,7 @@ class Mount:
     upstream: str
     paths: str
     about: str
-    security: tuple[dict[str, Any], ...] = ({"supabase": []},)
+    security: tuple[dict[str, Any], ...] = ({"supabase": []}, {"api_key": []})
     wrap: Callable[[Application], Application] = _as_it_is
 
 

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Final
+
+from django.utils import timezone
+from rest_framework import serializers
+
+from accounts.plans.models import BudgetPeriod
+from llm_proxy.api_keys.models import SMALLEST_BUDGET, ApiKey, Scope, State
+from llm_proxy.api_keys.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
+
+_MOST_MODELS: Final = 200
+_MODEL: Final = re.compile(r"\A[\w.:@+*-]+(?:[ /][\w.:@+*-]+)*\Z", re.ASCII)
+
+
+class Strict(serializers.Serializer[Any]):
+    """Refuses fields that it would not heed: a misspelt limit is no limit."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the validated values.
+
+        Raises:
+            ValidationError: a field can't be set, or not to that.
+        """
+        settable = {name for name, field in self.fields.items() if not field.read_only}
+        others = set(data) - settable if isinstance(data, dict) else ()
+        if others:
+            raise serializers.ValidationError(dict.fromkeys(others, "This can't be set."))
+        return super().to_internal_value(data)
+
+
+class ApiKeySerializer(Strict, serializers.ModelSerializer[ApiKey]):
+    """An API key as its owner sees it: all but the secret."""
+
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(Scope.choices),
+        default=lambda: [Scope.LLM.value],
+        allow_empty=False,
+        help_text="What the key opens; `llm` when it is not said.",
+    )
+    models = serializers.ListField(
+        source="allowed_models",
+        child=serializers.RegexField(_MODEL, max_length=256),
+        default=list,
+        max_length=_MOST_MODELS,
+        help_text="Names and patterns such as `openai/*`; none: all that the plan has.",
+    )
+    budget = serializers.DecimalField(
+        max_digits=12,
+        decimal_places=4,
+        min_value=SMALLEST_BUDGET,
+        normalize_output=True,
+        allow_null=True,
+        default=None,
+        help_text="US dollars in each period for model calls with this key. The account's own "
+        "budget counts as well, and agents spend on that one only.",
+    )
+    budget_period = serializers.ChoiceField(BudgetPeriod.choices, default=BudgetPeriod.MONTH)
+    expires_at = serializers.DateTimeField(
+        allow_null=True, default=None, help_text="Null: never. What has expired can't be prolonged."
+    )
+    state = serializers.SerializerMethodField()
+    last_used_at = serializers.DateTimeField(
+        read_only=True, allow_null=True, help_text="The last model call or agent turn."
+    )
+
+    class Meta:
+        model = ApiKey
+        fields: ClassVar[Any] = (
+            *("id", "name", "hint", "state", "scopes", "models", "budget", "budget_period"),
+            *("expires_at", "previous_valid_until", "created_at", "rotated_at", "revoked_at"),
+            "last_used_at",
+        )
+        read_only_fields = (
+            *("id", "hint", "previous_valid_until", "created_at", "rotated_at", "revoked_at"),
+        )
+        extra_kwargs: ClassVar[Any] = {
+            "hint": {"help_text": "The beginning of the secret."},
+            "previous_valid_until": {"help_text": "Until when the secret before this one works."},
+        }
+
+    def get_state(self, key: ApiKey) -> State:
+        """Return what has become of the key by now."""
+        return key.state(timezone.now())
+
+    def validate_scopes(self, scopes: list[str]) -> list[str]:
+        """Each once."""
+        return sorted(set(scopes))
+
+
+class IssuedKeySerializer(ApiKeySerializer):
+    """The same with the secret, which nobody can be told a second time."""
+
+    secret = serializers.CharField(read_only=True)
+
+    class Meta(ApiKeySerializer.Meta):
+        fields = (*ApiKeySerializer.Meta.fields, "secret")
+
+
+class RotationSerializer(Strict):
+    """How a key is rotated."""
+
+    overlap_seconds = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_OVERLAP_SECONDS,
+        default=DEFAULT_OVERLAP_SECONDS,
+        help_text="How long the secret it has now goes on to work; 0: it ends at once.",
+    )
