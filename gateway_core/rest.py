@@ -9,6 +9,7 @@ import orjson
 import requests
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
+from gateway_core import context
 from gateway_core.errors import (
     UpstreamAnswerInvalid,
     UpstreamError,
@@ -88,27 +89,28 @@ class RestClient:
             UpstreamInterrupted: the connection broke.
             UpstreamAnswerInvalid: the answer is longer than the limit.
         """
-        try:
-            with self._opened().request(
-                method,
-                self.base_url + target,
-                json=payload,
-                files=form,
-                data=content,
-                params=params,
-                headers={**self.headers, **(headers or {})},
-                timeout=(self.connect_timeout, self.read_timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                body = bytearray()
-                for chunk in response.iter_content(_CHUNK_BYTES):
-                    body += chunk
-                    if len(body) > self.limit:
-                        raise UpstreamAnswerInvalid
-                return RestAnswer(response.status_code, response.headers, bytes(body))
-        except (requests.RequestException, OSError) as exc:
-            raise _meaning(exc) from exc
+        with context.changing(method):
+            try:
+                with self._opened().request(
+                    method,
+                    self.base_url + target,
+                    json=payload,
+                    files=form,
+                    data=content,
+                    params=params,
+                    headers={**self.headers, **(headers or {})},
+                    timeout=(self.connect_timeout, self.read_timeout),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response:
+                    body = bytearray()
+                    for chunk in response.iter_content(_CHUNK_BYTES):
+                        body += chunk
+                        if len(body) > self.limit:
+                            raise UpstreamAnswerInvalid
+                    return RestAnswer(response.status_code, response.headers, bytes(body))
+            except (requests.RequestException, OSError) as exc:
+                raise _meaning(exc) from exc
 
     def close(self) -> None:
         """Close the connections."""
