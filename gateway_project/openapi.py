@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway_core.errors import MEDIA_TYPE, Code
+from gateway_core.idempotency.keys import HEADER, LONGEST_KEY
 from gateway_core.proxy.operations import BodyKind
 from gateway_project.routes import ROUTES
 
@@ -33,6 +34,12 @@ _SCHEMES: Final = {
 _PARAMETERS: Final = re.compile(r"\{(\w+)\}").findall
 _MEDIA: Final = {BodyKind.JSON: "application/json", BodyKind.FORM: "multipart/form-data"}
 _ANY_OBJECT: Final = {"schema": {"type": "object"}}
+_KEY: Final[dict[str, Any]] = {
+    "name": HEADER,
+    "in": "header",
+    "description": "Do this once, however often it is sent with the key. Not with streams.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+}
 _PROBLEM: Final = {"$ref": "#/components/responses/Problem"}
 _ERRORS: Final = {"4XX": _PROBLEM, "5XX": _PROBLEM}
 
@@ -51,8 +58,10 @@ def add_proxied_routes(
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
     for methods in result["paths"].values():
-        for operation in methods.values():
+        for method, operation in methods.items():
             operation["responses"] = {**operation["responses"], **_ERRORS}
+            if method == "post":
+                operation["parameters"] = [*operation.get("parameters", ()), _KEY]
     components.setdefault("securitySchemes", {}).update(_SCHEMES)
     for mount in ROUTES:
         for path, method, operation in _described(mount):
@@ -78,6 +87,8 @@ def _describe(mount: Mount, operation: Operation) -> dict[str, Any]:
         "responses": {"200": _answer(operation), **_ERRORS},
     }
     parameters = [*_path_parameters(operation), *_query_parameters(operation)]
+    if mount.route.once and operation.method == "POST" and operation.body is not BodyKind.FORM:
+        parameters.append(_KEY)
     if parameters:
         described["parameters"] = parameters
     if operation.body is not BodyKind.NONE:

@@ -84,6 +84,21 @@ def test_names_the_parameters_of_each_path(document: dict[str, Any]) -> None:
             assert named == {part[1:-1] for part in path.split("/") if part.startswith("{")}
 
 
+def test_names_the_key_where_requests_are_done_once(document: dict[str, Any]) -> None:
+    taking = {
+        (path, method)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", ()))
+    }
+
+    assert ("/api/v1/llm/keys", "post") in taking
+    assert ("/api/v1/letta/agents/{agent_id}/messages", "post") in taking
+    assert ("/api/v1/letta/folders/{folder_id}/upload", "post") not in taking
+    assert ("/api/v1/llm/chat/completions", "post") not in taking
+    assert {method for _, method in taking} == {"post"}
+
+
 def test_explains_each_tag_that_it_uses(document: dict[str, Any]) -> None:
     used = {tag for operation in _operations(document) for tag in operation["tags"]}
 
