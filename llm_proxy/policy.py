@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway_core.errors import FieldForbidden, FieldInvalid
 from llm_proxy.references import check_references
+from llm_proxy.refusals import model_denied
 from llm_proxy.shape import check_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llm_proxy.operations import ModelOperation
 
 _BAD_REQUEST: Final = 400  # what SDKs show as BadRequestError, here for all of a body's faults
@@ -45,6 +48,16 @@ def police(operation: ModelOperation, body: Any) -> dict[str, Any]:
     _check_template_kwargs(body.get("chat_template_kwargs"))
     check_references(body)
     return body
+
+
+def check_model_allowed(model: str, allow: Callable[[str], bool]) -> None:
+    """Refuse a model that the caller may not use, whatever LiteLLM still thinks.
+
+    Raises:
+        ModelNotAllowed: it is one.
+    """
+    if not allow(model):
+        raise model_denied()
 
 
 def _drop(operation: ModelOperation, body: dict[str, Any]) -> None:
@@ -101,11 +114,15 @@ class FormPolicy:
 
     Args:
         facts: the record's, where the model is noted.
+        allow: says whether the caller may use a model.
     """
 
-    def __init__(self, operation: ModelOperation, facts: dict[str, Any]) -> None:
+    def __init__(
+        self, operation: ModelOperation, facts: dict[str, Any], allow: Callable[[str], bool]
+    ) -> None:
         self._operation = operation
         self._facts = facts
+        self._allow = allow
 
     def check(self, name: str, value: str | None) -> None:
         """See a field, None for the content of a file; raises as ``police`` does."""
@@ -113,6 +130,7 @@ class FormPolicy:
             raise _forbidden(name)
         if name == "model":
             _check_model(value)
+            check_model_allowed(str(value), self._allow)
             self._facts["model"] = value
         elif value is not None:
             check_references({name.removesuffix("[]"): [value]})

@@ -16,21 +16,24 @@ from gateway_core.proxy.operations import BodyKind
 from llm_proxy import client, refusals
 from llm_proxy.describe import describes_model
 from llm_proxy.operations import CATALOGUE
-from llm_proxy.policy import FormPolicy, police
+from llm_proxy.policy import FormPolicy, check_model_allowed, police
 from llm_proxy.usage.calls import ask_for_usage, call_headers, note_cost_of_failure
 from llm_proxy.usage.observer import observe
-from llm_proxy.virtual_keys.services import credential_for, remake_virtual_key
+from llm_proxy.virtual_keys.grants import grant_for
+from llm_proxy.virtual_keys.services import remake_virtual_key
 from llm_proxy.wording import readable
 
 if TYPE_CHECKING:
     from accounts.principals import Principal
     from gateway_core.errors import GatewayError
     from gateway_core.proxy.exchange import Exchange
+    from llm_proxy.virtual_keys.grants import Grant
 
 _log = get_logger("gateway.litellm")
 
 # Where clients of Anthropic's and Azure's APIs put their key.
 _KEY_HEADERS: Final = (b"x-api-key", b"api-key")
+_GRANT: Final = "grant"
 _KEY_IS_LOST: Final = "key is lost"
 
 
@@ -49,11 +52,21 @@ async def _authorize(exchange: Exchange) -> None:
         exchange.payload = police(operation, exchange.payload)
         exchange.record.facts["model"] = exchange.payload["model"]
         ask_for_usage(exchange)
+    grant = await grant_for(exchange.principal)
+    if operation.body is BodyKind.JSON:
+        check_model_allowed(exchange.payload["model"], grant.allow_model)
     elif operation.body is BodyKind.FORM:
-        exchange.check_form_field = FormPolicy(operation, exchange.record.facts).check
-    exchange.headers = {"authorization": await credential_for(exchange.principal.user_id)}
-    if operation.body is not BodyKind.NONE:
+        facts = exchange.record.facts
+        exchange.check_form_field = FormPolicy(operation, facts, grant.allow_model).check
+    _pay_with(exchange, grant)
+
+
+def _pay_with(exchange: Exchange, grant: Grant) -> None:
+    exchange.notes[_GRANT] = grant
+    exchange.headers = {"authorization": grant.authorization}
+    if exchange.operation.body is not BodyKind.NONE:
         exchange.headers |= call_headers(exchange)
+        exchange.record.facts["virtual_key_id"] = str(grant.virtual_key_id)
 
 
 def _translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
@@ -71,11 +84,20 @@ def _translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
     return error
 
 
-async def _settle(exchange: Exchange) -> None:
+async def _mend(exchange: Exchange) -> bool:
     """Have a key that LiteLLM has lost made again, under the value that we know it by."""
+    if not exchange.notes.pop(_KEY_IS_LOST, False):
+        return False
+    await remake_virtual_key(exchange.principal, exchange.notes[_GRANT])
+    _pay_with(exchange, await grant_for(exchange.principal))
+    return True
+
+
+async def _settle(exchange: Exchange) -> None:
+    """Have the next request find the key that this one lacked and could not be repeated with."""
     note_cost_of_failure(exchange)
-    if _KEY_IS_LOST in exchange.notes:
-        await remake_virtual_key(exchange.principal.user_id)
+    if exchange.notes.pop(_KEY_IS_LOST, False):
+        await remake_virtual_key(exchange.principal, exchange.notes[_GRANT])
 
 
 def _timeouts() -> Timeouts:
@@ -97,6 +119,7 @@ ROUTE: Final = Route(
     identify=_identify,
     authorize=_authorize,
     translate=_translate,
+    mend=_mend,
     reshape=describes_model,
     observe=observe,
     settle=_settle,

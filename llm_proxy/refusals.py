@@ -102,7 +102,8 @@ def _unavailable(_: Refusal) -> GatewayError:
     return UpstreamUnreachable(retry_after=2)
 
 
-def _model_denied(_: Refusal) -> GatewayError:
+def model_denied() -> ModelNotAllowed:
+    """Return the error for a model that the caller may not use, whoever says so."""
     return ModelNotAllowed(
         "This account may not use that model. GET /api/v1/llm/models lists those it may.",
         param="model",
@@ -173,7 +174,7 @@ _BY_KIND: Final[dict[str, Callable[[Refusal], GatewayError]]] = {
     KEY_UNKNOWN: _credential_rejected,
     "expired_key": _credential_rejected,
     **{
-        f"{owner}_model_access_denied": _model_denied
+        f"{owner}_model_access_denied": lambda _: model_denied()
         for owner in ("key", "user", "team", "org", "project", "customer", "agent")
     },
     # Of providers, and of Anthropic's API, whose words ``messages`` uses.

@@ -93,6 +93,8 @@ class Route:
         once: calls what it is given with the exchange, which authorizes, forwards and relays; or
             answers itself what has been answered before.
         translate: turns an upstream's error answer (status, headers, body) into ours.
+        mend: asked after an UpstreamError, before the caller has any answer: mends what the request
+            failed for, sets anew what goes upstream, and says whether it is to be sent once more.
         reshape: for JSON answers of operations that need it: sees and returns the parsed answer
             before the caller gets it; None when the answer passes as it is.
         observe: makes the watcher of a body that passes as it is.
@@ -110,6 +112,7 @@ class Route:
     authorize: Callable[[Exchange], Awaitable[None]]
     translate: Callable[[Exchange, int, bytes], GatewayError]
     once: Callable[[Exchange, Carry], Awaitable[None]] | None = None
+    mend: Callable[[Exchange], Awaitable[bool]] | None = None
     reshape: Callable[[Exchange], Callable[[Any], Awaitable[Any]] | None] | None = None
     observe: Callable[[Exchange], Observer | None] | None = None
     settle: Callable[[Exchange], Awaitable[None]] | None = None

@@ -14,6 +14,7 @@ from gateway_core.errors import (
     InternalError,
     RequestMalformed,
     ScopeMissing,
+    UpstreamError,
 )
 from gateway_core.limits import ConcurrencyCap
 from gateway_core.logging import get_logger
@@ -21,7 +22,7 @@ from gateway_core.proxy.body import take_in
 from gateway_core.proxy.exchange import Exchange
 from gateway_core.proxy.forward import forward
 from gateway_core.proxy.guard import Guard
-from gateway_core.proxy.operations import split_path
+from gateway_core.proxy.operations import BodyKind, split_path
 from gateway_core.proxy.relay import refuse, relay
 from gateway_core.proxy.settle import settle
 
@@ -74,6 +75,23 @@ async def _go_on(exchange: Exchange) -> None:
 
 
 async def _exchange(exchange: Exchange) -> None:
+    """Forward and relay; once more when the route has mended what the upstream has refused."""
+    try:
+        await _attempt(exchange)
+    except UpstreamError:
+        if not await _is_mended(exchange):
+            raise
+        await _attempt(exchange)
+
+
+async def _is_mended(exchange: Exchange) -> bool:
+    mend = exchange.route.mend
+    # A form streams through: there is nothing left to send again.
+    is_spent = exchange.started or exchange.operation.body is BodyKind.FORM
+    return mend is not None and not is_spent and await mend(exchange)
+
+
+async def _attempt(exchange: Exchange) -> None:
     """Forward and relay, until something ends it."""
     async with Guard(exchange) as guard:
         response = await forward(exchange, guard)

@@ -9,6 +9,10 @@ from django.conf import settings
 from django.db import migrations, models
 
 
+def ship_installation(apps, _schema_editor):
+    apps.get_model("llm_proxy", "Installation").objects.create()
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -68,6 +72,26 @@ class Migration(migrations.Migration):
                 'ordering': ('-at', '-id'),
                 'default_permissions': ('view',),
             },
+        ),
+        migrations.CreateModel(
+            name='Installation',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+            ],
+        ),
+        migrations.RunPython(ship_installation, migrations.RunPython.noop),
+        migrations.AlterModelOptions(
+            name='virtualkey',
+            options={'default_permissions': ('view',), 'ordering': ('-created_at', 'id'), 'permissions': (('block_virtualkey', 'Can block and unblock virtual keys'), ('replace_virtualkey', 'Can replace virtual keys'))},
+        ),
+        migrations.AddField(
+            model_name='virtualkey',
+            name='predecessor_hash',
+            field=models.CharField(blank=True, default='', help_text='Of the key that this one replaces, and whose spending it goes on with.', max_length=64),
+        ),
+        migrations.AddIndex(
+            model_name='virtualkey',
+            index=models.Index(condition=models.Q(('state__in', ('creating', 'retiring'))), fields=['created_at'], name='llm_proxy_key_unfinished'),
         ),
         migrations.RemoveConstraint(
             model_name='virtualkey',

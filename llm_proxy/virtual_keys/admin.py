@@ -1,32 +1,45 @@
+"""Virtual keys for staff: whose there are and in what state. No page shows a value."""
+
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Q
+from django.template.response import TemplateResponse
 
-from llm_proxy.virtual_keys.models import VirtualKey
+from gateway_core.errors import ResourceConflict
+from llm_proxy.virtual_keys import services
+from llm_proxy.virtual_keys.models import Installation, VirtualKey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.db.models import QuerySet
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
+
+    from accounts.models import User
 
     Base = admin.ModelAdmin[VirtualKey]
+    InstallationBase = admin.ModelAdmin[Installation]
 else:
-    Base = admin.ModelAdmin  # at run time not generic
+    Base = InstallationBase = admin.ModelAdmin  # at run time not generic
 
 
 @admin.register(VirtualKey)
 class VirtualKeyAdmin(Base):
-    """Whose keys there are and in what state. Keys make themselves; no page shows a value."""
+    """Keys make themselves; staff switch them off and on, and put others in their place."""
 
     list_display = ("id", "user", "kind", "state", "created_at")
     list_filter = ("state", "kind", "created_at")
     list_select_related = ("user",)
     search_fields = ("user__email",)
-    search_help_text = "The whole e-mail address or id of the user, or the key's SHA-256."
+    search_help_text = "The whole e-mail address or id of the user, or the key's id or SHA-256."
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+    actions = ("block", "unblock", "replace")
     fields = ("id", "user", "kind", "state", "token_hash", "created_at", "updated_at")
     readonly_fields = fields
 
@@ -40,9 +53,33 @@ class VirtualKeyAdmin(Base):
         if "@" in term:
             return queryset.filter(user__email__in={term, term.lower()}), False
         try:
-            return queryset.filter(user_id=UUID(term)), False
+            wanted = UUID(term)
         except ValueError:
             return queryset.filter(token_hash=term), False
+        return queryset.filter(Q(pk=wanted) | Q(user_id=wanted)), False
+
+    @admin.action(permissions=["block"], description="Block selected virtual keys")
+    def block(self, request: HttpRequest, queryset: QuerySet[VirtualKey]) -> HttpResponse | None:
+        """Switch keys off, after a confirmation page."""
+        return self._confirmed(request, queryset, "block", services.block_virtual_key)
+
+    @admin.action(permissions=["block"], description="Unblock selected virtual keys")
+    def unblock(self, request: HttpRequest, queryset: QuerySet[VirtualKey]) -> HttpResponse | None:
+        """Switch keys on again, after a confirmation page."""
+        return self._confirmed(request, queryset, "unblock", services.unblock_virtual_key)
+
+    @admin.action(permissions=["replace"], description="Replace selected virtual keys")
+    def replace(self, request: HttpRequest, queryset: QuerySet[VirtualKey]) -> HttpResponse | None:
+        """Give keys another value, after a confirmation page."""
+        return self._confirmed(request, queryset, "replace", services.replace_virtual_key)
+
+    def has_block_permission(self, request: HttpRequest) -> bool:
+        """Say whether blocking and unblocking are offered."""
+        return request.user.has_perm("llm_proxy.block_virtualkey")
+
+    def has_replace_permission(self, request: HttpRequest) -> bool:
+        """Say whether replacing is offered."""
+        return request.user.has_perm("llm_proxy.replace_virtualkey")
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         """Keys are made on first use."""
@@ -54,4 +91,60 @@ class VirtualKeyAdmin(Base):
 
     def has_delete_permission(self, _request: HttpRequest, _obj: VirtualKey | None = None) -> bool:
         """LiteLLM would keep the key."""
+        return False
+
+    def _confirmed(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[VirtualKey],
+        action: str,
+        change: Callable[..., object],
+    ) -> HttpResponse | None:
+        keys = queryset.select_related("user")
+        if not request.POST.get("post"):
+            return self._ask(request, keys, action)
+        changed = 0
+        for key in keys:
+            try:
+                is_changed = change(virtual_key_id=key.pk, by=cast("User", request.user))
+            except ResourceConflict as error:
+                self.message_user(request, f"{key}: {error.detail}", messages.WARNING)
+                continue
+            if is_changed:
+                self.log_change(request, key, f"Action: {action}")
+                changed += 1
+        self.message_user(request, f"{changed} of {len(keys)} changed.", messages.SUCCESS)
+        return None
+
+    def _ask(self, request: HttpRequest, keys: QuerySet[VirtualKey], action: str) -> HttpResponse:
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": f"{action.capitalize()} virtual keys",
+            "action": action,
+            "keys": keys,
+            "opts": self.opts,
+            "media": self.media,
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/llm_proxy/virtualkey/confirm_action.html", context)
+
+
+@admin.register(Installation)
+class InstallationAdmin(InstallationBase):
+    """By which id this gateway's users and keys are told from others' in LiteLLM."""
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        """There is one."""
+        return False
+
+    def has_change_permission(
+        self, _request: HttpRequest, _obj: Installation | None = None
+    ) -> bool:
+        """LiteLLM has it in the metadata of each user and key."""
+        return False
+
+    def has_delete_permission(
+        self, _request: HttpRequest, _obj: Installation | None = None
+    ) -> bool:
+        """As above."""
         return False

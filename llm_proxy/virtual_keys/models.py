@@ -5,18 +5,32 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.views.decorators.debug import sensitive_variables
 
 from gateway_core import crypto
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-_VALUE_BYTES = 32
+ALIAS_PREFIX: Final = "gw:"
+
+_VALUE_BYTES: Final = 32
+
+
+class Installation(models.Model):
+    """This gateway, as LiteLLM knows it from others that it may serve: one row, shipped."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+
+    objects: ClassVar[models.Manager[Installation]] = models.Manager()
+
+    def __str__(self) -> str:
+        return str(self.pk)
 
 
 class VirtualKeyManager(models.Manager["VirtualKey"]):
@@ -66,6 +80,12 @@ class VirtualKey(models.Model):
     token_hash = models.CharField(
         max_length=64, unique=True, help_text="SHA-256 of the value: LiteLLM's name for the key."
     )
+    predecessor_hash = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="Of the key that this one replaces, and whose spending it goes on with.",
+    )
     applied_limits = models.CharField(
         max_length=64,
         blank=True,
@@ -79,6 +99,11 @@ class VirtualKey(models.Model):
 
     class Meta:
         ordering = ("-created_at", "id")
+        default_permissions = ("view",)
+        permissions = (
+            ("block_virtualkey", "Can block and unblock virtual keys"),
+            ("replace_virtualkey", "Can replace virtual keys"),
+        )
         constraints = (
             models.UniqueConstraint(
                 fields=("user",),
@@ -86,12 +111,20 @@ class VirtualKey(models.Model):
                 name="llm_proxy_one_managed_key",
             ),
         )
-        indexes = (models.Index(fields=("-created_at", "id"), name="llm_proxy_key_created"),)
+        indexes = (
+            models.Index(fields=("-created_at", "id"), name="llm_proxy_key_created"),
+            models.Index(
+                fields=("created_at",),
+                condition=Q(state__in=("creating", "retiring")),
+                name="llm_proxy_key_unfinished",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.kind} key of {self.user_id}"
 
     @classmethod
+    @sensitive_variables("value")
     def chosen(cls, user_id: UUID, kind: Kind) -> VirtualKey:
         """Return a new, unsaved key with a random value."""
         value = f"sk-{secrets.token_urlsafe(_VALUE_BYTES)}"
@@ -102,7 +135,7 @@ class VirtualKey(models.Model):
     @property
     def row(self) -> str:
         """What the sealed value is bound to."""
-        return f"llm_proxy.virtualkey:{self.pk}"
+        return row_of(self.pk)
 
     @property
     def alias(self) -> str:
@@ -111,7 +144,7 @@ class VirtualKey(models.Model):
         It ends in a piece of the hash because LiteLLM wants aliases unique: a key whose row was
         lost with a database must not stand in its successor's way.
         """
-        return f"gw:{self.user_id}:{self.token_hash[:8]}"
+        return f"{ALIAS_PREFIX}{self.user_id}:{self.token_hash[:8]}"
 
     def value(self) -> str:
         """Return the key itself.
@@ -120,3 +153,8 @@ class VirtualKey(models.Model):
             SecretUnreadable: the encryption key is not the one it was sealed with.
         """
         return crypto.unseal(self.sealed_value, self.row)
+
+
+def row_of(virtual_key_id: UUID) -> str:
+    """Return what the sealed value of a key is bound to."""
+    return f"llm_proxy.virtualkey:{virtual_key_id}"

@@ -1,153 +1,209 @@
-"""Virtual keys: made on first use, and handed to the data plane as credentials."""
+"""What is done to virtual keys.
+
+The row comes first: what it says the gateway itself holds to, in every process within a second.
+LiteLLM is told in the background, before the next call that needs it, or by ``sync_keys``.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Final
-from uuid import UUID
+from functools import partial
+from typing import TYPE_CHECKING
 
+from asgiref.sync import async_to_sync
 from channels.db import database_sync_to_async
-from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
-from gateway_core.cache import LocalCache, invalidate, on_invalidate
-from gateway_core.crypto import SecretUnreadable
-from gateway_core.errors import AccountSuspended, UpstreamFailed
-from gateway_core.logging import get_logger
-from gateway_core.metrics import CACHE_LOOKUPS
-from gateway_core.tasks import spawn
+from gateway_core import cache
+from gateway_core.audit.services import record_change
+from gateway_core.background import in_background
+from gateway_core.errors import ResourceConflict
 from llm_proxy import client
+from llm_proxy.api_keys.models import ApiKey
+from llm_proxy.virtual_keys import standing as standings
+from llm_proxy.virtual_keys.grants import INVALIDATION_SUBJECT, is_current
+from llm_proxy.virtual_keys.making import establish
 from llm_proxy.virtual_keys.models import VirtualKey
 
-_log = get_logger("gateway.keys")
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from uuid import UUID
 
-# What every process is told to forget when a key changes; the key is the user's id.
-INVALIDATION_SUBJECT: Final = "virtual key"
+    from accounts.models import User
+    from accounts.principals import Principal
+    from llm_proxy.virtual_keys.grants import Grant
+    from llm_proxy.virtual_keys.standing import Standing
 
-_credentials: LocalCache[UUID, str] = LocalCache(
-    "virtual key", ttl=lambda: settings.CACHE_TTL_VIRTUAL_KEY, max_entries=20_000
-)
-_hits = CACHE_LOOKUPS.labels("virtual key", "hit")
-_misses = CACHE_LOOKUPS.labels("virtual key", "miss")
-_being_made: dict[UUID, asyncio.Task[VirtualKey]] = {}
-_epoch = 0
+_State = VirtualKey.State
 
 
-async def credential_for(user_id: UUID) -> str:
-    """Return the Authorization header that a user's model calls go out with.
-
-    Known ones cost a look-up; others a query, and calls to LiteLLM when the user is new to it.
-
-    Raises:
-        AccountSuspended: the key is blocked.
-        UpstreamError: LiteLLM can't make the key now; the next request tries again.
-        SecretUnreadable: no encryption key opens the stored one.
-    """
-    credential = _credentials.get(user_id)
-    if credential is not None:
-        _hits.inc()
-        return credential
-    _misses.inc()
-    epoch = _epoch
-    key = await ensure_virtual_key(user_id)
-    if key.state == VirtualKey.State.BLOCKED:
-        raise AccountSuspended("Model calls are switched off for this account. Contact support.")
-    credential = f"Bearer {_value(key)}"
-    if epoch == _epoch:
-        _credentials.put(user_id, credential)
-    return credential
+def block_virtual_key(*, virtual_key_id: UUID, by: User) -> bool:
+    """Refuse what is paid for with a key until it is unblocked; returns whether that is new."""
+    before = (_State.CREATING, _State.ACTIVE)
+    return _change_state(virtual_key_id, before, _State.BLOCKED, action="block", by=by)
 
 
-async def ensure_virtual_key(user_id: UUID) -> VirtualKey:
-    """Return the user's managed key, made in LiteLLM if it is not there yet.
+def unblock_virtual_key(*, virtual_key_id: UUID, by: User) -> bool:
+    """Let a blocked key pay again; returns whether anything changed."""
+    return _change_state(virtual_key_id, (_State.BLOCKED,), _State.ACTIVE, action="unblock", by=by)
 
-    Requests that need the same key at once wait for one making of it, which goes on when the one
-    that began it is cancelled. Other processes may repeat it: every step can be.
+
+def replace_virtual_key(*, virtual_key_id: UUID, by: User | None) -> VirtualKey:
+    """Put a key of another value in the place of one, which is deleted in LiteLLM.
+
+    What was spent still counts: on the user's budget, and on that of the API key it belongs to.
+    Streams that go on over the old key end when LiteLLM looks at it again, if it ever does.
+
+    Args:
+        by: who does it; None for the gateway itself.
 
     Raises:
-        UpstreamError: LiteLLM can't make the key now.
-        SecretUnreadable: no encryption key opens the stored one.
+        ResourceConflict: the key is blocked, or retired already.
     """
-    making = _being_made.get(user_id)
-    if making is None:
-        making = _being_made[user_id] = spawn(_make(user_id), name="virtual-key")
-        making.add_done_callback(lambda task: _made(user_id, task))
-    return await asyncio.shield(making)
+    with transaction.atomic():
+        old = VirtualKey.objects.select_for_update().get(pk=virtual_key_id)
+        if old.state not in {_State.CREATING, _State.ACTIVE}:
+            raise ResourceConflict(f"This key is {_State(old.state).label}: it is not replaced.")
+        _set_state(old, _State.RETIRING)
+        fresh = VirtualKey.chosen(old.user_id, VirtualKey.Kind(old.kind))
+        fresh.predecessor_hash = old.token_hash
+        fresh.save(force_insert=True)
+        ApiKey.objects.filter(virtual_key=old).update(virtual_key=fresh)
+        facts = {"replaced_by": str(fresh.pk)}
+        _record(old, action="replace", by=by, facts=facts)
+        transaction.on_commit(partial(_changed, old, partial(_take_over, old.pk, fresh.pk)))
+    return fresh
 
 
-async def remake_virtual_key(user_id: UUID) -> None:
-    """Have the next request make the user's managed key in LiteLLM again: the same, by its value.
+def retire_virtual_key(*, virtual_key_id: UUID) -> bool:
+    """End a key for good; its row goes when LiteLLM has deleted it. Returns whether that is new."""
+    with transaction.atomic():
+        key = VirtualKey.objects.select_for_update().filter(pk=virtual_key_id).first()
+        if key is None or key.state == _State.RETIRING:
+            return False
+        _set_state(key, _State.RETIRING)
+        transaction.on_commit(partial(_changed, key, partial(finish_retiring, key.pk)))
+    return True
 
-    A key that is blocked stays so.
+
+def erase_virtual_keys(*, user_id: UUID) -> None:
+    """Delete a user in LiteLLM, with all keys, and then the keys' rows. Can be repeated.
+
+    Raises:
+        UpstreamError: LiteLLM is away; the keys are out of use all the same.
     """
-    await _unmade(user_id)
+    keys = VirtualKey.objects.filter(user_id=user_id)
+    keys.update(state=_State.RETIRING, updated_at=timezone.now())
+    cache.invalidate(INVALIDATION_SUBJECT, str(user_id))
+    async_to_sync(client.delete_users)([str(user_id)])
+    keys.filter(state=_State.RETIRING).delete()
 
 
-async def _make(user_id: UUID) -> VirtualKey:
-    """Write the key down, have LiteLLM make it, and only then call it active."""
-    key: VirtualKey = await _written(user_id)
-    if key.state != VirtualKey.State.CREATING:
-        return key
-    await client.create_user(user_id)
-    try:
-        await client.generate_key(value=_value(key), alias=key.alias, user_id=user_id)
-    except client.AliasTaken:
-        await _adopt(key)
-    made: VirtualKey = await _activated(key)
-    return made
+def tell_of_user(user_id: UUID) -> None:
+    """Have LiteLLM told in the background what has changed for a user, who may be idle."""
+    in_background(partial(_tell_all, user_id), name="virtual keys of a user")
 
 
-async def _adopt(key: VirtualKey) -> None:
-    """Take a key as made that an earlier or simultaneous attempt has made."""
-    info = await client.key_info(key.token_hash)
-    if info is None or info.is_deleted or info.user_id != str(key.user_id):
-        _log.error("alias belongs to another key", alias=key.alias)
-        raise UpstreamFailed
+async def remake_virtual_key(principal: Principal, lost: Grant) -> None:
+    """Have the next use of a key, which LiteLLM says it has not, make it there again.
+
+    It is the same key, by its value. A key that is blocked, replaced or retired stays so.
+    """
+    if is_current(principal, lost):
+        await _unmade(lost.virtual_key_id)
 
 
-def _value(key: VirtualKey) -> str:
-    try:
-        return key.value()
-    except SecretUnreadable as exc:
-        _log.error("virtual key unreadable", virtual_key_id=str(key.pk), reason=exc.reason)
-        raise
+async def finish_retiring(virtual_key_id: UUID) -> None:
+    """Delete a retiring key in LiteLLM, and then its row. Raises UpstreamError."""
+    token_hash: str | None = await _retiring_hash(virtual_key_id)
+    if token_hash is not None:
+        await client.delete_keys([token_hash])
+        await _deleted(virtual_key_id)
 
 
-def _activate(key: VirtualKey) -> VirtualKey:
-    """Finish the making, unless somebody has changed the state meanwhile."""
-    VirtualKey.objects.filter(pk=key.pk, state=VirtualKey.State.CREATING).update(
-        state=VirtualKey.State.ACTIVE, updated_at=timezone.now()
+async def _take_over(old_id: UUID, new_id: UUID) -> None:
+    """Make the new key before the old one goes: it goes on with what that one has spent."""
+    await _tell(new_id)
+    await finish_retiring(old_id)
+
+
+async def _tell(virtual_key_id: UUID) -> None:
+    standing: Standing | None = await _read(virtual_key_id)
+    if standing is not None:
+        await establish(standing)
+
+
+async def _tell_all(user_id: UUID) -> None:
+    for virtual_key_id in await _known_keys(user_id):
+        await _tell(virtual_key_id)
+
+
+def _change_state(
+    virtual_key_id: UUID,
+    before: tuple[VirtualKey.State, ...],
+    after: VirtualKey.State,
+    *,
+    action: str,
+    by: User,
+) -> bool:
+    with transaction.atomic():
+        key = VirtualKey.objects.select_for_update().get(pk=virtual_key_id)
+        if key.state not in before:
+            return False
+        _set_state(key, after)
+        _record(key, action=action, by=by)
+        transaction.on_commit(partial(_changed, key, partial(_tell, key.pk)))
+    return True
+
+
+def _set_state(key: VirtualKey, state: VirtualKey.State) -> None:
+    key.state = state
+    key.save(update_fields=("state", "updated_at"))
+
+
+def _record(
+    key: VirtualKey, *, action: str, by: User | None, facts: dict[str, str] | None = None
+) -> None:
+    record_change(
+        actor=by,
+        action=f"virtual_key.{action}",
+        resource=f"virtual_key:{key.pk}",
+        facts={"user_id": str(key.user_id), **(facts or {})},
     )
-    key.refresh_from_db(fields=("state",))
-    return key
 
 
-def _unmake(user_id: UUID) -> None:
-    lost = VirtualKey.objects.filter(
-        user_id=user_id, kind=VirtualKey.Kind.MANAGED, state=VirtualKey.State.ACTIVE
+def _changed(key: VirtualKey, work: Callable[[], Awaitable[None]]) -> None:
+    cache.invalidate(INVALIDATION_SUBJECT, str(key.user_id))
+    in_background(work, name="virtual key")
+
+
+def _unmake(virtual_key_id: UUID) -> None:
+    """Have the next use make the key in LiteLLM again."""
+    lost = VirtualKey.objects.filter(pk=virtual_key_id)
+    lost.filter(state=_State.ACTIVE).update(
+        state=_State.CREATING, applied_limits="", updated_at=timezone.now()
     )
-    if lost.update(state=VirtualKey.State.CREATING, updated_at=timezone.now()):
-        _log.warning("virtual key is made again", user_id=str(user_id))
-    invalidate(INVALIDATION_SUBJECT, str(user_id))
+    for user_id in lost.values_list("user_id", flat=True):
+        cache.invalidate(INVALIDATION_SUBJECT, str(user_id))
 
 
-def _made(user_id: UUID, task: asyncio.Task[VirtualKey]) -> None:
-    if _being_made.get(user_id) is task:
-        del _being_made[user_id]
-    if not task.cancelled():
-        task.exception()  # seen, also when nobody waits any more
+def _find_retiring_hash(virtual_key_id: UUID) -> str | None:
+    retiring = VirtualKey.objects.filter(pk=virtual_key_id, state=_State.RETIRING)
+    return retiring.values_list("token_hash", flat=True).first()
 
 
-def _forget(user_id: UUID) -> None:
-    # What is being worked out now may rest on what has just changed.
-    global _epoch  # noqa: PLW0603
-    _epoch += 1
-    _being_made.pop(user_id, None)
-    _credentials.forget(user_id)
+def _delete(virtual_key_id: UUID) -> None:
+    VirtualKey.objects.filter(pk=virtual_key_id, state=_State.RETIRING).delete()
 
 
-# Not "thread sensitive": that would queue every first request of the process on one thread.
-_written = database_sync_to_async(VirtualKey.objects.managed, thread_sensitive=False)
+def _find_known_keys(user_id: UUID) -> list[UUID]:
+    """Return what LiteLLM has heard of; the others wait for their first use."""
+    keys = VirtualKey.objects.filter(user_id=user_id, state__in=(_State.ACTIVE, _State.BLOCKED))
+    return list(keys.values_list("pk", flat=True))
+
+
+_read = database_sync_to_async(standings.of_virtual_key, thread_sensitive=False)
 _unmade = database_sync_to_async(_unmake, thread_sensitive=False)
-_activated = database_sync_to_async(_activate, thread_sensitive=False)
-on_invalidate(INVALIDATION_SUBJECT, lambda key: _forget(UUID(key)))
+_retiring_hash = database_sync_to_async(_find_retiring_hash, thread_sensitive=False)
+_deleted = database_sync_to_async(_delete, thread_sensitive=False)
+_known_keys = database_sync_to_async(_find_known_keys, thread_sensitive=False)

@@ -169,7 +169,7 @@ def test_refuses_a_model_whose_name_is_no_name(model: str) -> None:
     assert isinstance(error, FieldInvalid)
     assert (error.status, error.param) == (400, "model")
     with pytest.raises(FieldInvalid):
-        FormPolicy(TRANSCRIPTIONS, {}).check("model", model)
+        FormPolicy(TRANSCRIPTIONS, {}, lambda _: True).check("model", model)
 
 
 @pytest.mark.parametrize(

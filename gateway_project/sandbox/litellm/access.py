@@ -119,22 +119,30 @@ def check_budget(state: State, key: Row) -> None:
 
 
 def check_limits(state: State, key: Row) -> None:
-    """Count a call and raise 429 when the key's minute is full."""
-    window = state.window(key["token"])
-    used = {
-        "requests": (key["rpm_limit"], window.requests),
-        "tokens": (key["tpm_limit"], window.tokens),
-        "max_parallel_requests": (key["max_parallel_requests"], window.running),
-    }
-    for kind, (limit, amount) in used.items():
-        if limit is not None and amount >= limit:
-            raise _limited(state, key, kind, limit, window.ends)
-    window.requests += 1
+    """Count a call and raise 429 when the key's or its user's minute is full.
+
+    Of a user's limits, the one of parallel calls is not looked at, as on the real one.
+    """
+    owners = [(f"api_key: {key['token']}", key, state.window(key["token"]))]
+    if user := state.users.get(key["user_id"] or ""):
+        of_user = {**user, "max_parallel_requests": None}
+        owners.append((f"user: {user['user_id']}", of_user, state.window(user["user_id"])))
+    for name, owner, window in owners:
+        used = {
+            "requests": (owner["rpm_limit"], window.requests),
+            "tokens": (owner["tpm_limit"], window.tokens),
+            "max_parallel_requests": (owner["max_parallel_requests"], window.running),
+        }
+        for kind, (limit, amount) in used.items():
+            if limit is not None and amount >= limit:
+                raise _limited(state, name, kind, limit, window.ends)
+    for _, _, window in owners:
+        window.requests += 1
 
 
-def _limited(state: State, key: Row, kind: str, limit: Any, ends: float) -> ProxyError:
+def _limited(state: State, owner: str, kind: str, limit: Any, ends: float) -> ProxyError:
     reset_at = datetime.fromtimestamp(ends, state.now().tzinfo).strftime("%Y-%m-%d %H:%M:%S UTC")
-    text = f"Rate limit exceeded for api_key: {key['token']}. Limit type: {kind}. "
+    text = f"Rate limit exceeded for {owner}. Limit type: {kind}. "
     text += f"Current limit: {limit}, Remaining: 0. Limit resets at: {reset_at}"
     headers = {"retry-after": "60", "rate_limit_type": kind, "reset_at": reset_at}
     return ProxyError(429, "throttling_error", text, headers=headers)

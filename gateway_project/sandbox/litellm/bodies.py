@@ -35,6 +35,15 @@ async def json_of(request: Request) -> Row:
     return body
 
 
+def in_order(request: Request, rows: list[Any]) -> list[Any]:
+    """Return rows by the member that the query names in ``sort_by``; as they are without one."""
+    member = request.query_params.get("sort_by")
+    if not member:
+        return rows
+    is_falling = request.query_params.get("sort_order") != "asc"
+    return sorted(rows, key=lambda row: str(row[member]), reverse=is_falling)
+
+
 def page_of(
     request: Request,
     rows: Sequence[Any],

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway_project.sandbox.litellm.access import key_of, require_admin, state_of
-from gateway_project.sandbox.litellm.bodies import check_number, json_of, page_of
+from gateway_project.sandbox.litellm.bodies import check_number, in_order, json_of, page_of
 from gateway_project.sandbox.litellm.problems import ProxyError
 from gateway_project.sandbox.litellm.state import seconds_of, token_of
 
@@ -33,7 +33,7 @@ async def generate(request: Request) -> Response:
         text = "Invalid key format. LiteLLM Virtual Key must start with 'sk-'. Received: "
         masked = f"{own[:4]}****{own[-4:]}"
         raise ProxyError(400, "invalid_request_error", str({"error": text + masked}))
-    _check_alias(state, wish, token=token_of(own) if own else "")
+    _check_alias(state, wish)
     value, row = state.add_key(wish)
     return JSONResponse({**row, "key": value, "token_id": row["token"]})
 
@@ -70,7 +70,7 @@ async def update(request: Request) -> Response:
 async def list_all(request: Request) -> Response:
     """Return a page of keys, as hashes or as whole objects."""
     state, query = require_admin(request), request.query_params
-    rows = state.live_keys()
+    rows = in_order(request, state.live_keys())
     for name, member in (("user_id", "user_id"), ("key_alias", "key_alias"), ("key_hash", "token")):
         if value := query.get(name):
             rows = [row for row in rows if row[member] == value]
@@ -131,10 +131,12 @@ def _key(state: State, wish: Row) -> Row:
     return row
 
 
-def _check_alias(state: State, wish: Row, *, token: str) -> None:
+def _check_alias(state: State, wish: Row, *, token: str = "") -> None:
+    """Refuse the alias of another key than ``token``; a new key's own value is no excuse."""
     alias = wish.get("key_alias")
-    taken = {row["key_alias"] for row in state.live_keys() if row["token"] != token}
-    if alias and alias in taken:
+    if alias and any(
+        row["key_alias"] == alias and row["token"] != token for row in state.live_keys()
+    ):
         text = f"Key with alias '{alias}' already exists. "
         text += "Unique key aliases across all keys are required."
         raise ProxyError(400, "bad_request_error", text, param="key_alias")

@@ -121,8 +121,8 @@ class State:
         row = _fields(_KEY_FIELDS, wish) | {
             "token": token,
             "key_name": f"sk-...{value[-4:]}",
-            "spend": 0.0,
-            "total_spend": 0.0,
+            "spend": wish.get("spend") or 0.0,
+            "total_spend": wish.get("spend") or 0.0,
             "expires": self.timestamp(seconds_of(wish["duration"]))
             if wish.get("duration")
             else None,
@@ -159,13 +159,22 @@ class State:
         """Change the members of a row that ``wish`` names, metadata as a whole."""
         known = (row.keys() & wish.keys()) - identity
         row |= {name: wish[name] for name in known}
-        if wish.get("budget_duration"):
+        if "budget_duration" in wish:
             row["budget_reset_at"] = self.next_reset(wish["budget_duration"])
         row["updated_at"] = self.timestamp()
 
     def next_reset(self, duration: str | None) -> str | None:
-        """Return when a budget of this period is renewed."""
-        return self.timestamp(seconds_of(duration)) if duration else None
+        """Return when a budget of this period is renewed: days are calendar ones."""
+        if not duration:
+            return None
+        today = self.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        if duration == "7d":
+            return (today + timedelta(days=7 - today.weekday())).isoformat()
+        if duration == "30d":
+            return (today.replace(day=1) + timedelta(days=32)).replace(day=1).isoformat()
+        if duration.endswith("d"):
+            return (today + timedelta(seconds=seconds_of(duration))).isoformat()
+        return self.timestamp(seconds_of(duration))
 
     def find_key(self, key: str) -> Row | None:
         """Return the row of a key that is not deleted, by value or by hash."""
@@ -211,6 +220,7 @@ class State:
             self.window(key["token"]).tokens += entry["total_tokens"]
         if user := self.users.get(entry["user"]):
             user["spend"] += entry["spend"]
+            self.window(user["user_id"]).tokens += entry["total_tokens"]
 
 
 def token_of(key: str) -> str:

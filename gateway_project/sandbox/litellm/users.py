@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway_project.sandbox.litellm.access import require_admin
-from gateway_project.sandbox.litellm.bodies import check_number, json_of, page_of
+from gateway_project.sandbox.litellm.bodies import check_number, in_order, json_of, page_of
 from gateway_project.sandbox.litellm.problems import DetailError, ProxyError
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ async def update(request: Request) -> Response:
     user = state.users.get(wish.get("user_id", "")) or _by_email(state, wish.get("user_email"))
     if user is None:
         user = state.add_user(wish)
+    if wish.get("models") == []:
+        del wish["models"]  # an empty list changes nothing, and not by mistake here
     state.update(user, wish, identity=_IDENTITY)
     return JSONResponse({"user_id": user["user_id"], "data": user})
 
@@ -85,7 +87,7 @@ async def delete(request: Request) -> Response:
 async def list_all(request: Request) -> Response:
     """Return a page of users; one id in ``user_ids`` matches by substring, as on the real one."""
     state, query = require_admin(request), request.query_params
-    users = list(reversed(state.users.values()))
+    users = in_order(request, list(reversed(state.users.values())))
     if wanted := [part for part in query.get("user_ids", "").split(",") if part]:
         users = [user for user in users if _is_wanted(user, wanted)]
     if email := query.get("user_email"):

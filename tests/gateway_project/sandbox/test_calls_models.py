@@ -202,6 +202,28 @@ def test_renews_a_budget_after_its_period(chat: Chat, make_key: MakeKey, litellm
     assert chat(key).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("limit", "kind"), [({"rpm_limit": 1}, "requests"), ({"tpm_limit": 20}, "tokens")]
+)
+def test_limits_a_user_over_all_keys(
+    chat: Chat, make_key: MakeKey, admin: httpx.Client, limit: dict[str, int], kind: str
+) -> None:
+    admin.post("/user/new", json={"user_id": "u1", "auto_create_key": False, **limit})
+    assert chat(make_key()).status_code == 200
+    refused = chat(make_key())
+    assert _error(refused) == (429, "throttling_error")
+    assert refused.headers["rate_limit_type"] == kind
+    assert "for user: u1." in refused.json()["error"]["message"]
+
+
+def test_does_not_limit_a_users_parallel_requests(
+    chat: Chat, make_key: MakeKey, admin: httpx.Client
+) -> None:
+    user = {"user_id": "u1", "auto_create_key": False, "max_parallel_requests": 0}
+    admin.post("/user/new", json=user)
+    assert chat(make_key()).status_code == 200
+
+
 def test_counts_spending_of_all_keys_on_the_user(
     chat: Chat, make_key: MakeKey, admin: httpx.Client
 ) -> None:

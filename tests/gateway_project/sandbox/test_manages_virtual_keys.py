@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import httpx
@@ -92,6 +93,59 @@ def test_finds_users_by_a_part_of_the_id(post: Post, admin: httpx.Client) -> Non
     both = admin.get("/user/list", params={"user_ids": "u-1,u-2"}).json()
     assert both["total"] == 2
     assert admin.get("/user/list", params={"page_size": 1000}).status_code == 422
+
+
+def test_does_not_free_a_users_models_again(post: Post, admin: httpx.Client) -> None:
+    post("/user/new", user_id="u1", models=["mock-gpt"], auto_create_key=False)
+    post("/user/update", user_id="u1", models=[], max_budget=None)
+    assert admin.get("/v2/user/info", params={"user_id": "u1"}).json()["models"] == ["mock-gpt"]
+
+
+@pytest.mark.parametrize(
+    ("duration", "is_due"),
+    [
+        ("1d", lambda now: now.date() + timedelta(days=1)),
+        ("7d", lambda now: now.date() + timedelta(days=7 - now.weekday())),
+        ("30d", lambda now: (now.date().replace(day=1) + timedelta(days=32)).replace(day=1)),
+    ],
+)
+def test_renews_budgets_with_the_calendar(
+    post: Post, admin: httpx.Client, duration: str, is_due: Callable[[datetime], date]
+) -> None:
+    before = datetime.now(UTC)
+    post("/user/new", user_id="u1", max_budget=1, budget_duration=duration, auto_create_key=False)
+    reset_at = admin.get("/v2/user/info", params={"user_id": "u1"}).json()["budget_reset_at"]
+    due = {is_due(moment) for moment in (before, datetime.now(UTC))}
+    moment = datetime.fromisoformat(reset_at)
+    assert moment.date() in due
+    assert moment.time() == time(0)
+    post("/user/update", user_id="u1", budget_duration=None)
+    after = admin.get("/v2/user/info", params={"user_id": "u1"}).json()
+    assert (after["budget_reset_at"], after["max_budget"]) == (None, 1)
+
+
+def test_refuses_the_alias_of_a_key_for_its_own_value_too(post: Post) -> None:
+    post("/key/generate", key="sk-own", key_alias="one")
+    again = post("/key/generate", key="sk-own", key_alias="one")
+    assert _error(again) == (400, "bad_request_error")
+    assert again.json()["error"]["param"] == "key_alias"
+    assert post("/key/update", key="sk-own", key_alias="one").status_code == 200
+
+
+def test_makes_a_key_that_has_spent_before(post: Post, admin: httpx.Client) -> None:
+    post("/key/generate", key="sk-own", spend=0.5, max_budget=0.5)
+    info = admin.get("/key/info", params={"key": "sk-own"}).json()["info"]
+    assert (info["spend"], info["max_budget"]) == (0.5, 0.5)
+
+
+def test_lists_in_the_order_that_is_asked_for(post: Post, admin: httpx.Client) -> None:
+    for name in ("b", "a", "c"):
+        post("/user/new", user_id=name, auto_create_key=False)
+        post("/key/generate", key=f"sk-{name}", user_id=name)
+    query = {"sort_by": "user_id", "sort_order": "asc", "return_full_object": "true"}
+    users = admin.get("/user/list", params=query).json()["users"]
+    keys = admin.get("/key/list", params=query).json()["keys"]
+    assert [row["user_id"] for row in users] == [row["user_id"] for row in keys] == ["a", "b", "c"]
 
 
 def test_keeps_the_first_row_of_a_key_value(post: Post, admin: httpx.Client) -> None:

@@ -26,13 +26,16 @@ from gateway_core.errors import (
 )
 from llm_proxy import client
 from llm_proxy.models import VirtualKey
-from llm_proxy.virtual_keys import services
+from llm_proxy.virtual_keys import grants
+from llm_proxy.virtual_keys.grants import credential_for
+from llm_proxy.virtual_keys.standing import Standing
 from tests.conftest import Running
 from tests.llm_proxy.conftest import LiteLLMBooks
+from tests.llm_proxy.virtual_keys.callers import caller
 
 FIRST_REQUESTS = 50
 PROCESSES = 4
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 @database_sync_to_async
@@ -48,7 +51,7 @@ def set_state(state: VirtualKey.State) -> None:
 async def test_makes_a_user_and_a_key_that_may_only_call_models(
     user_id: UUID, books: LiteLLMBooks
 ) -> None:
-    credential = await services.credential_for(user_id)
+    credential = await credential_for(caller(user_id))
 
     value = credential.removeprefix("Bearer ")
     assert value.startswith("sk-")
@@ -60,7 +63,7 @@ async def test_makes_a_user_and_a_key_that_may_only_call_models(
 
 
 async def test_keeps_the_value_sealed(user_id: UUID) -> None:
-    credential = await services.credential_for(user_id)
+    credential = await credential_for(caller(user_id))
 
     key = await only_key()
     value = credential.removeprefix("Bearer ")
@@ -71,7 +74,7 @@ async def test_keeps_the_value_sealed(user_id: UUID) -> None:
 
 
 async def test_the_value_does_not_open_in_another_row(user_id: UUID) -> None:
-    await services.ensure_virtual_key(user_id)
+    await credential_for(caller(user_id))
     key = await only_key()
     key.pk = UUID(int=7)
     with pytest.raises(SecretUnreadable):
@@ -81,29 +84,29 @@ async def test_the_value_does_not_open_in_another_row(user_id: UUID) -> None:
 async def test_asks_nobody_when_the_credential_is_known(
     user_id: UUID, litellm: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    credential = await services.credential_for(user_id)
+    credential = await credential_for(caller(user_id))
     calls = len(litellm.requests())
-    monkeypatch.setattr(services, "ensure_virtual_key", None)
+    monkeypatch.setattr(grants, "_of_user", None)
 
-    assert await services.credential_for(user_id) == credential
+    assert await credential_for(caller(user_id)) == credential
     assert len(litellm.requests()) == calls
 
 
 async def test_asks_only_the_database_when_the_key_is_active(
     user_id: UUID, litellm: Running
 ) -> None:
-    credential = await services.credential_for(user_id)
+    credential = await credential_for(caller(user_id))
     calls = len(litellm.requests())
     cache.clear_all()
 
-    assert await services.credential_for(user_id) == credential
+    assert await credential_for(caller(user_id)) == credential
     assert len(litellm.requests()) == calls
 
 
 async def test_one_process_makes_a_key_once_for_many_first_requests(
     user_id: UUID, litellm: Running
 ) -> None:
-    found = await asyncio.gather(*(services.credential_for(user_id) for _ in range(FIRST_REQUESTS)))
+    found = await asyncio.gather(*(credential_for(caller(user_id)) for _ in range(FIRST_REQUESTS)))
 
     assert len(set(found)) == 1
     assert [call["path"] for call in litellm.requests()] == ["/user/new", "/key/generate"]
@@ -143,7 +146,12 @@ async def test_several_processes_make_one_key_for_many_first_requests(
     ]
     children = [
         await asyncio.create_subprocess_exec(
-            *[sys.executable, "-m", "tests.llm_proxy.programs.first_requests", *arguments],
+            *[
+                sys.executable,
+                "-m",
+                "tests.llm_proxy.virtual_keys.programs.first_requests",
+                *arguments,
+            ],
             cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -155,7 +163,7 @@ async def test_several_processes_make_one_key_for_many_first_requests(
         assert await child.stdout.readline() == b"ready\n"
     found = {answer for answer, _ in await asyncio.gather(*(c.communicate(b"") for c in children))}
 
-    assert found == {(await services.credential_for(user_id)).encode()}
+    assert found == {(await credential_for(caller(user_id))).encode()}
     assert len(books.keys_of(user_id)) == 1
     assert books.users() == [str(user_id)]
 
@@ -164,8 +172,8 @@ async def test_goes_on_with_the_making_when_the_first_requester_leaves(
     user_id: UUID, litellm: Running
 ) -> None:
     litellm.fault("^/key/generate$", delay=0.05)
-    first = asyncio.ensure_future(services.credential_for(user_id))
-    second = asyncio.ensure_future(services.credential_for(user_id))
+    first = asyncio.ensure_future(credential_for(caller(user_id)))
+    second = asyncio.ensure_future(credential_for(caller(user_id)))
     while not litellm.requests("^/key/generate$"):
         await asyncio.sleep(0.005)
     first.cancel()
@@ -194,11 +202,11 @@ async def test_a_failure_on_the_way_does_not_stand_in_the_way_of_the_next_try(
 ) -> None:
     litellm.fault(f"^{path}$", times=1, **fault)
     with pytest.raises(UpstreamError) as caught:
-        await services.credential_for(user_id)
+        await credential_for(caller(user_id))
     assert caught.value.status in {502, 503}
     assert (await only_key()).state == VirtualKey.State.CREATING
 
-    credential = await services.credential_for(user_id)
+    credential = await credential_for(caller(user_id))
 
     (key,) = books.keys_of(user_id)
     value = credential.removeprefix("Bearer ")
@@ -209,14 +217,14 @@ async def test_a_failure_on_the_way_does_not_stand_in_the_way_of_the_next_try(
 async def test_is_unreachable_when_litellm_is(user_id: UUID, settings: Settings) -> None:
     settings.LITELLM_BASE_URL = "http://127.0.0.1:9"
     with pytest.raises(UpstreamUnreachable):
-        await services.credential_for(user_id)
+        await credential_for(caller(user_id))
     await client.upstream().close()
 
 
 async def test_says_that_the_gateways_own_key_is_refused(user_id: UUID, settings: Settings) -> None:
     settings.LITELLM_MASTER_KEY = "sk-wrong"
     with pytest.raises(UpstreamCredentialRejected):
-        await services.credential_for(user_id)
+        await credential_for(caller(user_id))
     await client.upstream().close()
 
 
@@ -228,15 +236,12 @@ ALIAS_TAKEN = {
 }
 
 
-async def test_adopts_the_key_that_an_earlier_attempt_has_made(
-    user_id: UUID, litellm: Running
-) -> None:
-    credential = await services.credential_for(user_id)
+async def test_adopts_the_key_that_an_earlier_attempt_has_made(user_id: UUID) -> None:
+    credential = await credential_for(caller(user_id))
     await set_state(VirtualKey.State.CREATING)
     cache.clear_all()
-    litellm.fault("^/key/generate$", **ALIAS_TAKEN)
 
-    assert await services.credential_for(user_id) == credential
+    assert await credential_for(caller(user_id)) == credential
     assert (await only_key()).state == VirtualKey.State.ACTIVE
 
 
@@ -256,69 +261,73 @@ async def test_does_not_adopt_what_is_not_its_own_living_key(
     answer = orjson.loads(orjson.dumps(info).replace(OURS.encode(), str(user_id).encode()))
     litellm.fault("^/key/info$", **answer)
     with pytest.raises(UpstreamError):
-        await services.credential_for(user_id)
+        await credential_for(caller(user_id))
     assert (await only_key()).state == VirtualKey.State.CREATING
 
 
 async def test_refuses_a_blocked_key_itself(user_id: UUID) -> None:
-    await services.credential_for(user_id)
+    await credential_for(caller(user_id))
     await set_state(VirtualKey.State.BLOCKED)
-    await database_sync_to_async(cache.invalidate)(services.INVALIDATION_SUBJECT, str(user_id))
+    await database_sync_to_async(cache.invalidate)(grants.INVALIDATION_SUBJECT, str(user_id))
 
     with pytest.raises(AccountSuspended):
-        await services.credential_for(user_id)
+        await credential_for(caller(user_id))
 
 
 async def test_a_change_while_the_key_is_being_worked_out_is_not_missed(
     user_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await services.ensure_virtual_key(user_id)
+    await credential_for(caller(user_id))
+    cache.clear_all()
     read = asyncio.Event()
     changed = asyncio.Event()
-    written = services._written
+    of_user = grants._of_user
 
-    async def slowly(user_id: UUID) -> VirtualKey:
-        key: VirtualKey = await written(user_id)
+    async def slowly(user_id: UUID) -> Standing:
+        found: Standing = await of_user(user_id)
         read.set()
         await changed.wait()
-        return key
+        return found
 
-    monkeypatch.setattr(services, "_written", slowly)
-    early = asyncio.ensure_future(services.credential_for(user_id))
+    monkeypatch.setattr(grants, "_of_user", slowly)
+    early = asyncio.ensure_future(credential_for(caller(user_id)))
     await read.wait()
     await set_state(VirtualKey.State.BLOCKED)
-    cache.invalidate(services.INVALIDATION_SUBJECT, str(user_id))
-    late = asyncio.ensure_future(services.credential_for(user_id))
+    cache.invalidate(grants.INVALIDATION_SUBJECT, str(user_id))
+    late = asyncio.ensure_future(credential_for(caller(user_id)))
     changed.set()
 
     assert (await early).startswith("Bearer ")
     with pytest.raises(AccountSuspended):
         await late
     with pytest.raises(AccountSuspended):
-        await services.credential_for(user_id)
+        await credential_for(caller(user_id))
 
 
 async def test_stays_blocked_when_staff_block_it_while_it_is_made(
-    user_id: UUID, litellm: Running
+    user_id: UUID, litellm: Running, books: LiteLLMBooks
 ) -> None:
     litellm.fault("^/key/generate$", delay=0.05)
-    making = asyncio.ensure_future(services.ensure_virtual_key(user_id))
+    making = asyncio.ensure_future(credential_for(caller(user_id)))
     while not litellm.requests("^/key/generate$"):
         await asyncio.sleep(0.005)
     await set_state(VirtualKey.State.BLOCKED)
 
-    assert (await making).state == VirtualKey.State.BLOCKED
+    with pytest.raises(AccountSuspended):
+        await making
     assert (await only_key()).state == VirtualKey.State.BLOCKED
+    (key,) = books.keys_of(user_id)
+    assert key["blocked"] is True
 
 
 async def test_a_lost_encryption_key_is_an_error_and_overwrites_nothing(
     user_id: UUID, settings: Settings
 ) -> None:
-    await services.credential_for(user_id)
+    await credential_for(caller(user_id))
     sealed = (await only_key()).sealed_value
     cache.clear_all()
     settings.ENCRYPTION_KEYS = ("33" * 32,)
 
     with pytest.raises(SecretUnreadable):
-        await services.credential_for(user_id)
+        await credential_for(caller(user_id))
     assert (await only_key()).sealed_value == sealed

@@ -22,10 +22,6 @@ def test_makes_a_key_again_that_litellm_has_lost(alice: httpx.Client, books: Lit
     key = VirtualKey.objects.get()
     books.post("/key/delete", {"keys": [key.token_hash]})
 
-    lost = alice.post(PATH, json=CHAT)
-    assert (lost.status_code, lost.headers["retry-after"]) == (503, "1")
-    assert lost.json()["retryable"] is True
-
     assert alice.post(PATH, json=CHAT).status_code == 200
     again = VirtualKey.objects.get()
     assert (again.pk, again.token_hash) == (key.pk, key.token_hash)
@@ -38,7 +34,6 @@ def test_does_not_make_a_blocked_key_again(alice: httpx.Client, books: LiteLLMBo
     books.post("/key/delete", {"keys": [key.token_hash]})
     VirtualKey.objects.update(state=VirtualKey.State.BLOCKED)
 
-    assert alice.post(PATH, json=CHAT).status_code == 503
     refused = alice.post(PATH, json=CHAT)
     assert refused.json()["code"] == "policy_account_suspended"
     assert books.keys_of(key.user_id) == []

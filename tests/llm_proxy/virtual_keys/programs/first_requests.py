@@ -8,6 +8,7 @@ Usage: first_requests DATABASE_NAME USER_ID COUNT
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 from uuid import UUID
@@ -17,11 +18,16 @@ from django.conf import settings
 
 
 async def main(user_id: UUID, count: int) -> None:
-    from llm_proxy import client, services  # noqa: PLC0415 - needs the settings below
+    from accounts.principals import Principal, Scheme  # noqa: PLC0415 - needs the settings below
+    from llm_proxy import client, services  # noqa: PLC0415 - as above
+
+    principal = Principal(
+        user_id=user_id, email="", is_anonymous=False, scheme=Scheme.SUPABASE, expires_at=math.inf
+    )
 
     os.write(1, b"ready\n")
     sys.stdin.read()
-    found = await asyncio.gather(*(services.credential_for(user_id) for _ in range(count)))
+    found = await asyncio.gather(*(services.credential_for(principal) for _ in range(count)))
     await client.upstream().close()
     os.write(1, "\n".join(sorted(set(found))).encode())
 
