@@ -39,6 +39,7 @@ from gateway_core.errors import (
 from gateway_core.idempotency import services
 from gateway_core.idempotency.models import IdempotencyRecord
 from gateway_project import idempotency, urls
+from llm_proxy.models import ApiKey
 from tests.conftest import RunningSupabase
 from tests.gateway_project.sandbox.waiting import wait_until
 
@@ -411,6 +412,22 @@ def test_does_nothing_when_the_key_can_not_be_reserved(
 
     assert code_of(post(f"{THINGS}/one", json={})) == (503, "gateway_database_unavailable")
     assert not done
+
+
+def test_gives_the_secrets_of_an_api_key_again(post: Post) -> None:
+    keys = "/api/v1/llm/keys"
+    first, second = (post(keys, json={"name": "cron"}) for _ in range(2))
+    rotate = f"{keys}/{first.json()['id']}/rotate"
+    third, fourth = (post(rotate, json={}) for _ in range(2))
+
+    assert [answer.status_code for answer in (first, second, third, fourth)] == [201, 201, 200, 200]
+    assert first.json()["secret"] == second.json()["secret"]
+    assert third.json()["secret"] == fourth.json()["secret"] != first.json()["secret"]
+    assert second.headers["cache-control"] == fourth.headers["cache-control"] == "no-store"
+    assert ApiKey.objects.count() == 1
+    kept = str(IdempotencyRecord.objects.values())
+    assert first.json()["secret"] not in kept
+    assert third.json()["secret"] not in kept
 
 
 def test_serves_synchronous_servers_too(
