@@ -7,6 +7,7 @@ from django.urls import include, path
 
 urlpatterns = [
     path("api/v1/", include("accounts.urls")),
+    path("api/v1/me/usage", include("llm_proxy.usage.urls")),
     path("api/v1/llm/", include("llm_proxy.urls")),
     path("api/v1/", include("templates_app.urls")),
     path("api/v1/system/", include("gateway_project.system.urls")),

@@ -84,16 +84,19 @@ class UserSpend:
 class Books:
     """A session with LiteLLM's books, as its administrator. Close it.
 
+    Args:
+        read_seconds: until an answer must have come.
+
     Every method raises ``UpstreamCredentialRejected`` when the master key is not LiteLLM's, and
     another ``UpstreamError`` for any other failure.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, read_seconds: float = _READ_SECONDS) -> None:
         self._rest = RestClient(
             base_url=settings.LITELLM_BASE_URL,
             headers={"authorization": f"Bearer {settings.LITELLM_MASTER_KEY}"},
             connect_timeout=settings.UPSTREAM_CONNECT_TIMEOUT,
-            read_timeout=_READ_SECONDS,
+            read_timeout=read_seconds,
             limit=_LIMIT_BYTES,
         )
 
@@ -204,9 +207,9 @@ class Books:
         return answer.json()
 
 
-def open_books() -> closing[Books]:
+def open_books(*, read_seconds: float = _READ_SECONDS) -> closing[Books]:
     """Return the books for a ``with`` block."""
-    return closing(Books())
+    return closing(Books(read_seconds=read_seconds))
 
 
 @contextmanager

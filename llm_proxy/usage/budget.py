@@ -1,0 +1,140 @@
+"""What is left of a user's budget: as LiteLLM counts, since it is LiteLLM that says no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from django.db.models import Sum
+
+from accounts.plans.models import BudgetPeriod
+from accounts.plans.services import limits_for
+from gateway_core.cache import LocalCache
+from gateway_core.errors import UpstreamError
+from llm_proxy.usage.client import open_books
+from llm_proxy.usage.models import UsageRecord
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from llm_proxy.usage.client import UserSpend
+
+_SECONDS: Final = 5.0
+_READ_SECONDS: Final = 3.0
+_MOMENT: Final = timedelta(microseconds=1)
+# From the first of a month, that many days are in the next one.
+_MORE_THAN_A_MONTH: Final = timedelta(days=32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A user's budget.
+
+    Attributes:
+        limit: US dollars in each period, None when there is no limit.
+        spent: US dollars in this period; since ever, when there is none.
+        remaining: US dollars, None when there is no limit.
+        period: a ``BudgetPeriod``, None when the budget is never renewed.
+        began_at: when this period did.
+        resets_at: when the next one does.
+        is_exact: it is what LiteLLM counts, and not what the gateway's records add up to.
+    """
+
+    limit: Decimal | None
+    spent: Decimal
+    period: str | None
+    began_at: datetime | None
+    resets_at: datetime | None
+    is_exact: bool
+
+    @property
+    def remaining(self) -> Decimal | None:
+        """Return what may still be spent."""
+        return None if self.limit is None else max(self.limit - self.spent, Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What LiteLLM said; ``spend`` is None for a user it does not know."""
+
+    is_away: bool
+    spend: UserSpend | None = None
+
+
+# Also that LiteLLM is away, or each page of a client would wait for it.
+_told: LocalCache[UUID, _Told] = LocalCache("spend", ttl=lambda: _SECONDS, max_entries=20_000)
+
+
+def budget_of(user_id: UUID, now: datetime) -> Budget:
+    """Return a user's budget; asks LiteLLM unless it has just been asked.
+
+    While LiteLLM is away, and between the end of a period and its noticing, the gateway's own
+    records are added up instead.
+    """
+    told = _told.load_sync(user_id, partial(_ask, user_id))
+    spend = told.spend
+    if spend is None:
+        return _estimated(user_id, now, is_exact=not told.is_away)
+    if spend.resets_at is not None and spend.resets_at <= now:
+        return _estimated(user_id, now, is_exact=False)
+    return Budget(
+        limit=spend.budget,
+        spent=spend.spent,
+        period=spend.period,
+        began_at=_began_at(spend),
+        resets_at=spend.resets_at,
+        is_exact=True,
+    )
+
+
+def period_around(period: str | None, at: datetime) -> tuple[datetime, datetime] | None:
+    """Return begin and end of the budget period that a moment is in, as LiteLLM 1.109.1 has them.
+
+    Days, weeks and months are those of the calendar, in UTC: ``30d`` is a month. None where the
+    period is not one of the gateway's.
+    """
+    midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if period == BudgetPeriod.DAY:
+        return midnight, midnight + timedelta(days=1)
+    if period == BudgetPeriod.WEEK:
+        monday = midnight - timedelta(days=midnight.weekday())
+        return monday, monday + timedelta(days=7)
+    if period == BudgetPeriod.MONTH:
+        first = midnight.replace(day=1)
+        return first, (first + _MORE_THAN_A_MONTH).replace(day=1)
+    return None
+
+
+def _ask(user_id: UUID) -> _Told:
+    try:
+        with open_books(read_seconds=_READ_SECONDS) as books:
+            return _Told(is_away=False, spend=books.spend_of(user_id))
+    except UpstreamError:
+        return _Told(is_away=True)
+
+
+def _began_at(spend: UserSpend) -> datetime | None:
+    if spend.resets_at is None:
+        return None
+    period = period_around(spend.period, spend.resets_at - _MOMENT)
+    return None if period is None else spend.resets_at - (period[1] - period[0])
+
+
+def _estimated(user_id: UUID, now: datetime, *, is_exact: bool) -> Budget:
+    """Return the budget by the user's plan and the gateway's own records."""
+    limits = limits_for(user_id)
+    period = period_around(limits.budget_period, now)
+    records = UsageRecord.objects.filter(user_id=user_id)
+    if period is not None:
+        records = records.filter(at__gte=period[0])
+    return Budget(
+        limit=limits.budget,
+        spent=records.aggregate(cost=Sum("cost", default=Decimal(0)))["cost"],
+        period=limits.budget_period if period else None,
+        began_at=period[0] if period else None,
+        resets_at=period[1] if period else None,
+        is_exact=is_exact,
+    )

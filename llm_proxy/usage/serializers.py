@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.plans.models import BudgetPeriod
+from llm_proxy.usage.report import GROUPINGS
+
+
+class UsageQuerySerializer(serializers.Serializer[Any]):
+    """What is asked for."""
+
+    group_by = serializers.CharField(
+        default="",
+        help_text="Any of day (of UTC), model, agent and key, with commas between them.",
+    )
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Add the fields whose names are words of Python."""
+        since = serializers.DateTimeField(
+            required=False, help_text="Date or time; the beginning of this budget period."
+        )
+        until = serializers.DateTimeField(
+            required=False, help_text="Date or time, itself not included; now."
+        )
+        return {"from": since, "to": until, **super().get_fields()}
+
+    def validate_group_by(self, names: str) -> list[str]:
+        """Return the names, each once."""
+        chosen = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+        if not set(chosen) <= set(GROUPINGS):
+            raise serializers.ValidationError(f"Any of {', '.join(GROUPINGS)}, with commas.")
+        return chosen
+
+
+def _money(help_text: str, **traits: Any) -> serializers.DecimalField:
+    return serializers.DecimalField(
+        max_digits=20, decimal_places=12, normalize_output=True, help_text=help_text, **traits
+    )
+
+
+class SumsSerializer(serializers.Serializer[Any]):
+    """What calls have come to."""
+
+    calls = serializers.IntegerField(help_text="Model calls, those of agents included.")
+    open_calls = serializers.IntegerField(help_text="Calls whose cost is not known yet.")
+    turns = serializers.IntegerField(help_text="Agent turns; their model calls are among calls.")
+    tokens_in = serializers.IntegerField()
+    tokens_out = serializers.IntegerField()
+    cost = _money("US dollars, as LiteLLM bills.")
+
+
+class GroupSerializer(SumsSerializer):
+    """The same of one group; it has the members of what was grouped by."""
+
+    day = serializers.DateField(required=False)
+    model = serializers.CharField(required=False)
+    agent_id = serializers.CharField(required=False, help_text="Empty: no agent's.")
+    api_key_id = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Null: made without an API key."
+    )
+    api_key_name = serializers.CharField(required=False, help_text="Empty: there is none now.")
+
+
+class BudgetSerializer(serializers.Serializer[Any]):
+    """What is left to spend, by chat and through agents together."""
+
+    limit = _money("US dollars in each period; null: no limit.", allow_null=True)
+    spent = _money("US dollars in this period.")
+    remaining = _money("US dollars; null: no limit.", allow_null=True)
+    period = serializers.ChoiceField(BudgetPeriod.choices, allow_null=True)
+    resets_at = serializers.DateTimeField(allow_null=True, help_text="When spent begins at zero.")
+    is_exact = serializers.BooleanField(
+        help_text="False: LiteLLM could not be asked, and calls are added up that the gateway saw."
+    )
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    """A user's usage."""
+
+    totals = SumsSerializer()
+    groups = GroupSerializer(many=True)
+    budget = BudgetSerializer()
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Add the fields whose names are words of Python."""
+        times = {"from": serializers.DateTimeField(), "to": serializers.DateTimeField()}
+        return {**times, **super().get_fields()}

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from gateway_core.errors import FieldInvalid
+from llm_proxy.usage.budget import budget_of
+from llm_proxy.usage.report import report_usage
+from llm_proxy.usage.serializers import UsageQuerySerializer, UsageSerializer
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+    from accounts.models import User
+
+_LONGEST: Final = timedelta(days=366)
+_USUAL: Final = timedelta(days=30)
+
+
+class MyUsageView(APIView):
+    """The signed-in user's model calls and agent turns."""
+
+    @extend_schema(
+        summary="What you have used, and what is left",
+        tags=["me"],
+        parameters=[UsageQuerySerializer],
+        responses=UsageSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        """Add up calls that began in a time of at most 366 days; by default in this period."""
+        query = UsageQuerySerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        wish: dict[str, Any] = query.validated_data
+        user_id, now = cast("User", request.user).pk, timezone.now()
+        budget = budget_of(user_id, now)
+        until = wish.get("to", now)
+        since = wish.get("from") or budget.began_at or until - _USUAL
+        if not timedelta() < until - since <= _LONGEST:
+            raise FieldInvalid("from must be before to, by 366 days at the most.", param="from")
+        report = report_usage(user_id=user_id, since=since, until=until, group_by=wish["group_by"])
+        answer = {
+            "from": since,
+            "to": until,
+            "totals": report.totals,
+            "groups": report.groups,
+            "budget": budget,
+        }
+        return Response(UsageSerializer(answer).data)

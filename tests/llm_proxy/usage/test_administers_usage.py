@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from gateway_core.audit.models import AuditEvent
+from llm_proxy.usage.models import UsageRecord
+from tests.llm_proxy.usage.conftest import call_event
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+pytestmark = pytest.mark.django_db
+LIST = "admin:llm_proxy_usagerecord_changelist"
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(
+        get_user_model().objects.create(username="staff", is_staff=True, is_superuser=True)
+    )
+    return client
+
+
+@pytest.fixture
+def record() -> UsageRecord:
+    """One of several, that every search is to find alone."""
+    facts = {"call_id": "call-of-alice", "api_key_id": str(uuid4()), "cost": 0.05}
+    lines = [
+        call_event(facts=facts, request_id="req_of_alice", user_id=str(uuid4())),
+        call_event(facts={"api_key_id": str(uuid4())}),
+        call_event(facts={"turn": True, "cost": 1}),
+    ]
+    AuditEvent.objects.store(lines)
+    return UsageRecord.objects.get(call_id="call-of-alice")
+
+
+def listed(staff: Client, **query: str) -> list[UsageRecord]:
+    return list(staff.get(reverse(LIST), query).context["cl"].result_list)
+
+
+@pytest.mark.parametrize("by", ["pk", "call_id", "request_id", "user_id", "api_key_id"])
+def test_finds_records_by_whole_ids(staff: Client, record: UsageRecord, by: str) -> None:
+    term = str(getattr(record, by))
+
+    assert listed(staff, q=f" {term} ") == [record]
+    assert listed(staff, q=term[:-1]) == []
+
+
+def test_lists_all_and_those_that_are_open(staff: Client, record: UsageRecord) -> None:
+    assert len(listed(staff)) == 3
+    assert record not in listed(staff, open="1")
+    assert len(listed(staff, open="1")) == 1
+
+
+def test_never_counts_the_whole_table(staff: Client, record: UsageRecord) -> None:
+    del record
+    for query in ({}, {"open": "1"}, {"q": "req_of_alice"}):
+        with CaptureQueriesContext(connection) as queries:
+            staff.get(reverse(LIST), query)
+
+        asked = [one["sql"] for one in queries if 'FROM "llm_proxy_usagerecord"' in one["sql"]]
+        assert len(asked) == 2
+        assert all("LIMIT" in sql for sql in asked if "COUNT" in sql)
+        assert not any("LIKE" in sql for sql in asked)
+
+
+@pytest.mark.parametrize("view", ["add", "change", "delete"])
+def test_lets_nobody_rewrite_it(staff: Client, record: UsageRecord, view: str) -> None:
+    arguments = [] if view == "add" else [record.pk]
+    answer = staff.post(reverse(f"admin:llm_proxy_usagerecord_{view}", args=arguments), {"cost": 0})
+
+    assert answer.status_code == 403
+    assert UsageRecord.objects.count() == 3
+
+
+def test_shows_one_record(staff: Client, record: UsageRecord) -> None:
+    page = staff.get(reverse("admin:llm_proxy_usagerecord_change", args=[record.pk]))
+
+    assert page.status_code == 200
+    assert b"call-of-alice" in page.content
+
+
+def test_is_closed_to_staff_without_the_permission(client: Client) -> None:
+    client.force_login(get_user_model().objects.create(username="member", is_staff=True))
+
+    assert client.get(reverse(LIST)).status_code == 403
+
+
+def test_names_itself() -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+
+    assert str(UsageRecord(at=at, model="small")) == "2026-03-01 00:00:00 small"
+    assert str(UsageRecord(at=at, kind="turn")) == "2026-03-01 00:00:00 turn"

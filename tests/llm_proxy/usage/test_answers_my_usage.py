@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.plans.models import Plan, UserPlan
+from gateway_core.errors import FieldInvalid
+from llm_proxy.api_keys.models import ApiKey
+from llm_proxy.usage import report
+from llm_proxy.usage.models import UsageRecord
+from llm_proxy.usage.report import report_usage
+
+if TYPE_CHECKING:
+    from tests.conftest import Running
+    from tests.llm_proxy.conftest import LiteLLMBooks
+
+SignIn = Callable[[str], httpx.Client]
+
+PATH = "/api/v1/me/usage"
+MARCH = datetime(2026, 3, 1, tzinfo=UTC)
+IN_MARCH = {"from": "2026-03-01", "to": "2026-04-01T00:00:00Z"}
+
+
+@pytest.fixture
+def alice(client_for: SignIn) -> httpx.Client:
+    return client_for("alice@example.com")
+
+
+@pytest.fixture
+def alice_id(alice: httpx.Client) -> UUID:
+    return UUID(alice.get("/api/v1/me").json()["id"])
+
+
+def used(user_id: UUID, at: datetime, **fields: Any) -> UsageRecord:
+    values: dict[str, Any] = {"model": "small", "tokens_in": 10, "tokens_out": 20, "cost": 1}
+    return UsageRecord.objects.create(pk=uuid4(), user_id=user_id, at=at, **values | fields)
+
+
+def days(number: float) -> timedelta:
+    return timedelta(days=number)
+
+
+def of(client: httpx.Client, **query: Any) -> Any:
+    return client.get(PATH, params=query).raise_for_status().json()
+
+
+def test_adds_up_what_was_used(alice: httpx.Client, alice_id: UUID) -> None:
+    used(alice_id, MARCH, cost=Decimal("0.05"))
+    used(alice_id, MARCH + days(30.99), cost=None, tokens_in=None)
+    used(alice_id, MARCH, kind="turn", cost=None, agent_id="agent-1")
+    used(alice_id, MARCH - days(0.01))
+    used(alice_id, MARCH + days(31))
+    used(uuid4(), MARCH)
+
+    answer = of(alice, **IN_MARCH)
+
+    assert (answer["from"], answer["to"]) == ("2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z")
+    assert answer["totals"] == {
+        "calls": 2,
+        "open_calls": 1,
+        "turns": 1,
+        "tokens_in": 10,
+        "tokens_out": 40,
+        "cost": "0.05",
+    }
+    assert answer["groups"] == []
+
+
+def test_is_all_zero_for_whom_has_used_nothing(alice: httpx.Client) -> None:
+    totals = of(alice, group_by="day,model,agent,key")["totals"]
+
+    assert totals.pop("cost") == "0"
+    assert set(totals.values()) == {0}
+
+
+def test_groups_by_each(alice: httpx.Client, alice_id: UUID) -> None:
+    key = ApiKey.objects.create(
+        user=User.objects.get(pk=alice_id), name="server", hint="gwk_x", secret_hash="x",
+        scopes=["llm"],
+    )  # fmt: skip
+    used(alice_id, MARCH, api_key_id=key.pk)
+    used(alice_id, MARCH + days(1), model="large", cost=5)
+    used(alice_id, MARCH + days(1), agent_id="agent-1", cost=7)
+    used(alice_id, MARCH + days(1), kind="turn", agent_id="agent-1", cost=None, model="")
+
+    def groups(by: str) -> list[dict[str, Any]]:
+        names = ("day", "model", "agent_id", "api_key_id", "api_key_name", "turns", "cost")
+        rows = of(alice, **IN_MARCH, group_by=by)["groups"]
+        return [{name: row[name] for name in names if row.get(name)} for row in rows]
+
+    assert groups("day") == [
+        {"day": "2026-03-01", "cost": "1"},
+        {"day": "2026-03-02", "cost": "12", "turns": 1},
+    ]
+    assert groups("model") == [{"model": "large", "cost": "5"}, {"model": "small", "cost": "8"}]
+    assert groups("agent") == [{"cost": "6"}, {"agent_id": "agent-1", "cost": "7", "turns": 1}]
+    assert groups("key") == [
+        {"api_key_id": str(key.pk), "api_key_name": "server", "cost": "1"},
+        {"cost": "12", "turns": 1},
+    ]
+    assert len(groups("day,model,agent,key")) == 3
+    assert groups("agent, day,agent")[0] == {"day": "2026-03-01", "cost": "1"}
+
+
+def test_counts_this_budget_period_unless_told_otherwise(
+    alice: httpx.Client, alice_id: UUID
+) -> None:
+    now = timezone.now()
+    used(alice_id, now - timedelta(seconds=1))
+    used(alice_id, now.replace(day=1, hour=0, minute=0, second=0) - timedelta(seconds=1))
+
+    answer = of(alice)
+
+    assert answer["totals"]["calls"] == 1
+    assert answer["from"] == now.strftime("%Y-%m-01T00:00:00Z")
+
+
+def test_tells_what_litellm_counts(
+    alice: httpx.Client, alice_id: UUID, books: LiteLLMBooks
+) -> None:
+    limits = {"max_budget": 0.12, "budget_duration": "1d"}
+    books.post("/user/new", {"user_id": str(alice_id), "auto_create_key": False, **limits})
+    key = books.post("/key/generate", {"user_id": str(alice_id)})["key"]
+    call = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+    for _ in range(2):
+        headers = {"authorization": f"Bearer {key}"}
+        books._client.post("/v1/chat/completions", json=call, headers=headers).raise_for_status()
+
+    budget = of(alice)["budget"]
+
+    tomorrow = timezone.now() + days(1)
+    assert budget == {
+        "limit": "0.12",
+        "spent": "0.1",
+        "remaining": "0.02",
+        "period": "1d",
+        "resets_at": tomorrow.strftime("%Y-%m-%dT00:00:00Z"),
+        "is_exact": True,
+    }
+
+
+def test_tells_the_plan_of_whom_litellm_does_not_know_yet(
+    alice: httpx.Client, alice_id: UUID
+) -> None:
+    plan = Plan.objects.create(name="paid", budget=10, budget_period="7d")
+    UserPlan.objects.create(user_id=alice_id, plan=plan)
+
+    budget = of(alice)["budget"]
+
+    assert (budget["limit"], budget["spent"], budget["remaining"]) == ("10", "0", "10")
+    assert budget["period"] == "7d"
+    assert datetime.fromisoformat(budget["resets_at"]).weekday() == 0
+    assert budget["is_exact"] is True
+
+
+def test_adds_up_by_itself_while_litellm_is_away(
+    alice: httpx.Client, alice_id: UUID, litellm: Running
+) -> None:
+    litellm.fault("^/v2/user", status=503)
+    plan = Plan.objects.create(name="paid", budget=10, budget_period="30d")
+    UserPlan.objects.create(user_id=alice_id, plan=plan)
+    used(alice_id, timezone.now(), cost=3)
+    used(alice_id, MARCH, cost=3)
+
+    budget = of(alice)["budget"]
+
+    assert (budget["spent"], budget["remaining"], budget["is_exact"]) == ("3", "7", False)
+    assert datetime.fromisoformat(budget["resets_at"]).day == 1
+
+
+def test_asks_litellm_once_in_a_few_seconds(alice: httpx.Client, litellm: Running) -> None:
+    for _ in range(3):
+        of(alice)
+
+    assert len(litellm.requests("^/v2/user/info")) == 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"from": "yesterday"},
+        {"to": "2026-13-01"},
+        {"group_by": "weather"},
+        {"from": "2026-04-01", "to": "2026-03-01"},
+        {"from": "2025-01-01", "to": "2026-03-01"},
+        {"from": "2099-01-01"},
+    ],
+)
+def test_refuses_what_makes_no_sense(alice: httpx.Client, query: dict[str, str]) -> None:
+    answer = alice.get(PATH, params=query)
+
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "caller_field_invalid"
+
+
+def test_is_for_users_who_have_signed_in(gateway: str) -> None:
+    assert httpx.get(gateway + PATH).status_code == 401
+
+
+@pytest.mark.django_db
+def test_refuses_more_groups_than_anybody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MOST_GROUPS", 2)
+    user_id = uuid4()
+    for number in range(3):
+        used(user_id, MARCH, model=f"model-{number}")
+
+    with pytest.raises(FieldInvalid, match="more than 2 groups"):
+        report_usage(user_id=user_id, since=MARCH, until=MARCH + days(1), group_by=["model"])
+
+
+@pytest.mark.django_db
+def test_makes_the_same_queries_however_much_there_is() -> None:
+    user_id = uuid4()
+
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            report_usage(
+                user_id=user_id,
+                since=MARCH,
+                until=MARCH + days(90),
+                group_by=["day", "model", "agent", "key"],
+            )
+        return len(captured)
+
+    used(user_id, MARCH)
+    few = queries()
+    for number in range(30):
+        used(user_id, MARCH + days(number), model=str(number), api_key_id=uuid4())
+
+    assert queries() == few == 3
