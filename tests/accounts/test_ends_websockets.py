@@ -203,16 +203,16 @@ async def test_misses_no_denial_of_the_moment_before_it_was_open(
     rooms: Rooms, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     me = uuid4()
-    identify, lost = websocket.identify_token, []
+    lost: list[Any] = []
 
     async def identify_and_lose_the_race(token: bytes) -> Any:
-        principal = await identify(token)
+        principal = await principals.identify_token(token)
         if not lost:
             lost.append(principal)
             await deny(me)
         return principal
 
-    monkeypatch.setattr(websocket, "identify_token", identify_and_lose_the_race)
+    monkeypatch.setattr("accounts.websocket.identify_token", identify_and_lose_the_race)
     with serving(rooms, rooms.listening):
         async with opened(rooms, signer.token(sub=str(me))) as connection:
             assert await closed_with(connection) == (4403, "policy_account_suspended")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -64,14 +64,14 @@ urlpatterns = [
 
 
 @pytest.fixture
-def asked(supabase: RunningSupabase) -> Iterator[Any]:
+def asked(supabase: RunningSupabase) -> Callable[[], int]:
     """How often Supabase was asked."""
     return lambda: len(supabase.requests(ASKED))
 
 
 def call(visit: Visit | None, method: str, target: str) -> Any:
     headers = visit.headers if visit else {}
-    return Client().generic(method, target, headers=headers)  # type: ignore[arg-type]
+    return Client().generic(method, target, headers=headers)
 
 
 SENSITIVE = [

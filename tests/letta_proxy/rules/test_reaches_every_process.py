@@ -2,66 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from django.db import connection
 
 from accounts.models import User
-from gateway_project.sandbox.store import free_port
 from letta_proxy.rules import services
 from tests.conftest import RunningSupabase
 from tests.letta_proxy.conftest import Caller
 from tests.letta_proxy.rules.conftest import MakeRule
-
-_CHECKOUT = Path(__file__).resolve().parents[3]
+from tests.second_gateway import second_gateway
 
 
 @pytest.fixture
 def other_process(gateway: str, supabase: RunningSupabase, tmp_path: Path) -> Iterator[Caller]:
-    """Alice, at a second gateway in a process of its own, on the same database and Valkey."""
+    """Alice, at a second gateway."""
     del gateway
-    url = f"http://127.0.0.1:{free_port()}"
-    database = urlsplit(os.environ["DATABASE_URL"])
-    environment = {
-        **os.environ,
-        "DATABASE_URL": database._replace(path=f"/{connection.settings_dict['NAME']}").geturl(),
-        "AUDIT_SPOOL_DIR": str(tmp_path),
-    }
-    address = ["--host", "127.0.0.1", "--port", url.rpartition(":")[2]]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "gateway_project.asgi:application", *address],
-        cwd=_CHECKOUT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(url, process)
-        headers = {"authorization": f"Bearer {supabase.token('alice@example.com')}"}
-        with httpx.Client(base_url=url, headers=headers) as client:
-            yield Caller(client)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            httpx.get(f"{url}/api/v1/system/health").raise_for_status()
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("the second gateway did not start")
+    headers = {"authorization": f"Bearer {supabase.token('alice@example.com')}"}
+    with second_gateway(tmp_path) as url, httpx.Client(base_url=url, headers=headers) as client:
+        yield Caller(client)
 
 
 def seconds_until(caller: Caller, path: str, status: int) -> float:
