@@ -13,6 +13,7 @@ class UsageQuerySerializer(serializers.Serializer[Any]):
 
     group_by = serializers.CharField(
         default="",
+        allow_blank=True,
         help_text="Any of day (of UTC), model, agent and key, with commas between them.",
     )
 
