@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from gateway_core.errors import UpstreamAnswerInvalid
+from gateway_core.errors import GatewayError, UpstreamAnswerInvalid, UpstreamInterrupted
 from letta_proxy.direct.agents import AGENTS, agent_in, own_tags, path_of
 from letta_proxy.direct.calls import call
 from letta_proxy.direct.policing import admitted
@@ -98,11 +98,18 @@ def create_agent_with_messages(
         "in_context_message_ids": [message["id"] for message in numbered],
     }
     made = call(user_id, "POST", f"{AGENTS}import", form=_form(agent, model, embedding))
-    target = path_of(_only_id(made))
-    # The system prompt is not yet followed by the memory.
+    try:
+        return _finished(user_id, _only_id(made), {"model": model, **settings})
+    except GatewayError as exc:  # the agent is there by now
+        raise UpstreamInterrupted(exc.detail) from exc
+
+
+def _finished(user_id: UUID, agent_id: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    target = path_of(agent_id)
+    if len(settings) > 1:
+        call(user_id, "PATCH", target, payload=settings)
+    # Until now the system prompt was not followed by the memory.
     call(user_id, "POST", f"{target}/recompile")
-    if settings:
-        return agent_in(call(user_id, "PATCH", target, payload={"model": model, **settings}))
     return agent_in(call(user_id, "GET", target))
 
 
