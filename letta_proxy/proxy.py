@@ -30,6 +30,7 @@ from letta_proxy.roster import (
 from letta_proxy.rules.enforce import refuse_ruled_out
 from letta_proxy.tools import require_allowed
 from letta_proxy.translate import translate
+from letta_proxy.turns import note_turn
 
 if TYPE_CHECKING:
     from accounts.principals import Principal
@@ -65,6 +66,7 @@ def _observe(exchange: Exchange) -> Observer | None:
 
 async def _settle(exchange: Exchange) -> None:
     cancel_abandoned(exchange)
+    await note_turn(exchange)
     await tell_of_end(exchange)
     await settle(exchange)
 
