@@ -1,1 +1,1 @@
-"""Agents made from templates, through AMS."""
+"""Agents: made from templates through AMS, kept in step with Letta, suspended, cloned, deleted."""

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class AgentsConfig(AppConfig):
+    """Users' agents."""
+
+    name = "agents"
+
+    def ready(self) -> None:
+        """Let Django find the checks; tell the apps below what is kept here."""
+        from agents import checks  # noqa: F401, PLC0415 - settings must be loaded first
+        from agents.models import Agent  # noqa: PLC0415 - needs loaded apps
+        from agents.roster import AgentRoster  # noqa: PLC0415 - needs loaded apps
+        from letta_proxy.services import register_roster  # noqa: PLC0415 - needs loaded apps
+        from templates_app.services import register_use  # noqa: PLC0415 - needs loaded apps
+
+        register_roster(AgentRoster())
+        register_use(Agent.objects.is_any_made_from)

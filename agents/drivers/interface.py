@@ -1,0 +1,182 @@
+"""What a driver does. ``agents.services`` does everything else: rows, quotas, owners, the trail.
+
+Every method is synchronous, is called outside of transactions, and raises ``GatewayError``:
+``UpstreamUnreachable`` when nothing was sent, other ``UpstreamError`` when nobody knows what became
+of the call, anything else when it certainly had no effect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from uuid import UUID
+
+    from accounts.models import User
+    from agents.snapshots import Snapshot
+    from letta_proxy.services import FoundAgent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An agent that is to be made.
+
+    Attributes:
+        tag: is on it in Letta, so that it is found again.
+        key: the same when the order is repeated, and no other order's.
+    """
+
+    user_id: UUID
+    tag: str
+    key: str
+    name: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blueprint:
+    """What it is made from.
+
+    Attributes:
+        version: empty while a remote AMS of the old dialect has yet to say which is the latest.
+        version_row: primary key of the version, None when a remote AMS keeps it.
+        variables: with defaults; secret ones in clear.
+        secret_names: which of them are secret.
+        document: the Agent File with the variables put in, None when only a remote AMS has it.
+    """
+
+    template_id: str
+    template_name: str = ""
+    version: str = ""
+    checksum: str = ""
+    version_row: int | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    secret_names: frozenset[str] = frozenset()
+    document: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tools see, secrets included."""
+        return dict((self.document or {}).get("tool_env") or {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """An agent that was made.
+
+    Attributes:
+        document: as its owner sees it in Letta.
+        version, checksum: of the template, as far as only the answer tells.
+    """
+
+    document: dict[str, Any]
+    version: str = ""
+    checksum: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyOptions:
+    """What of an agent goes into its copy.
+
+    Attributes:
+        with_memory: blocks and passages as they are now; else ``initial_blocks`` and no passages.
+        with_messages: the messages in its context.
+        initial_blocks: as the template has them, in the form of Letta's bodies.
+    """
+
+    with_memory: bool
+    with_messages: bool
+    initial_blocks: tuple[Mapping[str, Any], ...] = ()
+
+
+class AgentManager(Protocol):
+    """A driver."""
+
+    def plan(
+        self, *, user: User, template_id: str, version: str, variables: Mapping[str, Any]
+    ) -> Blueprint:
+        """Return what an agent would be made from, without making anything.
+
+        Args:
+            version: a semantic version, or ``latest``.
+
+        Raises:
+            ResourceNotFound: no such version, or not for this user.
+            ResourceConflict: it is deprecated.
+            FieldInvalid: variables are missing, unknown or don't fit; pointers below /variables.
+        """
+        ...
+
+    def create(self, order: Order, blueprint: Blueprint) -> Made:
+        """Make an agent from a blueprint."""
+        ...
+
+    def copy(
+        self, order: Order, source_id: str, options: CopyOptions, environment: Mapping[str, str]
+    ) -> Made:
+        """Make an agent like another one of the same user's."""
+        ...
+
+    def restore(self, order: Order, snapshot: Snapshot, environment: Mapping[str, str]) -> Made:
+        """Make an agent from a snapshot, which may be anybody's work."""
+        ...
+
+    def snapshot(self, *, user_id: UUID, agent_id: str, with_messages: bool) -> Snapshot:
+        """Return all that an agent is, with its memory.
+
+        Raises:
+            ResourceNotFound: it is gone.
+        """
+        ...
+
+    def apply(
+        self,
+        *,
+        user_id: UUID,
+        agent_id: str,
+        tag: str,
+        body: Mapping[str, Any],
+        environment: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Bring an agent to what a snapshot's body says, and return Letta's document of it.
+
+        Members that the body lacks stay as they are. ``memory_blocks``, when there, are all blocks:
+        others are taken away. ``environment`` None leaves that alone, too. Repeatable.
+        """
+        ...
+
+    def set_suspended(self, *, user_id: UUID, agent_id: str, is_suspended: bool) -> None:
+        """Tell whoever else manages agents. The gateway itself keeps requests away."""
+        ...
+
+    def delete(self, *, user_id: UUID, agent_id: str) -> None:
+        """Delete an agent with its own blocks and archive; what is gone is done."""
+        ...
+
+    def find(self, *, user_id: UUID, tag: str) -> list[FoundAgent]:
+        """Return the user's agents with a tag."""
+        ...
+
+    def agents_of(self, user_id: UUID) -> Iterator[FoundAgent]:
+        """Yield all of the user's agents."""
+        ...
+
+    def read(self, *, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
+        """Return Letta's document of an agent as its owner sees it, None when it is gone."""
+        ...
+
+    def publish(self, *, user: User, content: bytes, media_type: str) -> dict[str, Any]:
+        """Publish an Agent File: ``{template_id, version, checksum, is_latest}``."""
+        ...
+
+    def validate(self, *, user: User, content: bytes, media_type: str) -> dict[str, Any]:
+        """Look at an Agent File: ``{format, validation: {valid, errors}}``."""
+        ...
+
+    def health(self) -> dict[str, Any]:
+        """Return ``{status, checks}`` of whoever manages agents."""
+        ...

@@ -1,0 +1,116 @@
+"""The gateway manages agents itself: templates in its own tables, agents in Letta."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+
+from agents.blueprints import letta_body
+from agents.drivers.interface import Blueprint, Made
+from agents.drivers.letta import LettaAgents, named
+from gateway_core.errors import FieldInvalid, ResourceNotFound
+from letta_proxy import services as letta
+from templates_app import services as templates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from accounts.models import User
+    from agents.drivers.interface import Order
+
+_MODELS = {"/model": "/engine/model", "/embedding": "/engine/embedding"}
+
+
+class LocalManager(LettaAgents):
+    """The default driver."""
+
+    def plan(
+        self, *, user: User, template_id: str, version: str, variables: Mapping[str, Any]
+    ) -> Blueprint:
+        """Return what an agent would be made from: see ``AgentManager``."""
+        row = templates.resolve_version(
+            user=user, template_id=_uuid(template_id), version=version or templates.LATEST
+        )
+        filled = templates.fill_version(row, variables)
+        return Blueprint(
+            template_id=str(row.template_id),
+            template_name=row.template.name,
+            version=row.version,
+            checksum=row.checksum,
+            version_row=row.pk,
+            variables=filled.values,
+            secret_names=templates.secret_names(row.document),
+            document=filled.document,
+        )
+
+    def create(self, order: Order, blueprint: Blueprint) -> Made:
+        """Make an agent from a blueprint: see ``AgentManager``."""
+        body = {**letta_body(blueprint.document or {}), **named(order)}
+        try:
+            document = letta.create_agent(
+                user_id=order.user_id, body=body, tag=order.tag, secrets=blueprint.environment
+            )
+        except ResourceNotFound as exc:
+            raise _unknown_model(exc) from exc
+        return Made(document=document)
+
+    def set_suspended(self, *, user_id: UUID, agent_id: str, is_suspended: bool) -> None:
+        """Nobody else has to know."""
+
+    def publish(self, *, user: User, content: bytes, media_type: str) -> dict[str, Any]:
+        """Publish an Agent File: see ``AgentManager``."""
+        version = templates.publish_version(
+            place=templates.Place(by=user), content=content, media_type=media_type
+        )
+        return {
+            "template_id": str(version.template_id),
+            "version": version.version,
+            "checksum": version.checksum,
+            "is_latest": version.is_latest,
+        }
+
+    def validate(
+        self,
+        *,
+        user: User,  # noqa: ARG002 - everybody may
+        content: bytes,
+        media_type: str,
+    ) -> dict[str, Any]:
+        """Look at an Agent File: see ``AgentManager``."""
+        file_format, report = templates.validate_file(content, media_type)
+        return {
+            "format": file_format.value,
+            "validation": {
+                "valid": report.is_valid,
+                "errors": [fault.as_dict() for fault in report.faults],
+            },
+        }
+
+    def health(self) -> dict[str, Any]:
+        """Return ``{status, checks}``: see ``AgentManager``."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return {
+            "status": "ok",
+            "checks": {"database": True, "letta_api_key": bool(settings.LETTA_API_KEY)},
+        }
+
+
+def _uuid(template_id: str) -> UUID:
+    try:
+        return UUID(template_id)
+    except ValueError as exc:
+        raise ResourceNotFound from exc
+
+
+def _unknown_model(exc: ResourceNotFound) -> FieldInvalid:
+    """Nothing else that a creation names can be missing: it names no ids."""
+    where = _MODELS.get(exc.param or "", "/engine/model")
+    return FieldInvalid(
+        f"The template's model is not available here. {exc.detail}",
+        param=where,
+        errors=[{"pointer": where, "message": "is not available here"}],
+    )

@@ -1,0 +1,197 @@
+"""A remote AMS manages agents; the gateway keeps their rows, owners and quotas."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from agents.drivers.ams import AmsClient, path
+from agents.drivers.interface import Blueprint, Made
+from agents.drivers.letta import LettaAgents
+from gateway_core.errors import ResourceConflict, ResourceNotFound, UpstreamAnswerInvalid
+from letta_proxy import services as letta
+from templates_app import services as templates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from accounts.models import User
+    from agents.drivers.interface import CopyOptions, Order
+
+# What an AMS may say in /version that it can do.
+TEMPLATES: Final = "templates"
+CLONE: Final = "agents.clone"
+UPDATE: Final = "agents.update"
+SUSPEND: Final = "agents.suspend"
+DELETE: Final = "agents.delete"
+
+_UPDATED: Final = ("name", "description", "tags", "metadata")
+
+
+class RemoteManager(LettaAgents):
+    """The driver for ``AMS_BASE_URL``. What an AMS can't do is done in Letta, where agents live."""
+
+    def __init__(self, base_url: str) -> None:
+        self._ams = AmsClient(base_url)
+
+    def plan(
+        self, *, user: User, template_id: str, version: str, variables: Mapping[str, Any]
+    ) -> Blueprint:
+        """Return what an agent would be made from: see ``AgentManager``.
+
+        The old dialect shows no templates: then all variables count as secret, and whether they fit
+        only the making of an agent tells.
+        """
+        if not self._can(TEMPLATES):
+            return Blueprint(
+                template_id=template_id,
+                version="" if version == templates.LATEST else version,
+                variables=dict(variables),
+                secret_names=frozenset(variables),
+            )
+        template = self._ask("GET", path("templates", template_id), user.pk)
+        wanted = version
+        if version == templates.LATEST:
+            wanted = str(template.get("latest_version") or "")
+        found = self._ask("GET", path("templates", template_id, "versions", wanted), user.pk)
+        if found.get("deprecated_at"):
+            raise ResourceConflict(
+                f"Version {wanted} is deprecated. No more agents are made from it."
+            )
+        filled = templates.fill_document(found["agent_file"], variables)
+        return Blueprint(
+            template_id=template_id,
+            template_name=str(template.get("name") or ""),
+            version=wanted,
+            checksum=str(found.get("checksum") or ""),
+            variables=filled.values,
+            secret_names=templates.secret_names(found["agent_file"]),
+            document=filled.document,
+        )
+
+    def create(self, order: Order, blueprint: Blueprint) -> Made:
+        """Make an agent from a blueprint: see ``AgentManager``."""
+        payload: dict[str, Any] = {
+            "template_id": blueprint.template_id,
+            "variables": dict(blueprint.variables),
+            "agent_name": order.name,
+        }
+        if blueprint.version:
+            payload["version"] = blueprint.version
+        else:
+            payload["use_latest"] = True
+        is_old = self._ams.dialect().is_old
+        if not is_old:
+            payload |= _marks(order)
+        answer = self._ask("POST", "/agents/create", order.user_id, payload, order.key)
+        agent_id = _id_of(answer)
+        if is_old:
+            document = letta.change_agent(
+                user_id=order.user_id, agent_id=agent_id, body=_marks(order), tag=order.tag
+            )
+        else:
+            document = self._document(order.user_id, agent_id)
+        return Made(document=document, checksum=str(answer.get("template_checksum") or ""))
+
+    def copy(
+        self, order: Order, source_id: str, options: CopyOptions, environment: Mapping[str, str]
+    ) -> Made:
+        """Make an agent like another one: see ``AgentManager``."""
+        if not self._can(CLONE):
+            return super().copy(order, source_id, options, environment)
+        payload = {
+            "agent_name": order.name,
+            "include_memory": options.with_memory,
+            "include_messages": options.with_messages,
+            **_marks(order),
+        }
+        where = path("agents", source_id, "clone")
+        answer = self._ask("POST", where, order.user_id, payload, order.key)
+        return Made(document=self._document(order.user_id, _id_of(answer)))
+
+    def apply(
+        self,
+        *,
+        user_id: UUID,
+        agent_id: str,
+        tag: str,
+        body: Mapping[str, Any],
+        environment: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Bring an agent to what a body says, and tell the AMS of what it lists."""
+        changes = {name: body[name] for name in _UPDATED if name in body}
+        if changes and self._can(UPDATE):
+            self._ams.call("PATCH", path("agents", agent_id), user_id=user_id, payload=changes)
+        return super().apply(
+            user_id=user_id, agent_id=agent_id, tag=tag, body=body, environment=environment
+        )
+
+    def set_suspended(self, *, user_id: UUID, agent_id: str, is_suspended: bool) -> None:
+        """Tell the AMS: see ``AgentManager``."""
+        if self._can(SUSPEND):
+            verb = "suspend" if is_suspended else "resume"
+            self._ams.call("POST", path("agents", agent_id, verb), user_id=user_id)
+
+    def delete(self, *, user_id: UUID, agent_id: str) -> None:
+        """Delete an agent there, and then what is left of it in Letta: see ``AgentManager``."""
+        if self._can(DELETE):
+            with suppress(ResourceNotFound):
+                self._ams.call("DELETE", path("agents", agent_id), user_id=user_id)
+        super().delete(user_id=user_id, agent_id=agent_id)
+
+    def publish(self, *, user: User, content: bytes, media_type: str) -> dict[str, Any]:
+        """Publish an Agent File: see ``AgentManager``."""
+        return self._file("/templates/publish", user, content, media_type)
+
+    def validate(self, *, user: User, content: bytes, media_type: str) -> dict[str, Any]:
+        """Look at an Agent File: see ``AgentManager``."""
+        return self._file("/templates/validate", user, content, media_type)
+
+    def health(self) -> dict[str, Any]:
+        """Return ``{status, checks}``: see ``AgentManager``."""
+        return _object(self._ams.call("GET", "/health"))
+
+    def _can(self, capability: str) -> bool:
+        return capability in self._ams.dialect().capabilities
+
+    def _ask(
+        self, method: str, where: str, user_id: UUID, payload: Any = None, key: str = ""
+    ) -> dict[str, Any]:
+        return _object(self._ams.call(method, where, user_id=user_id, payload=payload, key=key))
+
+    def _file(self, where: str, user: User, content: bytes, media_type: str) -> dict[str, Any]:
+        media_type = media_type or "application/octet-stream"
+        return _object(
+            self._ams.call("POST", where, user_id=user.pk, content=(content, media_type))
+        )
+
+    def _document(self, user_id: UUID, agent_id: str) -> dict[str, Any]:
+        document = letta.read_agent(user_id=user_id, agent_id=agent_id)
+        if document is None:
+            raise UpstreamAnswerInvalid(
+                "AMS has made an agent that the gateway does not find in Letta. Contact support."
+            )
+        return document
+
+
+def _marks(order: Order) -> dict[str, Any]:
+    return {
+        "description": order.description,
+        "tags": [order.tag, *order.tags],
+        "metadata": dict(order.metadata),
+    }
+
+
+def _id_of(answer: Mapping[str, Any]) -> str:
+    agent = answer.get("agent")
+    agent_id = agent.get("id") if isinstance(agent, dict) else None
+    if not isinstance(agent_id, str) or not agent_id:
+        raise UpstreamAnswerInvalid
+    return agent_id
+
+
+def _object(answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise UpstreamAnswerInvalid
+    return answer

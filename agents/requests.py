@@ -1,0 +1,82 @@
+"""What callers send, as the views take it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+from django.utils.http import parse_etags
+
+from agents.making import Traits
+from gateway_core.errors import BodyTooLarge, EtagMismatch, RequestMalformed
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+    from rest_framework.serializers import BaseSerializer
+
+    from accounts.models import User
+    from agents.models import Agent
+
+
+def caller_of(request: Request) -> User:
+    """Return whoever makes a request."""
+    return cast("User", request.user)
+
+
+def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
+    """Return the values of a serializer that was given some.
+
+    Raises:
+        ValidationError: they are not valid.
+    """
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+def raw_body(request: Request, max_bytes: int) -> tuple[bytes, str]:
+    """Return the body as it is, and its Content-Type.
+
+    Raises:
+        BodyTooLarge: there is more of it.
+    """
+    content = request._request.read(max_bytes + 1)  # noqa: SLF001 - the request that it wraps
+    if len(content) > max_bytes:
+        raise BodyTooLarge(f"The body is larger than {max_bytes} bytes.")
+    return content, request.content_type
+
+
+def large_json(request: Request, max_bytes: int) -> Any:
+    """Return the values of a body that may be larger than usual.
+
+    Raises:
+        BodyTooLarge, RequestMalformed: it can't be read.
+    """
+    content, _media_type = raw_body(request, max_bytes)
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as exc:
+        raise RequestMalformed("The body is not JSON.") from exc
+
+
+def traits_of(wish: dict[str, Any]) -> Traits:
+    """Return the traits in validated values."""
+    return Traits(
+        name=wish.get("agent_name", ""),
+        description=wish.get("description", ""),
+        tags=tuple(wish.get("tags", ())),
+        metadata=wish.get("metadata", {}),
+    )
+
+
+def revision_wanted(request: Request, agent: Agent) -> int | None:
+    """Return the revision that a change is for, None for any.
+
+    Raises:
+        EtagMismatch: ``If-Match`` names none that the agent is at.
+    """
+    header = request.headers.get("if-match", "")
+    if not header or header.strip() == "*":
+        return None
+    if agent.etag not in parse_etags(header):
+        raise EtagMismatch
+    return agent.revision

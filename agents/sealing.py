@@ -1,0 +1,47 @@
+"""Secret variables at rest: one sealed text for each agent, bound to its row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from gateway_core.crypto import seal, unseal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agents.models import Agent
+
+MASK: Final = "********"
+
+
+def set_variables(agent: Agent, variables: Mapping[str, Any], secret_names: frozenset[str]) -> None:
+    """Give an agent its variables, in memory: plain ones as they are, secret ones sealed."""
+    secrets = {name: value for name, value in variables.items() if name in secret_names}
+    agent.variables = {name: value for name, value in variables.items() if name not in secrets}
+    agent.secret_names = sorted(secrets)
+    agent.sealed_variables = ""
+    if secrets:
+        agent.sealed_variables = seal(orjson.dumps(secrets).decode(), _bound_to(agent))
+
+
+def all_variables(agent: Agent) -> dict[str, Any]:
+    """Return an agent's variables, secret ones in clear.
+
+    Raises:
+        SecretUnreadable: no encryption key opens them.
+    """
+    if not agent.sealed_variables:
+        return dict(agent.variables)
+    secrets = orjson.loads(unseal(agent.sealed_variables, _bound_to(agent)))
+    return {**agent.variables, **secrets}
+
+
+def shown_variables(agent: Agent) -> dict[str, Any]:
+    """Return an agent's variables as they may be shown."""
+    return {**agent.variables, **dict.fromkeys(agent.secret_names, MASK)}
+
+
+def _bound_to(agent: Agent) -> str:
+    return f"agent:{agent.pk}:variables"
