@@ -10,6 +10,7 @@ urlpatterns = [
     path("api/v1/me/usage", include("llm_proxy.usage.urls")),
     path("api/v1/llm/", include("llm_proxy.urls")),
     path("api/v1/", include("templates_app.urls")),
+    path("api/v1/", include("agents.urls")),
     path("api/v1/system/", include("gateway_project.system.urls")),
     path("admin/", admin.site.urls),
     path("", include("gateway_project.docs")),
