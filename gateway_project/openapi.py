@@ -25,11 +25,8 @@ _TAGS: Final = {
     "keys": "The signed-in user's API keys, for servers and scripts.",
     "me": "The signed-in user.",
     "templates": "What agents are made from: immutable versions of Agent Files.",
-    "agents": (
-        "One's own agents: made from templates, suspended, cloned, exported. And, for the Letta "
-        "server alone, where they call their models."
-    ),
-    "ams": "The calls of the first agent management service, for older clients.",
+    "agent management": "One's own agents: made from templates, suspended, cloned, exported.",
+    "agent management, older calls": "Those of the first agent management service.",
     "system": "The gateway itself.",
 }
 _SCHEMES: Final = {
