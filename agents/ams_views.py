@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MOST_AGENTS = 100
 
 
-@extend_schema(tags=["ams"], deprecated=True, responses=OpenApiTypes.OBJECT)
+@extend_schema(tags=["agent management, older calls"], deprecated=True, responses=OpenApiTypes.OBJECT)
 class AmsView(APIView):
     """Answers as the first AMS did."""
 

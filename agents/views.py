@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from django.http import HttpResponseBase
     from rest_framework.request import Request
 
-_TAGS: Final = ["agents"]
+# "agents" is where agents call their models.
+_TAGS: Final = ["agent management"]
 _IF_MATCH: Final = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, description="The ETag that the change is for."
 )

@@ -11,7 +11,6 @@ from gateway_core import cache
 from gateway_core.audit.models import AuditEvent
 from letta_proxy.models import Kind, OwnedResource
 from tests.agents.conftest import MODEL, Caller, InLetta, rows
-from tests.conftest import Running
 
 
 def test_makes_an_agent_of_the_latest_version_with_its_variables(
@@ -89,9 +88,7 @@ def test_the_agent_is_the_callers_on_lettas_own_api(
     assert OwnedResource.objects.filter(kind=Kind.BLOCK, agent_id=agent["id"]).count() == 2
 
 
-def test_secrets_reach_the_tools_and_nobody_else(
-    alice: Caller, in_letta: InLetta, letta: Running
-) -> None:
+def test_secrets_reach_the_tools_and_nobody_else(alice: Caller, in_letta: InLetta) -> None:
     template = alice.publish(tool_env={"EXA_API_KEY": "{{search_key}}"})
     secret = "exa-very-secret"
 
@@ -128,7 +125,7 @@ def test_secrets_reach_the_tools_and_nobody_else(
     ],
 )
 def test_names_the_variable_that_is_missing_or_wrong(
-    alice: Caller, template: str, variables: dict[str, Any], pointer: str, in_letta: InLetta
+    alice: Caller, template: str, variables: dict[str, Any], pointer: str
 ) -> None:
     answer = alice("POST", "/agents", json={"template_id": template, "variables": variables})
 
@@ -199,8 +196,8 @@ def test_a_template_gives_no_tool_that_users_may_not_have(alice: Caller) -> None
     assert rows() == []
 
 
-def test_says_that_the_model_of_a_template_is_not_there(alice: Caller, template: str) -> None:
-    other = alice.publish(engine={"model": "openai-proxy/no-such"}, version="1.1.0")
+def test_says_that_the_model_of_a_template_is_not_there(alice: Caller) -> None:
+    other = alice.publish(engine={"model": "openai-proxy/no-such"})
     answer = alice(
         "POST", "/agents", json={"template_id": other, "variables": {"user_name": "Ann"}}
     )
