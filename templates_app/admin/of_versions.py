@@ -78,7 +78,7 @@ class TemplateVersionAdmin(ReadOnlyAdmin):
         version = form.publish(by=staff_of(request)) if form.is_valid() else None
         if version is not None:
             self.log_addition(request, version, "Published.")
-            self.message_user(request, f"{version.full_name} is published.", messages.SUCCESS)
+            self.message_user(request, f"Published: {version.full_name}.", messages.SUCCESS)
             return redirect("admin:templates_app_templateversion_change", version.pk)
         context = {
             **self.admin_site.each_context(request),

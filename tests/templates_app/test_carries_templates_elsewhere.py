@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+import yaml
+from django.test import override_settings
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from gateway_core.audit.models import AuditEvent
+from templates_app.models import Template, TemplateVersion
+from templates_app.services import (
+    Bundle,
+    Place,
+    deprecate_version,
+    export_template,
+    make_latest,
+    publish_version,
+    update_template,
+)
+from tests.templates_app.conftest import faults, publish
+from tests.templates_app.files import agent_file, as_json
+
+IMPORT = "/api/v1/templates/import"
+
+
+def send(client: APIClient, bundle: Any, query: str = "") -> Any:
+    return client.post(IMPORT + query, json.dumps(bundle), content_type="application/json")
+
+
+@pytest.fixture
+def bundle(alice: User) -> Bundle:
+    """Three versions in either form; the second is the latest, the first deprecated."""
+    text = "# Mine.\n" + yaml.safe_dump(agent_file(version="1.0.0"))
+    place = Place(by=alice)
+    row = publish_version(place=place, content=text.encode(), changelog="First.", tags=["a"])
+    publish(alice, "1.1.0")
+    publish(alice, "1.2.0")
+    template_id = row.template_id
+    update_template(by=alice, template_id=template_id, traits={"labels": {"b": "c"}})
+    deprecate_version(by=alice, template_id=template_id, version="1.0.0")
+    make_latest(by=alice, template_id=template_id, version="1.1.0")
+    return export_template(user=alice, template_id=template_id)
+
+
+def test_exports_every_version_as_it_was_published(as_alice: APIClient, bundle: Bundle) -> None:
+    template = Template.objects.get()
+    answer = as_alice.get(f"/api/v1/templates/{template.pk}/export")
+
+    assert answer.json() == bundle
+    assert answer["content-disposition"] == 'attachment; filename="helper.template.json"'
+    assert bundle["template"] == {
+        "name": "helper",
+        "description": "Answers questions.",
+        "tags": ["a"],
+        "labels": {"b": "c"},
+    }
+    assert [one["version"] for one in bundle["versions"]] == ["1.0.0", "1.1.0", "1.2.0"]
+    assert bundle["versions"][0]["file"].startswith("# Mine.\n")
+    assert [one["is_latest"] for one in bundle["versions"]] == [False, True, False]
+    assert [one["is_deprecated"] for one in bundle["versions"]] == [True, False, False]
+
+
+def test_imports_what_was_exported(as_bob: APIClient, bob: User, bundle: Bundle) -> None:
+    answer = send(as_bob, bundle)
+
+    template = Template.objects.get(owner=bob)
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "template_id": str(template.pk),
+        "added": ["1.0.0", "1.1.0", "1.2.0"],
+        "unchanged": [],
+    }
+    assert export_template(user=bob, template_id=template.pk) == bundle
+    event = AuditEvent.objects.get(action="template.import")
+    assert (event.user_id, event.facts["added"]) == (bob.pk, ["1.0.0", "1.1.0", "1.2.0"])
+
+
+def test_imports_nothing_twice(as_alice: APIClient, bundle: Bundle) -> None:
+    versions = list(TemplateVersion.objects.values())
+    answer = send(as_alice, bundle)
+
+    assert answer.json()["added"] == []
+    assert answer.json()["unchanged"] == ["1.0.0", "1.1.0", "1.2.0"]
+    assert list(TemplateVersion.objects.values()) == versions
+
+
+def test_adds_what_is_new_to_a_template_that_is_there(
+    as_bob: APIClient, bob: User, bundle: Bundle
+) -> None:
+    older = copy.deepcopy(bundle)
+    del older["versions"][1:]
+    older["versions"][0]["is_deprecated"] = False
+    send(as_bob, older)
+    answer = send(as_bob, bundle)
+
+    assert answer.json()["added"] == ["1.1.0", "1.2.0"]
+    assert answer.json()["unchanged"] == ["1.0.0"]
+    assert TemplateVersion.objects.get(template__owner=bob, is_latest=True).version == "1.2.0"
+
+
+def test_takes_versions_in_any_order(as_bob: APIClient, bundle: Bundle) -> None:
+    bundle["versions"].reverse()
+
+    assert send(as_bob, bundle).json()["added"] == ["1.0.0", "1.1.0", "1.2.0"]
+
+
+def test_overwrites_no_version_that_is_there(as_bob: APIClient, bob: User, bundle: Bundle) -> None:
+    publish(bob, "1.1.0", tools=[])
+    before = list(TemplateVersion.objects.values())
+    answer = send(as_bob, bundle)
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "caller_conflict")
+    assert list(TemplateVersion.objects.values()) == before
+
+
+def test_puts_no_version_below_the_highest(as_bob: APIClient, bob: User, bundle: Bundle) -> None:
+    publish(bob, "1.1.5")
+
+    assert send(as_bob, bundle).status_code == 409
+    assert Template.objects.get(owner=bob).versions.count() == 1
+
+
+def test_chooses_a_latest_version_where_a_bundle_names_none(
+    as_bob: APIClient, bob: User, bundle: Bundle
+) -> None:
+    for one in bundle["versions"]:
+        one["is_latest"] = False
+    bundle["versions"][2]["is_deprecated"] = True
+    send(as_bob, bundle)
+
+    assert TemplateVersion.objects.get(template__owner=bob, is_latest=True).version == "1.1.0"
+
+
+def broken(bundle: Bundle, number: int, **change: Any) -> Any:
+    document: Any = copy.deepcopy(bundle)
+    document["versions"][number] |= change
+    return document
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"file": as_json(agent_file(engine={})).decode()}, "/versions/1/file"),
+        ({"file": "a: &b 1", "format": "yaml"}, "/versions/1/file"),
+        ({"file": as_json(agent_file("other", "1.1.0")).decode()}, "/versions/1/file"),
+        ({"version": "1.1.1"}, "/versions/1/version"),
+        ({"version": "1.0.0"}, "/versions"),
+        ({"checksum": "0" * 64}, "/versions/1/checksum"),
+        ({"is_deprecated": True}, "/versions/1/is_latest"),
+        ({"format": "xml"}, "/versions/1/format"),
+        ({"owner": "me"}, "/versions/1/owner"),
+        ({"file": "\ud800"}, "/versions/1/file"),
+    ],
+)
+def test_says_what_is_wrong_in_a_bundle(
+    change: Any, pointer: str, as_bob: APIClient, bundle: Bundle
+) -> None:
+    answer = send(as_bob, broken(bundle, 1, **change))
+
+    assert answer.status_code == 422
+    assert pointer in faults(answer)
+    assert Template.objects.count() == 1
+
+
+def test_wants_one_latest_version(as_bob: APIClient, bundle: Bundle) -> None:
+    assert "/versions" in faults(send(as_bob, broken(bundle, 2, is_latest=True)))
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"nonsense", 400),
+        (b"\xff", 400),
+        (b"[" * 100_000, 400),
+        (b'{"bundle_version": NaN}', 400),
+        (b"[]", 422),
+        (b"{}", 422),
+        (b'{"bundle_version": "2.0"}', 422),
+        (b'{"bundle_version": "1.0", "template": {"name": "a"}, "versions": []}', 422),
+    ],
+)
+def test_refuses_what_is_no_bundle(body: bytes, status: int, as_alice: APIClient) -> None:
+    answer = as_alice.post(IMPORT, body, content_type="application/json")
+
+    assert answer.status_code == status
+
+
+@override_settings(MAX_BUNDLE_BYTES=1000)
+def test_refuses_a_bundle_that_is_too_large(as_bob: APIClient, bundle: Bundle) -> None:
+    assert send(as_bob, bundle).json()["code"] == "caller_body_too_large"
+
+
+def test_lets_only_staff_import_for_everybody(
+    as_bob: APIClient, as_staff: APIClient, bundle: Bundle
+) -> None:
+    assert send(as_bob, bundle, "?visibility=public").status_code == 403
+    assert send(as_staff, bundle, "?visibility=public").status_code == 200
+    assert Template.objects.get(owner=None).visibility == "public"
