@@ -17,6 +17,7 @@ from gateway_core.errors import PolicyError, ResourceConflict, ResourceNotFound
 from llm_proxy.api_keys import allowance
 from llm_proxy.api_keys.models import ApiKey, State
 from llm_proxy.api_keys.secret import hash_of, hint_of, new_secret
+from llm_proxy.virtual_keys.services import retire_virtual_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -142,6 +143,8 @@ def revoke_api_key(*, key_id: UUID, by: User | None) -> bool:
             return False
         key.revoked_at = timezone.now()
         key.save(update_fields=("revoked_at",))
+        if key.virtual_key_id is not None:
+            retire_virtual_key(virtual_key_id=key.virtual_key_id)
         _record(key, by=by, action="revoke")
         _prove_anew(key)
     return True

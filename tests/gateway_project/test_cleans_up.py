@@ -82,6 +82,7 @@ def test_keeps_everything_when_retention_is_nothing(settings: Settings) -> None:
     assert AuditEvent.objects.count() == UsageRecord.objects.count() == 1
 
 
+@pytest.mark.usefixtures("letta", "litellm")
 def test_a_dry_run_only_counts(settings: Settings, alice: User) -> None:
     settings.AUDIT_RETENTION_DAYS = 30
     make_key(alice, expires_at=days_ago(1))
@@ -203,6 +204,7 @@ def account(user: User, organization_id: str) -> None:
     )
 
 
+@pytest.mark.usefixtures("litellm")
 def test_prunes_organizations_that_stand_for_nobody(
     organizations: Organizations, alice: User
 ) -> None:
@@ -230,6 +232,7 @@ def test_prunes_nothing_without_being_told(organizations: Organizations) -> None
     assert orphan in organizations.ids()
 
 
+@pytest.mark.usefixtures("litellm")
 def test_prunes_nothing_at_letta_cloud(organizations: Organizations, settings: Settings) -> None:
     orphan = organizations.make(f"gw:{uuid4()}")
     settings.LETTA_MODE = "cloud"
@@ -238,6 +241,7 @@ def test_prunes_nothing_at_letta_cloud(organizations: Organizations, settings: S
     assert orphan in organizations.ids()
 
 
+@pytest.mark.usefixtures("litellm")
 def test_does_the_rest_when_an_upstream_fails(letta: Running, settings: Settings) -> None:
     settings.AUDIT_RETENTION_DAYS = 30
     event(31)
