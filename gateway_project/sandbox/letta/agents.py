@@ -74,6 +74,12 @@ def create(store: Store, given: Mapping[str, Any], actor: Actor) -> Row:
     store.add("agents", agent, actor)
     relate(store, agent, given, actor)
     agent["message_ids"] = start_thread(store, agent, actor)
+    for first in given.get("initial_message_sequence") or []:
+        said = messages.message(
+            f"{first['role']}_message", run_id=None, step_id=None, content=first["content"]
+        )
+        said |= {"_agent_id": agent["id"], "_conversation_id": None}
+        agent["message_ids"].append(store.add("messages", said, actor)["id"])
     return agent
 
 

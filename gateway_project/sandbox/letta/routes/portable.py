@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import UploadFile
 
-from gateway_project.sandbox.letta import agent_shape, agents, base_tools
+from gateway_project.sandbox.letta import agent_shape, agents, base_tools, filed
 from gateway_project.sandbox.letta.calls import Call, Routes
 from gateway_project.sandbox.letta.problems import DetailError, missing
 
@@ -57,14 +57,16 @@ async def export_agent(call: Call) -> Row:
     shown = agent_shape.show(call.store, row)
     tools = [tool | {"id": f"tool-{i}"} for i, tool in enumerate(shown["tools"])]
     blocks = [block | {"id": f"block-{i}"} for i, block in enumerate(shown["blocks"])]
+    in_context = (call.store.anyones("messages", i) for i in row["message_ids"])
+    thread = filed.as_file(message for message in in_context if message is not None)
     agent = {name: shown[name] for name in _AGENT_FIELDS} | {
         "id": "agent-0",
         "tool_ids": [tool["id"] for tool in tools],
         "block_ids": [block["id"] for block in blocks],
         "tool_exec_environment_variables": {s["key"]: "" for s in shown["secrets"]},
         **_UNSET,
-        "messages": [],
-        "in_context_message_ids": [],
+        "messages": thread,
+        "in_context_message_ids": [message["id"] for message in thread],
         "files_agents": [],
         "group_ids": [],
     }
@@ -95,19 +97,29 @@ async def import_agents(call: Call) -> Row:
         if not isinstance(uploaded, UploadFile):
             raise missing("body", "file")
         document = _parsed(await uploaded.read())
+        override = {name: form[name] for name in ("model", "embedding", "name") if name in form}
+        suffix = "" if form.get("append_copy_suffix") == "false" else "_copy"
     tool_ids = {tool["id"]: _tool(call, tool) for tool in document.get("tools", [])}
     blocks = {block["id"]: block for block in document.get("blocks", [])}
     made = []
     for agent in document["agents"]:
         given = {
             **{name: agent[name] for name in _AGENT_FIELDS if agent.get(name) is not None},
-            "name": f"{agent['name']}_copy",
+            "name": f"{agent['name']}{suffix}",
             "include_base_tools": False,
             "tool_ids": [tool_ids[i] for i in agent.get("tool_ids") or [] if i in tool_ids],
-            "memory_blocks": [blocks[i] for i in agent.get("block_ids") or [] if i in blocks],
-            "secrets": agent.get("tool_exec_environment_variables"),
+            "tools": agent.get("tools") or [],
+            "memory_blocks": [
+                *(blocks[i] for i in agent.get("block_ids") or [] if i in blocks),
+                *(agent.get("memory_blocks") or []),
+            ],
+            "secrets": agent.get("secrets") or agent.get("tool_exec_environment_variables"),
+            **override,
         }
-        made.append(agents.create(call.store, given, actor)["id"])
+        row = agents.create(call.store, given, actor)
+        if agent.get("messages"):
+            filed.into_thread(call.store, row, agent["messages"], actor)
+        made.append(row["id"])
     return {"agent_ids": made}
 
 
