@@ -35,7 +35,8 @@ def reshape(exchange: Exchange) -> Callable[[Any], Awaitable[Any]] | None:
     async def see(document: Any) -> Any:
         document = await only_own(exchange, document)
         if operation.creates:
-            await record_created(exchange.principal.user_id, created(operation, document))
+            of = exchange.params.get("agent_id", "")
+            await record_created(exchange.principal.user_id, created(operation, document, of))
             await tell_of_answer(exchange, document)
         if operation.shows:
             await record_shown(exchange.principal.user_id, things(operation.shows, document, ""))
@@ -57,11 +58,15 @@ async def settle(exchange: Exchange) -> None:
         await tell_of_deletion(exchange, kind, exchange.params[name])
 
 
-def created(operation: LettaOperation, document: Any) -> list[Created]:
-    """Return the things that an answer says are new."""
+def created(operation: LettaOperation, document: Any, of: str = "") -> list[Created]:
+    """Return the things that an answer says are new.
+
+    Args:
+        of: the agent in the path, that they go with where the answer names none.
+    """
     is_agent = operation.creates.get("/id") is Kind.AGENT
     named = document if isinstance(document, dict) else {}
-    return things(operation.creates, document, named.get("id" if is_agent else "agent_id") or "")
+    return things(operation.creates, document, named.get("id" if is_agent else "agent_id") or of)
 
 
 def things(patterns: Mapping[str, Kind], document: Any, agent_id: str) -> list[Created]:
