@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 
-from gateway_core.errors import BodyTooLarge, RequestMalformed
-from templates_app.agent_file.loading import from_json
-from templates_app.agent_file.unreadable import Unreadable
+from gateway_core.errors import BodyTooLarge
+from templates_app.parsers import json_of
 from templates_app.serializers import BundleSerializer
 
 if TYPE_CHECKING:
@@ -55,12 +54,7 @@ def bundle_of(request: Request) -> Bundle:
         ValidationError: it is no bundle.
     """
     content, _media_type = raw_body(request, settings.MAX_BUNDLE_BYTES)
-    try:
-        document = from_json(content.decode())
-    except UnicodeDecodeError as exc:
-        raise RequestMalformed("The body is not UTF-8 text.") from exc
-    except Unreadable as exc:
-        raise RequestMalformed(f"The body can't be read. {exc.message}") from exc
+    document = json_of(content, settings.MAX_BUNDLE_BYTES)
     return cast("Bundle", valid(BundleSerializer(data=document)))
 
 
