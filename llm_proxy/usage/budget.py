@@ -84,7 +84,7 @@ def budget_of(user_id: UUID, now: datetime) -> Budget:
         limit=spend.budget,
         spent=spend.spent,
         period=spend.period,
-        began_at=_began_at(spend),
+        began_at=began_at(spend),
         resets_at=spend.resets_at,
         is_exact=True,
     )
@@ -116,7 +116,8 @@ def _ask(user_id: UUID) -> _Told:
         return _Told(is_away=True)
 
 
-def _began_at(spend: UserSpend) -> datetime | None:
+def began_at(spend: UserSpend) -> datetime | None:
+    """Return when the period began that LiteLLM counts; None where it has none."""
     if spend.resets_at is None:
         return None
     period = period_around(spend.period, spend.resets_at - _MOMENT)

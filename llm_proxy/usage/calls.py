@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway_core import context
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from gateway_core.proxy.exchange import Exchange
 
 _SUFFIX_DIGITS: Final = 12
+_CALL_ID: Final = re.compile(rf"([\w.-]{{8,64}})-[0-9a-f]{{{_SUFFIX_DIGITS}}}", re.ASCII).fullmatch
 _REFUSALS: Final = frozenset(range(400, 500)) - {408}
 _OPTIONS: Final = "stream_options"
 _ASKS: Final = "include_usage"
@@ -32,8 +34,9 @@ def call_headers(exchange: Exchange) -> dict[str, str]:
 
 
 def request_id_of(call_id: str) -> str:
-    """Return the id of the request that a call belonged to."""
-    return call_id[: -_SUFFIX_DIGITS - 1]
+    """Return the id of the request that a call belonged to; empty when the gateway made none."""
+    found = _CALL_ID(call_id)
+    return found[1] if found else ""
 
 
 def ask_for_usage(exchange: Exchange) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # At once, so that the look-ups are never much of LiteLLM's work.
 _MOST: Final = 200
 # After that long, the call is left to reconcile_usage.
-_PATIENCE: Final = timedelta(hours=1)
+PATIENCE: Final = timedelta(hours=1)
 # Between LiteLLM's clock and ours, at the most.
 _SKEW: Final = timedelta(minutes=1)
 # What it costs LiteLLM to find one call, in rows of a page (measured: 17 ms and 2.3 ms).
@@ -94,6 +94,6 @@ def _found(books: Books, group: list[UsageRecord]) -> dict[str, LoggedCall]:
 
 def _next_look(began_at: datetime, now: datetime) -> datetime | None:
     age = now - began_at
-    if age > _PATIENCE:
+    if age > PATIENCE:
         return None
     return now + max(age, timedelta(seconds=settings.USAGE_COLLECT_SECONDS))
