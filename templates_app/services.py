@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gateway_core.errors import UpstreamAnswerInvalid
+from templates_app.agent_file.bounds import refuse_unwieldy
 from templates_app.agent_file.faults import FaultsFound
 from templates_app.agent_file.filling import Filled, fill
+from templates_app.agent_file.unreadable import Unreadable
 from templates_app.agent_file.validation import Report, validate
-from templates_app.agent_file.variables import declared, is_secret, masked
+from templates_app.agent_file.variables import secret_names
 from templates_app.bundles import Bundle, Imported, export_template, import_bundle
 from templates_app.lookup import LATEST, resolve_version, visible_template, visible_version
 from templates_app.publishing import Place, clone_template, publish_version
@@ -50,7 +53,6 @@ __all__ = (
     "import_bundle",
     "in_use",
     "make_latest",
-    "masked_variables",
     "publish_version",
     "register_use",
     "resolve_version",
@@ -85,24 +87,27 @@ def fill_version(
     Raises:
         FieldInvalid: some are missing, unknown or don't fit; with the pointer of each.
     """
-    return fill_document(version.document, variables, at=at)
+    return _filled(version.document, variables, at)
 
 
-def fill_document(
-    document: dict[str, Any], variables: Mapping[str, Any], *, at: str = "/variables"
-) -> Filled:
-    """Return an Agent File that is kept elsewhere with its variables put in; see `fill_version`."""
+def fill_document(document: Any, variables: Mapping[str, Any], *, at: str = "/variables") -> Filled:
+    """Return an Agent File that another service keeps with its variables put in.
+
+    Raises:
+        UpstreamAnswerInvalid: it is none.
+        FieldInvalid: as ``fill_version`` does.
+    """
+    try:
+        refuse_unwieldy(document)
+    except Unreadable as exc:
+        raise UpstreamAnswerInvalid from exc
+    if not validate(document).is_valid:  # its schema could ask other servers, or take forever
+        raise UpstreamAnswerInvalid
+    return _filled(document, variables, at)
+
+
+def _filled(document: dict[str, Any], variables: Mapping[str, Any], at: str) -> Filled:
     try:
         return fill(document, variables, at=at)
     except FaultsFound as exc:
         raise faults_found(exc.faults) from exc
-
-
-def secret_names(document: dict[str, Any]) -> frozenset[str]:
-    """Return the names of the variables that an Agent File marks as secret."""
-    return frozenset(name for name, schema in declared(document).items() if is_secret(schema))
-
-
-def masked_variables(version: TemplateVersion, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return variables as they may be shown: secret ones masked."""
-    return masked(version.document, variables)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "/persona/variables_schema"
 SECRET: Final = "x-secret"  # noqa: S105 - a keyword of schemas
-MASK: Final = "********"
 NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
 PLACEHOLDER: Final = re.compile(rf"\{{\{{\s*({NAME})\s*\}}\}}", re.ASCII)
 # What an agent is made from; the rest of a file is about the template.
@@ -38,13 +37,9 @@ def is_secret(schema: Any) -> bool:
     return isinstance(schema, dict) and schema.get(SECRET) is True
 
 
-def masked(document: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as they may be shown: secret ones, and those of no known variable, masked."""
-    schemas = declared(document)
-    return {
-        name: MASK if name not in schemas or is_secret(schemas[name]) else given
-        for name, given in values.items()
-    }
+def secret_names(document: Any) -> frozenset[str]:
+    """Return the names of the variables that a file marks as secret: never to be shown."""
+    return frozenset(name for name, schema in declared(document).items() if is_secret(schema))
 
 
 def with_defaults(document: Any, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,16 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from gateway_core.audit.models import AuditEvent
-from gateway_core.errors import FieldInvalid, ResourceConflict, ResourceNotFound
+from gateway_core.errors import (
+    FieldInvalid,
+    ResourceConflict,
+    ResourceNotFound,
+    UpstreamAnswerInvalid,
+)
 from templates_app import services, usage
 from templates_app.models import Template, TemplateVersion
 from tests.templates_app.conftest import faults, publish
+from tests.templates_app.files import agent_file
 
 
 def url(template_id: UUID, path: str = "") -> str:
@@ -249,11 +255,33 @@ def test_takes_the_templates_of_a_user_who_leaves(alice: User) -> None:
 
 
 # -- variables, for the apps above
+def test_fills_in_files_that_another_service_keeps() -> None:
+    filled = services.fill_document(agent_file(), {"user_name": "Al", "api_key": "sk-12345678"})
+    assert filled.values["tone"] == "kind"
+    assert services.secret_names(agent_file()) == {"api_key"}
+    with pytest.raises(FieldInvalid):
+        services.fill_document(agent_file(), {})
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        {},
+        agent_file(persona={"system_prompt": "x", "variables_schema": {"$ref": "http://x/y"}}),
+        agent_file(tools=[[[]] * 30_000]),
+    ],
+)
+def test_trusts_no_file_of_another_service(document: Any) -> None:
+    with pytest.raises(UpstreamAnswerInvalid):
+        services.fill_document(document, {"user_name": "Al"})
+
+
 def test_fills_in_a_version_or_says_what_is_wrong(alice: User) -> None:
     version = publish(alice)
     filled = services.fill_version(version, {"user_name": "Al", "api_key": "sk-12345678"})
     assert filled.document["persona"]["system_prompt"] == "You help Al in a kind tone."
-    assert services.masked_variables(version, filled.values)["api_key"] == "********"
+    assert filled.values["api_key"] == "sk-12345678"
 
     with pytest.raises(FieldInvalid) as caught:
         services.fill_version(version, {"tone": "rude"})

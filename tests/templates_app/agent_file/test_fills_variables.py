@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from templates_app.agent_file.faults import FaultsFound
 from templates_app.agent_file.filling import MOST_CHARACTERS, fill
 from templates_app.agent_file.validation import validate
-from templates_app.agent_file.variables import MASK, masked
+from templates_app.agent_file.variables import secret_names
 from tests.templates_app.files import agent_file, with_prompt
 
 _VALUES = {"user_name": "Alice", "api_key": "sk-12345678"}
@@ -171,15 +171,9 @@ def test_goes_no_deeper_into_values_than_into_files() -> None:
     assert "deep" in faults(with_prompt("{{x}}", x={}), x=value)["/variables"]
 
 
-def test_masks_secrets_and_what_it_does_not_know() -> None:
-    values = {**_VALUES, "tone": "kind", "stranger": "x"}
-
-    assert masked(agent_file(), values) == {
-        "user_name": "Alice",
-        "tone": "kind",
-        "api_key": MASK,
-        "stranger": MASK,
-    }
+def test_knows_the_secrets() -> None:
+    assert secret_names(agent_file()) == {"api_key"}
+    assert secret_names({"persona": {"variables_schema": {"properties": {"x": True}}}}) == set()
 
 
 def test_shows_no_values_of_what_is_filled() -> None:
