@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import letta_client
 import pytest
 from letta_client import Letta
@@ -117,3 +118,22 @@ def test_raises_what_ends_a_stream(alice_sdk: Letta, agent_id: str) -> None:
 
 def test_asks_for_the_servers_health(alice_sdk: Letta) -> None:
     assert alice_sdk.health().status == "ok"
+
+
+def test_sends_no_key_of_its_own() -> None:
+    """That streams refuse keys troubles nobody who has not asked for them."""
+    sent: list[httpx.Headers] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers)
+        return httpx.Response(500, headers={"retry-after-ms": "1"})
+
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    with (
+        Letta(base_url="http://gateway", api_key="k", max_retries=1, http_client=http) as sdk,
+        pytest.raises(letta_client.InternalServerError),
+    ):
+        sdk.agents.messages.create("agent-1", input="hi", streaming=True)
+
+    assert [headers["x-stainless-retry-count"] for headers in sent] == ["0", "1"]
+    assert not any("idempotency-key" in headers for headers in sent)
