@@ -56,13 +56,14 @@ class SecretBox:
 
     def __init__(self, keys: tuple[bytes, ...]) -> None:
         self._ciphers = {key_id(key): AESGCM(key) for key in keys}
-        self._newest = key_id(keys[0])
+        self.key_ids = tuple(self._ciphers)
 
     def seal(self, text: str, bound_to: str) -> str:
         """Return the token of a text that is stored in the row ``bound_to``."""
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[self._newest].encrypt(nonce, text.encode(), bound_to.encode())
-        return f"{_VERSION}.{self._newest}.{_encode(nonce + sealed)}"
+        newest = self.key_ids[0]
+        sealed = self._ciphers[newest].encrypt(nonce, text.encode(), bound_to.encode())
+        return f"{_VERSION}.{newest}.{_encode(nonce + sealed)}"
 
     def unseal(self, token: str, bound_to: str) -> str:
         """Return the text of a token from the row ``bound_to``.
@@ -71,13 +72,11 @@ class SecretBox:
             SecretUnreadable: it is no token, its key is not in the list, it was changed, or it was
                 sealed for another row.
         """
-        match = _TOKEN(token)
-        if match is None:
-            raise SecretUnreadable(f"it is not a {_VERSION} token")
-        cipher = self._ciphers.get(match[1])
+        name, content = _parts(token)
+        cipher = self._ciphers.get(name)
         if cipher is None:
-            raise SecretUnreadable(f"no key in ENCRYPTION_KEYS has the id {match[1]}")
-        sealed = _decode(match[2])
+            raise SecretUnreadable(f"no key in ENCRYPTION_KEYS has the id {name}")
+        sealed = _decode(content)
         try:
             opened = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound_to.encode())
         except (InvalidTag, ValueError) as exc:
@@ -93,6 +92,20 @@ def seal(text: str, bound_to: str) -> str:
 def unseal(token: str, bound_to: str) -> str:
     """Unseal with the keys of ENCRYPTION_KEYS; see ``SecretBox.unseal``."""
     return _box().unseal(token, bound_to)
+
+
+def known_key_ids() -> tuple[str, ...]:
+    """Return the names of the keys of ENCRYPTION_KEYS, the newest first."""
+    return _box().key_ids
+
+
+def key_id_of(token: str) -> str:
+    """Return the name of the key that a token is sealed under.
+
+    Raises:
+        SecretUnreadable: it is no token.
+    """
+    return _parts(token)[0]
 
 
 def key_id(key: bytes) -> str:
@@ -130,6 +143,14 @@ def _development_key() -> bytes:
     if settings.IS_PRODUCTION:
         raise ImproperlyConfigured("Set ENCRYPTION_KEYS.")
     return hashlib.sha256(b"gateway secrets at rest\0" + settings.SECRET_KEY.encode()).digest()
+
+
+def _parts(token: str) -> tuple[str, str]:
+    """Return the key id and the sealed content of a token."""
+    match = _TOKEN(token)
+    if match is None:
+        raise SecretUnreadable(f"it is not a {_VERSION} token")
+    return match[1], match[2]
 
 
 def _encode(data: bytes) -> str:

@@ -16,5 +16,6 @@ django_application = get_asgi_application()
 # The rest needs loaded apps.
 from gateway_project.lifecycle import Lifecycle  # noqa: E402
 from gateway_project.routing import route  # noqa: E402
+from llm_proxy.services import stored_keys_fault  # noqa: E402
 
-application = Lifecycle(route(cast("Application", django_application)))
+application = Lifecycle(route(cast("Application", django_application)), fault=stored_keys_fault)

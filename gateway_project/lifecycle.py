@@ -12,20 +12,31 @@ from typing import TYPE_CHECKING
 
 from gateway_core import background, cache
 from gateway_core.audit import trail
+from gateway_core.logging import get_logger
 from gateway_project.routes import ROUTES
 from llm_proxy.usage import collector
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from gateway_core.asgi import Application, Receive, Scope, Send
 
+_log = get_logger("gateway.start")
 _GC_THRESHOLDS = (20_000, 20, 20)
 
 
 class Lifecycle:
-    """Answers lifespan events and starts the process's background work once for each loop."""
+    """Answers lifespan events and starts the process's background work once for each loop.
 
-    def __init__(self, application: Application) -> None:
+    Args:
+        fault: asked before a server starts: why it must not, None when it may.
+    """
+
+    def __init__(
+        self, application: Application, *, fault: Callable[[], Awaitable[str | None]] | None = None
+    ) -> None:
         self._application = application
+        self._fault = fault
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: asyncio.Task[None] | None = None
 
@@ -42,12 +53,22 @@ class Lifecycle:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                if fault := await self._why_not():
+                    await send({"type": "lifespan.startup.failed", "message": fault})
+                    return
                 self._start()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self._stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    async def _why_not(self) -> str | None:
+        try:
+            return await self._fault() if self._fault else None
+        except Exception as exc:  # noqa: BLE001 - not to know is no reason not to serve
+            _log.warning("start not checked", error=str(exc))
+            return None
 
     def _start(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -128,14 +128,8 @@ async def delete_users(user_ids: Collection[str]) -> None:
 
 
 @sensitive_variables("value", "wish")
-async def generate_key(  # noqa: PLR0913 - what a key is made of
-    *,
-    value: str,
-    alias: str,
-    user_id: UUID,
-    terms: Mapping[str, Any],
-    made_by: UUID,
-    spend: float = 0.0,
+async def generate_key(
+    *, value: str, alias: str, terms: Mapping[str, Any], made_by: UUID, spend: float = 0.0
 ) -> None:
     """Make a key of that value, which may only call models.
 
@@ -151,7 +145,6 @@ async def generate_key(  # noqa: PLR0913 - what a key is made of
     wish = {
         "key": value,
         "key_alias": alias,
-        "user_id": str(user_id),
         "key_type": "llm_api",
         "metadata": {_MADE_BY: str(made_by)},
         "spend": spend,
@@ -161,7 +154,7 @@ async def generate_key(  # noqa: PLR0913 - what a key is made of
 
 
 async def update_key(token_hash: str, *, terms: Mapping[str, Any]) -> None:
-    """Change a key's terms, whether it is blocked among them; null ends a limit.
+    """Change a key's terms, owner and whether it is blocked among them; null ends a limit.
 
     Raises:
         KeyUnknown: there is none, or it was deleted.
@@ -245,6 +238,13 @@ def _member(answer: Any, name: str, kind: type) -> Any:
 
 
 @sensitive_variables("payload", "headers")
+async def list_models() -> Any:
+    """Return LiteLLM's own list of all models, what stands for several included."""
+    status, answer = await _send("GET", "/v1/models?return_wildcard_routes=true")
+    _check(status, answer)
+    return answer
+
+
 async def _send(method: str, target: str, payload: Any = None) -> tuple[int, Any]:
     headers = {"authorization": f"Bearer {settings.LITELLM_MASTER_KEY}"}
     record = context.current.get()

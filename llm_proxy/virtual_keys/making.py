@@ -100,7 +100,6 @@ async def _make(standing: Standing) -> None:
         await client.generate_key(
             value=value_of(key),
             alias=key.alias,
-            user_id=key.user_id,
             terms=terms.key,
             made_by=made_by,
             spend=await _spent_before(key),

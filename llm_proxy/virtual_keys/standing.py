@@ -44,14 +44,11 @@ def of_api_key(api_key_id: UUID) -> Standing:
         TokenRejected: the API key is gone or revoked.
     """
     with transaction.atomic():
-        api_key = (
-            ApiKey.objects.select_for_update(of=("self",))
-            .select_related("virtual_key")
-            .filter(pk=api_key_id, revoked_at=None)
-            .first()
-        )
+        living = ApiKey.objects.select_for_update().filter(pk=api_key_id, revoked_at=None)
+        api_key = living.first()
         if api_key is None:
             raise TokenRejected("There is no such API key any more.")
+        # Not joined: whoever has waited for the lock would see the key that was there before.
         key = api_key.virtual_key
         if key is None or key.state == VirtualKey.State.RETIRING:
             key = VirtualKey.chosen(api_key.user_id, VirtualKey.Kind.API_KEY)

@@ -65,13 +65,9 @@ def terms_of(key: VirtualKey, limits: Limits, api_key: ApiKey | None) -> Terms:
         api_key: that it belongs to; None for a managed one.
     """
     return Terms(
-        user={
-            "max_budget": _amount(limits.budget),
-            "budget_duration": str(limits.budget_period),
-            "rpm_limit": limits.requests_per_minute,
-            "tpm_limit": limits.tokens_per_minute,
-        },
+        user=user_terms(limits),
         key={
+            "user_id": str(key.user_id),
             "models": _models(limits, api_key),
             "max_parallel_requests": limits.max_parallel_calls,
             "max_budget": _amount(api_key.budget) if api_key else None,
@@ -79,6 +75,16 @@ def terms_of(key: VirtualKey, limits: Limits, api_key: ApiKey | None) -> Terms:
             "blocked": key.state == VirtualKey.State.BLOCKED,
         },
     )
+
+
+def user_terms(limits: Limits) -> dict[str, Any]:
+    """Return the terms of a user with these limits."""
+    return {
+        "max_budget": _amount(limits.budget),
+        "budget_duration": str(limits.budget_period),
+        "rpm_limit": limits.requests_per_minute,
+        "tpm_limit": limits.tokens_per_minute,
+    }
 
 
 def are_met(terms: Mapping[str, Any], row: Mapping[str, Any]) -> bool:

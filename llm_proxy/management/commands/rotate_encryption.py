@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from gateway_core import crypto
+from gateway_core.advisory import AlreadyRunning, only_one
+from gateway_core.progress import Progress
+from llm_proxy.virtual_keys.sealing import keys_in_use, reseal
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from llm_proxy.virtual_keys.sealing import Resealing
+
+
+class Command(BaseCommand):
+    """Makes older encryption keys unnecessary, while the gateway runs."""
+
+    help = (
+        "Seal every stored secret under the newest key of ENCRYPTION_KEYS. Every process has to "
+        "know that key before: put it into the list everywhere, then run this, then take the older "
+        "ones out."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        parser.add_argument("--batch-size", type=int, default=500, help="rows read at a time")
+
+    def handle(self, **options: Any) -> None:
+        """Rotate.
+
+        Raises:
+            CommandError: some secrets can't be opened.
+        """
+        if options["batch_size"] < 1:
+            raise CommandError("A batch has at least one row.")
+        try:
+            with only_one("rotate_encryption"), Progress() as progress:
+                done = reseal(
+                    batch_size=options["batch_size"],
+                    is_dry_run=options["dry_run"],
+                    show=lambda count, total: progress.show("resealing", count, total),
+                )
+        except AlreadyRunning:
+            self.stdout.write("It is running already.")
+            return
+        self._report(done, is_dry_run=options["dry_run"])
+
+    def _report(self, done: Resealing, *, is_dry_run: bool) -> None:
+        newest = crypto.known_key_ids()[0]
+        for name, count in sorted(keys_in_use().items()):
+            marks = [mark for mark in (name == newest and "newest",) if mark]
+            marks += ["not in ENCRYPTION_KEYS"] if name not in crypto.known_key_ids() else []
+            self.stdout.write(f"{name}  {count}  {', '.join(marks)}".rstrip())
+        verb = "would be resealed" if is_dry_run else "resealed"
+        unreadable = done.unreadable.total()
+        self.stdout.write(
+            f"{done.resealed.total()} {verb}, {unreadable} unreadable, "
+            f"{done.passed_over} written by others meanwhile"
+        )
+        if unreadable:
+            raise CommandError(f"Secrets that can't be opened stay as they are: {unreadable}.")

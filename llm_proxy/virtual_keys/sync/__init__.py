@@ -1,0 +1,1 @@
+"""Making LiteLLM and our rows agree: first a plan, then its steps."""
