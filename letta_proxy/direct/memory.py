@@ -13,6 +13,9 @@ from letta_proxy.direct.policing import admitted
 from letta_proxy.models import Kind
 from letta_proxy.ownership import Created, forget_deleted_sync, record_created_sync
 from letta_proxy.policy import bodies
+from letta_proxy.policy.bounds import refuse_unwieldy
+from letta_proxy.policy.demands import Demands
+from letta_proxy.policy.rules import Each
 from letta_proxy.reshape import things
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 # Each comes with a vector of 42 KB (measured).
 _PAGE: Final = 100
 _PASSAGE: Final = ("text", "tags", "created_at")
+_PASSAGES: Final = Each(bodies.PASSAGE, most=100_000)
 
 
 def read_passages(*, user_id: UUID, agent_id: str) -> Iterator[dict[str, Any]]:
@@ -36,6 +40,19 @@ def read_passages(*, user_id: UUID, agent_id: str) -> Iterator[dict[str, Any]]:
         if len(page) < _PAGE:
             return
         query["after"] = page[-1]["id"]
+
+
+def policed_passages(passages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return passages built anew from what a passage may have.
+
+    Raises:
+        FieldForbidden, FieldInvalid: one has what it may not.
+    """
+    refuse_unwieldy(list(passages))
+    admitted_passages: list[dict[str, Any]] = _PASSAGES.admit(
+        list(passages), "/passages", Demands()
+    )
+    return admitted_passages
 
 
 def add_passages(*, user_id: UUID, agent_id: str, passages: Sequence[Mapping[str, Any]]) -> None:
