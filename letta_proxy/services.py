@@ -18,6 +18,7 @@ from letta_proxy.direct.agents import (
 from letta_proxy.direct.memory import (
     add_passages,
     drop_block,
+    policed_passages,
     put_block,
     read_passages,
     tool_ids,
@@ -56,6 +57,7 @@ __all__ = (
     "list_agents",
     "owns",
     "policed_messages",
+    "policed_passages",
     "put_block",
     "read_agent",
     "read_messages",
