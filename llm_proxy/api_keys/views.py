@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, status
 from rest_framework.decorators import action
@@ -16,6 +17,10 @@ from llm_proxy.api_keys.serializers import (
     IssuedKeySerializer,
     RotationSerializer,
 )
+from llm_proxy.usage.budget import added_up
+from llm_proxy.usage.models import UsageRecord
+from llm_proxy.usage.serializers import UsageQuerySerializer, UsageSerializer
+from llm_proxy.usage.views import answer
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -76,6 +81,20 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
         key = self.get_object()
         wish = _valid(RotationSerializer(data=request.data))
         return self._told(services.rotate_api_key(key_id=key.pk, by=self._caller, **wish))
+
+    @extend_schema(
+        operation_id="llm_keys_usage",
+        summary="What an API key has used, and what is left of its budget",
+        parameters=[UsageQuerySerializer],
+        responses=UsageSerializer,
+    )
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def usage(self, request: Request, **_path: Any) -> Response:
+        """Add up calls that began in a time of at most 366 days; by default in this period."""
+        key, now = self.get_object(), timezone.now()
+        calls = UsageRecord.objects.filter(api_key_id=key.pk)
+        budget = added_up(calls, limit=key.budget, period=key.budget_period, now=now)
+        return answer(request, user_id=key.user_id, budget=budget, now=now, api_key_id=key.pk)
 
     @property
     def _caller(self) -> User:

@@ -20,6 +20,8 @@ from llm_proxy.usage.models import UsageRecord
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from django.db.models import QuerySet
+
     from llm_proxy.usage.client import UserSpend
 
 _SECONDS: Final = 5.0
@@ -31,7 +33,7 @@ _MORE_THAN_A_MONTH: Final = timedelta(days=32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """A user's budget.
+    """The budget of a user, or of an API key.
 
     Attributes:
         limit: US dollars in each period, None when there is no limit.
@@ -127,15 +129,29 @@ def began_at(spend: UserSpend) -> datetime | None:
 def _estimated(user_id: UUID, now: datetime, *, is_exact: bool) -> Budget:
     """Return the budget by the user's plan and the gateway's own records."""
     limits = limits_for(user_id)
-    period = period_around(limits.budget_period, now)
     records = UsageRecord.objects.filter(user_id=user_id)
-    if period is not None:
-        records = records.filter(at__gte=period[0])
+    return added_up(
+        records, limit=limits.budget, period=limits.budget_period, now=now, is_exact=is_exact
+    )
+
+
+def added_up(
+    records: QuerySet[UsageRecord],
+    *,
+    limit: Decimal | None,
+    period: str,
+    now: datetime,
+    is_exact: bool = False,
+) -> Budget:
+    """Return a budget by what records of calls in this period cost, as far as that is known."""
+    span = period_around(period, now)
+    if span is not None:
+        records = records.filter(at__gte=span[0])
     return Budget(
-        limit=limits.budget,
+        limit=limit,
         spent=records.aggregate(cost=Sum("cost", default=Decimal(0)))["cost"],
-        period=limits.budget_period if period else None,
-        began_at=period[0] if period else None,
-        resets_at=period[1] if period else None,
+        period=period if span else None,
+        began_at=span[0] if span else None,
+        resets_at=span[1] if span else None,
         is_exact=is_exact,
     )

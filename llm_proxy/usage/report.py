@@ -54,17 +54,25 @@ class Report:
 
 
 def report_usage(
-    *, user_id: UUID, since: datetime, until: datetime, group_by: Sequence[str]
+    *,
+    user_id: UUID,
+    since: datetime,
+    until: datetime,
+    group_by: Sequence[str],
+    api_key_id: UUID | None = None,
 ) -> Report:
     """Add up what a user has used from ``since`` on and before ``until``.
 
     Args:
+        api_key_id: with one of their API keys; None: in every way.
         group_by: of ``GROUPINGS``. A turn is no use of a model, so groups by model leave them out.
 
     Raises:
         FieldInvalid: there are more groups than anybody reads.
     """
     records = UsageRecord.objects.filter(user_id=user_id, at__gte=since, at__lt=until).order_by()
+    if api_key_id is not None:
+        records = records.filter(api_key_id=api_key_id)
     totals = _told(records.aggregate(**_SUMS))
     if not group_by:
         return Report(totals=totals, groups=[])

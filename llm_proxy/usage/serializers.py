@@ -73,7 +73,7 @@ class BudgetSerializer(serializers.Serializer[Any]):
     period = serializers.ChoiceField(BudgetPeriod.choices, allow_null=True)
     resets_at = serializers.DateTimeField(allow_null=True, help_text="When spent begins at zero.")
     is_exact = serializers.BooleanField(
-        help_text="False: LiteLLM could not be asked, and calls are added up that the gateway saw."
+        help_text="False: not what LiteLLM counts, but what the recorded calls add up to."
     )
 
 

@@ -14,9 +14,13 @@ from llm_proxy.usage.report import report_usage
 from llm_proxy.usage.serializers import UsageQuerySerializer, UsageSerializer
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
     from rest_framework.request import Request
 
     from accounts.models import User
+    from llm_proxy.usage.budget import Budget
 
 _LONGEST: Final = timedelta(days=366)
 _USUAL: Final = timedelta(days=30)
@@ -33,21 +37,45 @@ class MyUsageView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Add up calls that began in a time of at most 366 days; by default in this period."""
-        query = UsageQuerySerializer(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        wish: dict[str, Any] = query.validated_data
         user_id, now = cast("User", request.user).pk, timezone.now()
-        budget = budget_of(user_id, now)
-        until = wish.get("to", now)
-        since = wish.get("from") or budget.began_at or until - _USUAL
-        if not timedelta() < until - since <= _LONGEST:
-            raise FieldInvalid("from must be before to, by 366 days at the most.", param="from")
-        report = report_usage(user_id=user_id, since=since, until=until, group_by=wish["group_by"])
-        answer = {
-            "from": since,
-            "to": until,
-            "totals": report.totals,
-            "groups": report.groups,
-            "budget": budget,
-        }
-        return Response(UsageSerializer(answer).data)
+        return answer(request, user_id=user_id, budget=budget_of(user_id, now), now=now)
+
+
+def answer(
+    request: Request,
+    *,
+    user_id: UUID,
+    budget: Budget,
+    now: datetime,
+    api_key_id: UUID | None = None,
+) -> Response:
+    """Return the usage that a request's query asks for.
+
+    Args:
+        api_key_id: of that API key; None: all of the user's.
+
+    Raises:
+        FieldInvalid, ValidationError: what is asked for can't be.
+    """
+    query = UsageQuerySerializer(data=request.query_params)
+    query.is_valid(raise_exception=True)
+    wish: dict[str, Any] = query.validated_data
+    until = wish.get("to", now)
+    since = wish.get("from") or budget.began_at or until - _USUAL
+    if not timedelta() < until - since <= _LONGEST:
+        raise FieldInvalid("from must be before to, by 366 days at the most.", param="from")
+    report = report_usage(
+        user_id=user_id,
+        since=since,
+        until=until,
+        group_by=wish["group_by"],
+        api_key_id=api_key_id,
+    )
+    told = {
+        "from": since,
+        "to": until,
+        "totals": report.totals,
+        "groups": report.groups,
+        "budget": budget,
+    }
+    return Response(UsageSerializer(told).data)
