@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
@@ -20,10 +20,11 @@ from agents.views import create_from, made_compatibly
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-_MOST_AGENTS = 100
+_TAGS: Final = ["agent management, older calls"]
+_MOST_AGENTS: Final = 100
 
 
-@extend_schema(tags=["agent management, older calls"], deprecated=True, responses=OpenApiTypes.OBJECT)
+@extend_schema(tags=_TAGS, deprecated=True, responses=OpenApiTypes.OBJECT)
 class AmsView(APIView):
     """Answers as the first AMS did."""
 

@@ -41,6 +41,7 @@ class LettaAgents:
     def restore(self, order: Order, snapshot: Snapshot, environment: Mapping[str, str]) -> Made:
         """Make an agent from a snapshot: see ``AgentManager``."""
         user_id, thread = order.user_id, letta.policed_messages(snapshot.messages)
+        passages = letta.policed_passages(snapshot.passages)
         body = {**snapshot.body, **named(order)}
         make = partial(letta.create_agent, user_id=user_id, tag=order.tag, secrets=environment)
         if thread:
@@ -53,9 +54,7 @@ class LettaAgents:
             )
         document = make(body=body)
         try:
-            letta.add_passages(
-                user_id=user_id, agent_id=document["id"], passages=list(snapshot.passages)
-            )
+            letta.add_passages(user_id=user_id, agent_id=document["id"], passages=passages)
         except GatewayError as exc:  # the agent is there by now
             raise UpstreamInterrupted(exc.detail) from exc
         return Made(document=document)

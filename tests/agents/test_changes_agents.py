@@ -116,8 +116,7 @@ def test_says_what_it_said_before_when_letta_fails(
 def test_others_agents_do_not_exist(
     bob: Caller, alice: Caller, agent: dict[str, Any], method: str, action: str
 ) -> None:
-    body = {"json": {}} if method in {"PATCH", "POST"} else {}
     for agent_id in (agent["id"], "agent-nobodys", "%20"):
-        answer = bob(method, f"/agents/{agent_id}{action}", **body)
+        answer = bob(method, f"/agents/{agent_id}{action}", json={})
         assert (answer.status_code, answer.json()["code"]) == (404, "caller_not_found")
     assert alice.get(f"/agents/{agent['id']}") == agent
