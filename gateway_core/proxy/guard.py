@@ -19,6 +19,7 @@ from gateway_core.errors import (
     UpstreamTimeout,
 )
 from gateway_core.proxy.deadline import Deadline
+from gateway_core.proxy.identify import identify
 from gateway_core.tasks import spawn
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Guard:
 
     async def _prove_again(self) -> None:
         try:
-            await self._exchange.route.identify(self._exchange)
+            await identify(self._exchange)
         except (CallerError, PolicyError) as error:
             # What was begun while the token was good may end after it.
             if error.code is not Code.CALLER_TOKEN_EXPIRED:

@@ -13,7 +13,6 @@ from gateway_core.errors import (
     GatewayError,
     InternalError,
     RequestMalformed,
-    ScopeMissing,
     UpstreamError,
 )
 from gateway_core.limits import ConcurrencyCap
@@ -22,6 +21,7 @@ from gateway_core.proxy.body import take_in
 from gateway_core.proxy.exchange import Exchange
 from gateway_core.proxy.forward import forward
 from gateway_core.proxy.guard import Guard
+from gateway_core.proxy.identify import identify
 from gateway_core.proxy.operations import BodyKind, split_path
 from gateway_core.proxy.relay import refuse, relay
 from gateway_core.proxy.settle import settle
@@ -60,9 +60,7 @@ def proxy(route: Route) -> Application:
 
 async def _carry(exchange: Exchange, cap: ConcurrencyCap) -> None:
     route = exchange.route
-    exchange.principal = await route.identify(exchange)
-    exchange.record.user_id = str(exchange.principal.user_id)
-    _require_scope(exchange)
+    await identify(exchange)
     _match(exchange)
     with cap.hold(exchange.principal.user_id):
         await take_in(exchange)
@@ -114,12 +112,6 @@ def _begin(route: Route, scope: Scope, receive: Receive, send: Send) -> Exchange
         record=record,
         request_headers=list(scope["headers"]),
     )
-
-
-def _require_scope(exchange: Exchange) -> None:
-    scopes, scope = exchange.principal.scopes, exchange.route.scope
-    if scopes is not None and scope not in scopes:
-        raise ScopeMissing(f"This key lacks the scope {scope!r}. Use one that has it.")
 
 
 def _match(exchange: Exchange) -> None:

@@ -59,6 +59,20 @@ async def test_stops_a_request_whose_token_lost_its_worth_on_the_way_to_the_upst
     assert (answer.status_code, answer.json()["code"]) == (401, "caller_token_invalid")
 
 
+async def test_ends_a_stream_whose_key_has_lost_the_scope(
+    gateway: Gateway, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.answer = _endless
+    async with gateway.client.stream("POST", "/api/v1/test/say", json={}) as answer:
+        pieces = answer.aiter_bytes()
+        await anext(pieces)
+        monkeypatch.setitem(TOKENS, b"good", TOKENS[b"narrow"])
+        recheck(UUID(int=1))
+        async with asyncio.timeout(1):
+            last = b"".join([piece async for piece in pieces])
+    assert b"policy_scope_missing" in last
+
+
 async def test_lets_others_go_on(
     gateway: Gateway, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
