@@ -15,6 +15,7 @@ from letta_proxy.direct.agents import (
     read_agent,
     record_agent,
 )
+from letta_proxy.direct.holdings import account_holders, owned_agents
 from letta_proxy.direct.memory import (
     add_passages,
     drop_block,
@@ -44,6 +45,7 @@ __all__ = (
     "Kind",
     "Roster",
     "Shut",
+    "account_holders",
     "add_passages",
     "change_agent",
     "create_agent",
@@ -55,6 +57,7 @@ __all__ = (
     "forget_deleted_sync",
     "letta_user_for",
     "list_agents",
+    "owned_agents",
     "owns",
     "policed_messages",
     "policed_passages",
