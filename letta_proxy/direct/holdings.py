@@ -29,6 +29,12 @@ def account_holders() -> Iterator[UUID]:
     yield from accounts.values_list("pk", flat=True).iterator(_BATCH)
 
 
+def has_account(user_id: UUID) -> bool:
+    """Say whether a user may have something in Letta. Asking Letta itself would make them one."""
+    accounts = LettaAccount.objects.filter(pk=user_id, state=LettaAccount.State.ACTIVE)
+    return is_cloud() or accounts.exists()
+
+
 def owned_agents(user_id: UUID) -> dict[str, str]:
     """Return the agents on record as a user's, each with the one it came along with, if any."""
     rows = OwnedResource.objects.filter(user_id=user_id, kind=Kind.AGENT)
