@@ -15,7 +15,7 @@ from letta_proxy.direct.agents import (
     read_agent,
     record_agent,
 )
-from letta_proxy.direct.holdings import account_holders, owned_agents
+from letta_proxy.direct.holdings import account_holders, has_account, owned_agents
 from letta_proxy.direct.memory import (
     add_passages,
     drop_block,
@@ -55,6 +55,7 @@ __all__ = (
     "ensure_account",
     "forget_deleted",
     "forget_deleted_sync",
+    "has_account",
     "letta_user_for",
     "list_agents",
     "owned_agents",
