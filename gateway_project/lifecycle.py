@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gateway_core import background, cache
 from gateway_core.audit import trail
+from gateway_core.jobs import worker
 from gateway_core.logging import get_logger
 from gateway_project.routes import ROUTES
 from llm_proxy.usage import collector
@@ -77,12 +78,14 @@ class Lifecycle:
         self._listener = cache.start_listening()
         trail.start()
         collector.start()
+        worker.start()
 
     async def _stop(self) -> None:
         if self._listener is not None:
             self._listener.cancel()
         for mount in ROUTES:
             await mount.route.client().close()
+        worker.stop()
         await asyncio.to_thread(collector.stop)
         await asyncio.to_thread(trail.stop)
 

@@ -164,6 +164,7 @@ IDEMPOTENCY_MAX_BYTES = integer("IDEMPOTENCY_MAX_BYTES", 1024 * 1024)
 # -- what is recorded
 AUDIT_SPOOL_DIR = Path(text("AUDIT_SPOOL_DIR", str(BASE_DIR / ".local" / "spool")))
 AUDIT_SHIP_SECONDS = number("AUDIT_SHIP_SECONDS", 1)  # 0: leave the spool to other processes
+JOBS_SECONDS = number("JOBS_SECONDS", 1)  # 0: leave jobs to manage.py run_jobs
 AUDIT_RETENTION_DAYS = integer("AUDIT_RETENTION_DAYS", 365)  # 0: for ever
 USAGE_RETENTION_DAYS = integer("USAGE_RETENTION_DAYS", 730)
 USAGE_COLLECT_SECONDS = number("USAGE_COLLECT_SECONDS", 20)  # 0: leave it to reconcile_usage
@@ -187,6 +188,7 @@ INSTALLED_APPS = [
     "channels",
     "django_prometheus",
     "gateway_core.audit",
+    "gateway_core.jobs",
     "gateway_core.idempotency",
     "accounts",
     "templates_app",

@@ -65,6 +65,7 @@ def _prepare_environment() -> None:
         "AGENT_SECRET_MASTER_KEY": "22" * 32,
         "GATEWAY_INTERNAL_URL": _GATEWAY.url,
         "AUDIT_SPOOL_DIR": str(_DATA / "spool"),
+        "JOBS_SECONDS": "0",  # nor does anybody else do a test's jobs
         "AUDIT_SHIP_SECONDS": "0",  # what a test wants in the table, it ships itself
         "USAGE_COLLECT_SECONDS": "0",  # and what it wants from LiteLLM's log, it fetches
     }
