@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.checks import Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 
 from accounts.conf import NO_ISSUER
 from accounts.sessions.liveness import SessionPolicy
@@ -33,7 +33,7 @@ def check_token_settings(**_options: Any) -> list[Error]:
 
 
 @register(Tags.security)
-def check_session_settings(**_options: Any) -> list[Error]:
+def check_session_settings(**_options: Any) -> list[CheckMessage]:
     """Return what is wrong with the settings that Supabase is asked by."""
     return [*_policy(), *_keys()]
 
@@ -61,7 +61,14 @@ def _policy() -> Iterator[Error]:
         )
 
 
-def _keys() -> Iterator[Error]:
+def _keys() -> Iterator[CheckMessage]:
+    asks = settings.SESSION_POLICY != SessionPolicy.OFF and settings.SUPABASE_URL
+    if asks and not settings.SUPABASE_KEY and not settings.SUPABASE_SERVICE_KEY:
+        yield Warning(
+            "Supabase is asked about sessions, and there is no key to ask with.",
+            hint="Set SUPABASE_KEY. Only an Auth server with no API gateway before it needs none.",
+            id="accounts.W016",
+        )
     if kind_of(settings.SUPABASE_SERVICE_KEY) is KeyKind.PUBLISHABLE:
         yield Error(
             "SUPABASE_SERVICE_KEY is a publishable key, which administers nothing.",

@@ -94,6 +94,10 @@ class Denial(models.Model):
     def __str__(self) -> str:
         return f"session {self.session_id}" if self.session_id else f"user {self.user_id}"
 
+    def is_in_force(self) -> bool:
+        """Say whether it counts now."""
+        return self.until is None or self.until > timezone.now()
+
     def as_error(self) -> GatewayError:
         """Return what whoever is denied is told."""
         if self.session_id is not None:

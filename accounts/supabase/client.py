@@ -107,6 +107,13 @@ def list_users(*, page_size: int = PAGE_SIZE, part: str = "") -> Iterator[list[S
         number += 1
 
 
+def count_users() -> int | None:
+    """Return how many users there are, None when Supabase does not tell."""
+    answer = _good(_administer("GET", _USERS, params={"page": 1, "per_page": 1}))
+    count = answer.headers.get("x-total-count", "")
+    return int(count) if count.isdigit() else None
+
+
 def ban_user(user_id: UUID, duration: timedelta = FOR_GOOD) -> bool:
     """Let a user sign in no more for so long; returns whether there is such a user.
 
