@@ -1,8 +1,13 @@
-"""Work that synchronous code leaves to the event loop that this process serves from."""
+"""Work that synchronous code has done in the event loop that this process serves from.
+
+Where nothing serves, as in a command, a loop is made for the work, and what it has opened there is
+closed again.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from asgiref.sync import async_to_sync
@@ -13,6 +18,8 @@ from gateway_core.tasks import spawn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    Work = Callable[[], Awaitable[None]]
 
 _log = get_logger("gateway.background")
 
@@ -25,23 +32,49 @@ def serve() -> None:
     _serving = asyncio.get_running_loop()
 
 
-def in_background(work: Callable[[], Awaitable[None]], *, name: str) -> None:
-    """Have work done without waiting for it. From synchronous code, after the commit.
+def in_background(work: Work, *, name: str, close: Work) -> None:
+    """Have work done without waiting for it, but where nothing serves. Call it after the commit.
 
-    Where nothing serves, as in a command, this waits. Either way a ``GatewayError`` of the work is
-    logged and goes no further: leave to it what is repaired later when it fails.
+    A ``GatewayError`` of the work is logged and goes no further: leave to it what is repaired later
+    when it fails.
+
+    Args:
+        close: closes what the work opens in its loop.
     """
 
     async def begin() -> None:
         if asyncio.get_running_loop() is _serving:
             spawn(_forgiving(work, name), name=name)
         else:
-            await _forgiving(work, name)
+            await _closing(partial(_forgiving, work, name), close)
 
     async_to_sync(begin)()
 
 
-async def _forgiving(work: Callable[[], Awaitable[None]], name: str) -> None:
+def wait_for(work: Work, *, close: Work) -> None:
+    """Have work done and wait for it. Raises what it does.
+
+    Args:
+        close: closes what the work opens in its loop.
+    """
+
+    async def begin() -> None:
+        if asyncio.get_running_loop() is _serving:
+            await work()
+        else:
+            await _closing(work, close)
+
+    async_to_sync(begin)()
+
+
+async def _closing(work: Work, close: Work) -> None:
+    try:
+        await work()
+    finally:
+        await close()
+
+
+async def _forgiving(work: Work, name: str) -> None:
     try:
         await work()
     except GatewayError as error:

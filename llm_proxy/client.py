@@ -94,6 +94,11 @@ def upstream() -> UpstreamClient:
     )
 
 
+async def close() -> None:
+    """Close those of the running event loop."""
+    await upstream().close()
+
+
 async def put_user(user_id: UUID, *, terms: Mapping[str, Any], made_by: UUID) -> None:
     """Have LiteLLM know a user, with no key and on these terms.
 
@@ -124,7 +129,7 @@ async def delete_users(user_ids: Collection[str]) -> None:
     for user_id in user_ids:
         status, answer = await _send("POST", "/user/delete", {"user_ids": [user_id]})
         if not _lacks(status, answer, "User not found"):
-            _check(status, answer, is_object=False)
+            _check(status, answer, kind=int)
 
 
 @sensitive_variables("value", "wish")
@@ -265,9 +270,9 @@ def _lacks(status: int, answer: Any, words: str) -> bool:
     return status == HTTPStatus.NOT_FOUND and words in refusals.read(status, answer, {}).message
 
 
-def _check(status: int, answer: Any, *, is_object: bool = True) -> None:
+def _check(status: int, answer: Any, *, kind: type = dict) -> None:
     if status < _ERROR:
-        if status >= _REDIRECT or (is_object and not isinstance(answer, dict)):
+        if status >= _REDIRECT or not isinstance(answer, kind):
             raise UpstreamAnswerInvalid  # whatever answers there, it is not LiteLLM
         return
     refusal = refusals.read(status, answer, {})

@@ -154,7 +154,7 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _detail(answer: Any) -> str:
-    """Return the text of FastAPI's own errors: ``detail``, as text or as a list of faults."""
+    """Return the text of FastAPI's own errors: ``detail``, as text, error or list of faults."""
     detail = answer.get("detail") if isinstance(answer, dict) else None
     if isinstance(detail, list):
         faults = [fault for fault in detail if isinstance(fault, dict)]
@@ -162,6 +162,8 @@ def _detail(answer: Any) -> str:
             f"{'.'.join(str(step) for step in fault.get('loc', ()))}: {fault.get('msg', '')}"
             for fault in faults
         )
+    if isinstance(detail, dict):
+        detail = detail.get("error")
     return detail if isinstance(detail, str) else ""
 
 

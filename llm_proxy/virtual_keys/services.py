@@ -9,14 +9,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from asgiref.sync import async_to_sync
 from channels.db import database_sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
 from gateway_core import cache
 from gateway_core.audit.services import record_change
-from gateway_core.background import in_background
+from gateway_core.background import in_background, wait_for
 from gateway_core.errors import ResourceConflict
 from llm_proxy import client
 from llm_proxy.api_keys.models import ApiKey
@@ -95,13 +94,14 @@ def erase_virtual_keys(*, user_id: UUID) -> None:
     keys = VirtualKey.objects.filter(user_id=user_id)
     keys.update(state=_State.RETIRING, updated_at=timezone.now())
     cache.invalidate(INVALIDATION_SUBJECT, str(user_id))
-    async_to_sync(client.delete_users)([str(user_id)])
+    wait_for(partial(client.delete_users, [str(user_id)]), close=client.close)
     keys.filter(state=_State.RETIRING).delete()
 
 
 def tell_of_user(user_id: UUID) -> None:
     """Have LiteLLM told in the background what has changed for a user, who may be idle."""
-    in_background(partial(_tell_all, user_id), name="virtual keys of a user")
+    work = partial(_tell_all, user_id)
+    in_background(work, name="virtual keys of a user", close=client.close)
 
 
 async def remake_virtual_key(principal: Principal, lost: Grant) -> None:
@@ -174,7 +174,7 @@ def _record(
 
 def _changed(key: VirtualKey, work: Callable[[], Awaitable[None]]) -> None:
     cache.invalidate(INVALIDATION_SUBJECT, str(key.user_id))
-    in_background(work, name="virtual key")
+    in_background(work, name="virtual key", close=client.close)
 
 
 def _unmake(virtual_key_id: UUID) -> None:

@@ -16,6 +16,10 @@ def _nothing_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "_serving", None)
 
 
+async def close() -> None:
+    """There is nothing to close."""
+
+
 async def test_leaves_work_to_the_loop_that_serves() -> None:
     background.serve()
     may_end, is_done = asyncio.Event(), asyncio.Event()
@@ -26,7 +30,7 @@ async def test_leaves_work_to_the_loop_that_serves() -> None:
         await may_end.wait()
         is_done.set()
 
-    await sync_to_async(background.in_background)(work, name="test")
+    await sync_to_async(background.in_background)(work, name="test", close=close)
     assert not is_done.is_set()
     may_end.set()
     async with asyncio.timeout(1):
@@ -41,8 +45,11 @@ def test_does_work_at_once_where_nothing_serves() -> None:
         await asyncio.sleep(0)
         done.append(1)
 
-    background.in_background(work, name="test")
-    assert done == [1]
+    async def close_it() -> None:
+        done.append(2)
+
+    background.in_background(work, name="test", close=close_it)
+    assert done == [1, 2]
 
 
 def test_a_failure_goes_no_further_than_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +60,34 @@ def test_a_failure_goes_no_further_than_the_log(monkeypatch: pytest.MonkeyPatch)
     async def work() -> None:
         raise UpstreamUnreachable
 
-    background.in_background(work, name="delivery")
+    background.in_background(work, name="delivery", close=close)
     (line,) = lines.entries
     assert (line["event"], line["work"]) == ("background work failed", "delivery")
+
+
+def test_what_is_waited_for_may_fail_and_is_closed() -> None:
+    done: list[str] = []
+
+    async def work() -> None:
+        raise UpstreamUnreachable
+
+    async def close_it() -> None:
+        done.append("closed")
+
+    with pytest.raises(UpstreamUnreachable):
+        background.wait_for(work, close=close_it)
+    assert done == ["closed"]
+
+
+async def test_waits_in_the_loop_that_serves_and_closes_nothing_there() -> None:
+    background.serve()
+    where: list[object] = []
+
+    async def work() -> None:
+        where.append(asyncio.get_running_loop())
+
+    async def close_it() -> None:
+        where.append("closed")
+
+    await sync_to_async(background.wait_for)(work, close=close_it)
+    assert where == [asyncio.get_running_loop()]

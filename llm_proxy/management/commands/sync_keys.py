@@ -77,4 +77,4 @@ async def _run(progress: Progress, *, is_dry_run: bool, prune: bool) -> tuple[Pl
             return plan, None
         return plan, await apply(plan, prune=prune, show=progress.show)
     finally:
-        await client.upstream().close()
+        await client.close()
