@@ -14,6 +14,12 @@ from gateway_core.idempotency.services import expired
 from letta_proxy.orphans import delete_organizations, orphaned_organizations
 from llm_proxy.api_keys.models import ApiKey, State
 from llm_proxy.api_keys.services import revoke_expired
+from llm_proxy.leftovers import (
+    delete_orphaned_users,
+    delete_retiring_keys,
+    orphaned_users,
+    retiring_keys,
+)
 from llm_proxy.models import UsageRecord
 
 if TYPE_CHECKING:
@@ -61,16 +67,20 @@ def rows(name: str, find: Callable[[], QuerySet[Any]]) -> Chore:
 
 
 def things(
-    name: str, find: Callable[[], Sequence[Any]], delete: Callable[[Sequence[Any]], int]
+    name: str,
+    find: Callable[[], Sequence[Any]],
+    delete: Callable[[Sequence[Any]], int],
+    *,
+    prunes: bool = False,
 ) -> Chore:
-    """Return the chore of deleting what only an upstream has."""
+    """Return the chore of deleting what an upstream has."""
 
     def run(batch_size: int) -> Iterator[int]:
         found, size = find(), min(batch_size, _CALLS)
         for start in range(0, len(found), size):
             yield delete(found[start : start + size])
 
-    return Chore(name=name, count=lambda: len(find()), run=run, prunes=True)
+    return Chore(name=name, count=lambda: len(find()), run=run, prunes=prunes)
 
 
 def _older(queryset: QuerySet[Any], column: str, days: int) -> QuerySet[Any]:
@@ -100,9 +110,13 @@ def _old_usage() -> QuerySet[UsageRecord]:
 
 CHORES: Final = (
     Chore(name="expired API keys", count=lambda: _expired_keys().count(), run=revoke_expired),
+    things("retiring virtual keys", retiring_keys, delete_retiring_keys),
     rows("long revoked API keys", _forgotten_keys),
     rows("old audit events", _old_events),
     rows("old usage records", _old_usage),
     rows("expired idempotency keys", expired),
-    things("orphaned Letta organizations", orphaned_organizations, delete_organizations),
+    things("orphaned LiteLLM users", orphaned_users, delete_orphaned_users, prunes=True),
+    things(
+        "orphaned Letta organizations", orphaned_organizations, delete_organizations, prunes=True
+    ),
 )

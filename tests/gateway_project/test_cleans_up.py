@@ -18,8 +18,10 @@ from gateway_core.audit.models import AuditEvent
 from gateway_project.cleaning import CHORES, Chore
 from letta_proxy.models import LettaAccount
 from llm_proxy.api_keys import services
-from llm_proxy.models import ApiKey, UsageRecord
+from llm_proxy.models import ApiKey, UsageRecord, VirtualKey
+from llm_proxy.virtual_keys.standing import installation_id
 from tests.conftest import Running
+from tests.llm_proxy.conftest import LiteLLMBooks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -250,3 +252,66 @@ def test_does_the_rest_when_an_upstream_fails(letta: Running, settings: Settings
         cleanup("--prune")
 
     assert not AuditEvent.objects.exists()
+
+
+@pytest.fixture
+def books(litellm: Running) -> LiteLLMBooks:
+    return LiteLLMBooks(litellm)
+
+
+def retiring_key(user: User, books: LiteLLMBooks) -> VirtualKey:
+    """A key that was retired while LiteLLM was away."""
+    key = VirtualKey.chosen(user.pk, VirtualKey.Kind.MANAGED)
+    key.state = VirtualKey.State.RETIRING
+    key.save()
+    books.post("/key/generate", {"key": key.value(), "user_id": str(user.pk)})
+    return key
+
+
+def test_deletes_retiring_keys_where_litellm_still_has_them(
+    alice: User, books: LiteLLMBooks
+) -> None:
+    for _ in range(3):
+        retiring_key(alice, books)
+    kept = VirtualKey.objects.managed(alice.pk)
+    books.post("/key/generate", {"key": kept.value(), "user_id": str(alice.pk)})
+
+    assert "3 retiring virtual keys" in cleanup("--batch-size", "2")
+    assert VirtualKey.objects.get() == kept
+    assert [key["token"] for key in books.keys_of(alice.pk)] == [kept.token_hash]
+
+
+def test_keeps_retiring_keys_while_litellm_is_away(
+    alice: User, books: LiteLLMBooks, litellm: Running
+) -> None:
+    retiring_key(alice, books)
+    litellm.fault("/key/delete", status=503)
+    with pytest.raises(CommandError, match="retiring virtual keys"):
+        cleanup()
+    assert VirtualKey.objects.exists()
+    litellm.mend()
+
+    assert "1 retiring virtual keys" in cleanup()
+    assert not VirtualKey.objects.exists()
+
+
+@pytest.mark.usefixtures("letta")
+def test_prunes_litellms_users_that_it_has_made_for_nobody(
+    alice: User, books: LiteLLMBooks
+) -> None:
+    def make(user_id: object, metadata: dict[str, str]) -> str:
+        wish = {"user_id": str(user_id), "metadata": metadata}
+        books.post("/user/new", wish)
+        return str(user_id)
+
+    ours, theirs = {"gateway": str(installation_id())}, {"gateway": str(uuid4())}
+    kept = {make(alice.pk, ours), make(uuid4(), theirs), make(uuid4(), {}), make("admin", {})}
+    orphans = {make(uuid4(), ours) for _ in range(21)}
+
+    cleanup()
+    assert "21 orphaned LiteLLM users" in cleanup("--dry-run")
+    assert set(books.users()) >= orphans
+    assert "21 orphaned LiteLLM users" in cleanup("--prune")
+    assert set(books.users()) == kept
+    assert not any(books.keys_of(user_id) for user_id in orphans)
+    assert "0 orphaned LiteLLM users" in cleanup("--prune")

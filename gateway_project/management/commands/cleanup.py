@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 
 from gateway_core.advisory import AlreadyRunning, only_one
 from gateway_core.errors import GatewayError
+from gateway_core.progress import Progress
 from gateway_project.cleaning import CHORES
 
 if TYPE_CHECKING:
@@ -69,14 +71,11 @@ class Command(BaseCommand):
             raise CommandError(f"Not cleaned up: {', '.join(failed)}.")
 
     def _run(self, chore: Chore, options: dict[str, Any]) -> int:
-        """Do a chore; on a terminal, with the count so far."""
-        shows = options["verbosity"] > 0 and self.stderr.isatty()
-        total = chore.count() if shows else 0
+        """Do a chore; on a terminal, with a bar."""
+        total = chore.count() if sys.stderr.isatty() else 0
         count = 0
-        for number in chore.run(options["batch_size"]):
-            count += number
-            if shows:
-                self.stderr.write(f"\r{chore.name}: {count}/{total}", ending="")
-        if shows and count:
-            self.stderr.write("")
+        with Progress() as progress:
+            for number in chore.run(options["batch_size"]):
+                count += number
+                progress.show(chore.name, count, max(count, total))
         return count
