@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from asgiref.sync import async_to_sync
 from django.db import OperationalError
 from django.http import StreamingHttpResponse
@@ -43,6 +44,7 @@ from gateway_project import idempotency, urls
 from llm_proxy.models import ApiKey
 from tests.conftest import RunningSupabase
 from tests.gateway_project.sandbox.waiting import wait_until
+from tests.templates_app.files import agent_file
 
 _ERRORS: dict[str, Any] = {
     "conflict": ResourceConflict,
@@ -438,6 +440,19 @@ def test_gives_the_secrets_of_an_api_key_again(post: Post) -> None:
     kept = str(IdempotencyRecord.objects.values())
     assert first.json()["secret"] not in kept
     assert third.json()["secret"] not in kept
+
+
+def test_publishes_a_template_once(post: Post) -> None:
+    file = yaml.safe_dump(agent_file()).encode()
+    headers = {**KEY, "content-type": "application/yaml"}
+    first, second = (
+        post("/api/v1/templates/publish?tags=blue", headers=headers, content=file) for _ in range(2)
+    )
+
+    assert first.status_code == second.status_code == 201, first.text
+    assert first.json() == second.json()
+    assert first.headers["location"] == second.headers["location"]
+    assert second.headers["idempotent-replayed"] == "true"
 
 
 def test_serves_synchronous_servers_too(
