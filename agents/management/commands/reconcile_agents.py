@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Q
+
+from accounts.models import User
+from agents.reconcile import GRACE_SECONDS, Repair, reconcile
+from gateway_core.advisory import AlreadyRunning, only_one
+from gateway_core.errors import GatewayError
+from gateway_core.progress import Progress
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from agents.reconcile import Finding, Outcome
+
+
+class Command(BaseCommand):
+    """Brings rows and Letta together; can be run at any time, and again after a failure."""
+
+    help = (
+        "Compare users' agents in Letta with those that the gateway has on record: finish what a "
+        "process has left half done, drop what Letta has lost, adopt what the gateway has lost, "
+        "delete what nobody has ever heard of."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        parser.add_argument("--user", metavar="ID", help="id or e-mail; everybody without it")
+        parser.add_argument(
+            "--grace",
+            type=float,
+            default=GRACE_SECONDS,
+            metavar="SECONDS",
+            help="leave alone what is younger: it may be under way (%(default)s)",
+        )
+
+    def handle(self, **options: Any) -> None:
+        """Reconcile.
+
+        Raises:
+            CommandError: there is no such user, Letta is away, or something failed.
+        """
+        try:
+            with only_one("reconcile_agents"), Progress() as progress:
+                outcome = reconcile(
+                    user_ids=self._users(options["user"]),
+                    grace_seconds=options["grace"],
+                    is_dry_run=options["dry_run"],
+                    show=lambda done, total: progress.show("comparing", done, total),
+                    tell=self._teller(options),
+                )
+        except AlreadyRunning:
+            self.stdout.write("It is running already.")
+            return
+        except GatewayError as error:
+            raise CommandError(f"{error.detail} Nothing is lost: run it again.") from error
+        self._report(outcome, is_dry_run=options["dry_run"])
+
+    def _users(self, named: str | None) -> list[UUID] | None:
+        if named is None:
+            return None
+        wanted = Q(email=named)
+        with suppress(ValueError):
+            wanted |= Q(pk=UUID(named))
+        ids = list(User.objects.filter(wanted).values_list("pk", flat=True))
+        if not ids:
+            raise CommandError(f"There is no user {named}.")
+        return ids
+
+    def _teller(self, options: dict[str, Any]) -> Any:
+        def tell(finding: Finding) -> None:
+            if options["verbosity"] > 1 or (options["dry_run"] and options["verbosity"]):
+                self.stdout.write(str(finding))
+
+        return tell
+
+    def _report(self, outcome: Outcome, *, is_dry_run: bool) -> None:
+        counts = ", ".join(f"{outcome.counts[repair]} {repair}" for repair in Repair)
+        end = "; nothing was done" if is_dry_run else ""
+        self.stdout.write(f"{outcome.users} users, {counts}{end}")
+        if outcome.failed:
+            raise CommandError(f"Users that failed: {outcome.failed}. The log says why.")
