@@ -11,6 +11,7 @@ from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, Permis
 from django.db import models
 from django.db.models import Q
 
+from accounts.holdings.models import ExportPart
 from accounts.plans.models import BudgetPeriod, Plan, UserPlan
 from accounts.sessions.models import Denial
 from accounts.supabase.users import NAME_MAX_LENGTH
@@ -19,7 +20,7 @@ from accounts.tokens.claims import EMAIL_MAX_LENGTH
 if TYPE_CHECKING:
     from accounts.tokens.claims import Claims
 
-__all__ = ("BudgetPeriod", "Denial", "Plan", "User", "UserManager", "UserPlan")
+__all__ = ("BudgetPeriod", "Denial", "ExportPart", "Plan", "User", "UserManager", "UserPlan")
 
 
 class UserManager(BaseUserManager["User"]):
@@ -81,6 +82,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         blank=True,
         default="",
         help_text="How they call themselves at Supabase; they may write anything there.",
+    )
+    preferences = models.JSONField(
+        default=dict, blank=True, help_text="The user's own, for applications; at most 4 KiB."
     )
     is_active = models.BooleanField(
         "active", default=True, help_text="Off: suspended, on the API and on this site."

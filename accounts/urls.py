@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from django.urls import path
 
+from accounts.holdings.views import ExportFileView, ExportView
 from accounts.sessions.views import SignOutView
 from accounts.views import MeView
 
 urlpatterns = [
     path("me", MeView.as_view(), name="me"),
+    path("me/export", ExportView.as_view(), name="me-export"),
+    path("me/export/file", ExportFileView.as_view(), name="me-export-file"),
     path("me/sign-out", SignOutView.as_view(), name="me-sign-out"),
 ]

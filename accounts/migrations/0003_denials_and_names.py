@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('user_id', models.UUIDField(verbose_name='user id')),
                 ('session_id', models.UUIDField(blank=True, help_text='Empty: the user, in every session.', null=True, verbose_name='session id')),
-                ('reason', models.CharField(choices=[('staff', 'decided by staff'), ('signed_out', 'signed out'), ('banned', 'banned at Supabase'), ('gone', 'deleted at Supabase')], default='staff', max_length=16)),
+                ('reason', models.CharField(choices=[('staff', 'decided by staff'), ('signed_out', 'signed out'), ('banned', 'banned at Supabase'), ('gone', 'deleted at Supabase'), ('erased', 'erased here')], default='staff', max_length=16)),
                 ('until', models.DateTimeField(blank=True, help_text='Empty: until it is lifted.', null=True)),
                 ('note', models.CharField(blank=True, default='', help_text='For other staff.', max_length=200)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),

@@ -24,6 +24,7 @@ class DenialReason(models.TextChoices):
     SIGNED_OUT = "signed_out", "signed out"
     BANNED = "banned", "banned at Supabase"
     GONE = "gone", "deleted at Supabase"
+    ERASED = "erased", "erased here"
 
 
 class DenialQuerySet(models.QuerySet["Denial"]):
@@ -102,7 +103,7 @@ class Denial(models.Model):
         """Return what whoever is denied is told."""
         if self.session_id is not None:
             return refuse(Reason.SESSION_ENDED)
-        if self.reason == DenialReason.GONE:
+        if self.reason in {DenialReason.GONE, DenialReason.ERASED}:
             return refuse(Reason.ACCOUNT_GONE)
         if self.reason == DenialReason.BANNED:
             return AccountSuspended(BANNED)

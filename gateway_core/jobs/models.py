@@ -11,6 +11,7 @@ from django.db.models import Q
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime, timedelta
+    from uuid import UUID
 
     from django.db.models import QuerySet
 
@@ -29,10 +30,19 @@ class JobManager(models.Manager["Job"]):
             "not_before", "id"
         )
 
-    def claim(self, kinds: Collection[str], now: datetime, lease: timedelta) -> Job | None:
-        """Take the lease of the next job that is due; None when there is none."""
+    def claim(
+        self, kinds: Collection[str], now: datetime, lease: timedelta, *, only: UUID | None = None
+    ) -> Job | None:
+        """Take the lease of the next job that is due; None when there is none.
+
+        Args:
+            only: the one job that is wanted.
+        """
         with transaction.atomic():
-            job = self.due(kinds, now).select_for_update(skip_locked=True).first()
+            due = self.due(kinds, now)
+            if only is not None:
+                due = due.filter(pk=only)
+            job = due.select_for_update(skip_locked=True).first()
             if job is None:
                 return None
             job.state = Job.State.WORKING

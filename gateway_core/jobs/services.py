@@ -101,7 +101,15 @@ def cancel(job_id: UUID) -> bool:
 
 def work_once() -> bool:
     """Do the next job that is due, as far as it goes; say whether there was one."""
-    job = Job.objects.claim(tuple(_workers), timezone.now(), LEASE)
+    return _work(Job.objects.claim(tuple(_workers), timezone.now(), LEASE))
+
+
+def work_on(job_id: UUID) -> bool:
+    """Do one job now, if nobody else does; say whether it was free."""
+    return _work(Job.objects.claim(tuple(_workers), timezone.now(), LEASE, only=job_id))
+
+
+def _work(job: Job | None) -> bool:
     if job is None:
         return False
     with _concluding(job):

@@ -1,0 +1,84 @@
+"""Erasing a user: shut out at once, then erased store by store, with a receipt for each.
+
+The job goes on after any failure where it stopped. What stays is the audit trail under a pseudonym,
+and the denial until the last token is over: a token that is still good would make another user.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.holdings.holder import holders
+from accounts.models import User
+from accounts.sessions.models import DenialReason
+from accounts.sessions.services import deny_user, last_token_ends
+from gateway_core.audit.persons import pseudonym_of
+from gateway_core.audit.services import record_change
+from gateway_core.errors import PolicyError
+from gateway_core.jobs import services as jobs
+from gateway_core.jobs.models import Job
+
+if TYPE_CHECKING:
+    from gateway_core.jobs.services import Progress
+
+KIND: Final = "erasure"
+_RECEIPTS: Final = "receipts"
+
+
+def erase_user(*, user_id: UUID, by: User | None) -> Job:
+    """Shut a user out, and have all that is held of them erased.
+
+    Asking again returns the job that is under way, and lets one that has failed go on.
+
+    Args:
+        by: the user, or staff; None for the gateway itself.
+
+    Raises:
+        PolicyError: they are staff.
+    """
+    if User.objects.filter(pk=user_id, is_staff=True).exists():
+        raise PolicyError("Staff are not erased here. Take their access to the admin away first.")
+    with transaction.atomic():
+        deny_user(user_id=user_id, by=by, reason=DenialReason.ERASED, until=last_token_ends())
+        job = _last(user_id)
+        if job is None:
+            record_change(actor=by, action="user.erase", resource=f"user:{user_id}")
+            return jobs.ask_for(KIND, subject=str(user_id))
+    if job.state == Job.State.FAILED:
+        jobs.resume(job.pk)
+        job.refresh_from_db()
+    return job
+
+
+def left_to_erase() -> tuple[str, ...]:
+    """Return the names of all stores, in the order in which they are erased."""
+    return tuple(holder.name for holder in holders())
+
+
+def work(progress: Progress) -> None:
+    """Go through the stores that are left; the job's result has the receipts."""
+    user_id = UUID(progress.job.subject)
+    receipts: dict[str, Any] = dict(progress.job.result.get(_RECEIPTS, {}))
+    everybody = holders()
+    progress.note(done=len(receipts), total=len(everybody))
+    for holder in everybody:
+        if holder.name in receipts:
+            continue
+        progress.note(store=holder.name)
+        erased = dict(holder.erase(user_id))
+        receipts[holder.name] = {"erased": erased, "at": timezone.now().isoformat()}
+        progress.note(done=len(receipts), receipts=receipts)
+    pseudonym = str(pseudonym_of(user_id))
+    record_change(
+        actor=None, action="user.erased", resource=f"user:{pseudonym}", facts={_RECEIPTS: receipts}
+    )
+    Job.objects.filter(subject=str(user_id)).update(subject=pseudonym)
+
+
+def _last(user_id: UUID) -> Job | None:
+    of_user = Job.objects.filter(kind=KIND, subject=str(user_id))
+    return of_user.exclude(state__in=(Job.State.DONE, Job.State.CANCELLED)).first()

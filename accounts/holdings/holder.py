@@ -1,0 +1,56 @@
+"""Those who hold something of a user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from uuid import UUID
+
+
+class Document(NamedTuple):
+    """A file of an export: its path in the ZIP, and its content."""
+
+    path: str
+    content: bytes
+
+
+def _nothing(_user_id: UUID) -> dict[str, Any]:
+    return {}
+
+
+def _no_documents(_user_id: UUID) -> tuple[Document, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A store that has something of users.
+
+    Attributes:
+        name: unique; users see it in receipts and as a folder of their export.
+        summarise: returns members for ``GET /api/v1/me``; a few queries at the most, no secrets.
+        export: returns all that is held of a user, one document after the other.
+        erase: erases it and returns how many of what; nothing there is nothing erased. Safe to
+            repeat after any failure. Raises UpstreamError when its upstream is away.
+    """
+
+    name: str
+    summarise: Callable[[UUID], Mapping[str, Any]] = _nothing
+    export: Callable[[UUID], Iterable[Document]] = _no_documents
+    erase: Callable[[UUID], Mapping[str, int]] = _nothing
+
+
+_holders: dict[str, Holder] = {}
+
+
+def register(holder: Holder) -> None:
+    """Have a holder asked whenever a user's things are told, exported or erased."""
+    _holders[holder.name] = holder
+
+
+def holders() -> tuple[Holder, ...]:
+    """Return all holders, the uppermost app's first: what stands on something goes before it."""
+    return tuple(reversed(_holders.values()))

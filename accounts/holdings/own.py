@@ -1,0 +1,84 @@
+"""What this app and the ground hold of a user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from django.conf import settings
+from django.db.models import Q
+from django.forms.models import model_to_dict
+
+from accounts.holdings.holder import Document, Holder, register
+from accounts.models import Denial, Plan, User
+from accounts.supabase import client
+from gateway_core.audit import persons
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+_PROFILE: Final = ("email", "display_name", "preferences", "is_anonymous_user", "is_active")
+
+
+def _summarise_account(user_id: UUID) -> dict[str, Any]:
+    on_plan = Q(users__user_id=user_id)
+    plans = Plan.objects.filter(on_plan | Q(is_default=True)).order_by("is_default")
+    return {"plan": plans.values_list("name", flat=True).first()}
+
+
+def _export_account(user_id: UUID) -> Iterator[Document]:
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        return
+    profile = model_to_dict(user, fields=_PROFILE)
+    profile |= {"id": user.pk, "created_at": user.created_at}
+    yield Document("profile.json", _json(profile))
+    denials = Denial.objects.filter(user_id=user_id).values("reason", "until", "created_at")
+    yield Document("denials.json", _json(list(denials)))
+
+
+def _erase_account(user_id: UUID) -> dict[str, int]:
+    _, by_model = User.objects.filter(pk=user_id, is_staff=False).delete()
+    return by_model
+
+
+def _erase_supabase(user_id: UUID) -> dict[str, int]:
+    if not settings.ERASE_SUPABASE_USERS:
+        return {}
+    return {"users": int(client.delete_user(user_id))}
+
+
+def _export_audit(user_id: UUID) -> Iterator[Document]:
+    lines = bytearray()
+    for event in persons.events_of(user_id):
+        lines += orjson.dumps(
+            model_to_dict(event) | {"at": event.at, "id": event.pk},
+            default=str,
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+    yield Document("events.jsonl", bytes(lines))
+
+
+def _json(value: Any) -> bytes:
+    return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2)
+
+
+def register_own() -> None:
+    """Register them. The audit trail comes first, so that it is the last to be told of erasing."""
+    register(
+        Holder(
+            name="audit",
+            export=_export_audit,
+            erase=lambda user_id: {"events under a pseudonym": persons.rename(user_id)},
+        )
+    )
+    register(
+        Holder(
+            name="account",
+            summarise=_summarise_account,
+            export=_export_account,
+            erase=_erase_account,
+        )
+    )
+    register(Holder(name="supabase", erase=_erase_supabase))

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from asgiref.sync import sync_to_async
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.holdings import export
+from accounts.holdings.serializers import JobSerializer
+from accounts.sessions.sensitive import sensitive
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from rest_framework.request import Request
+
+    from accounts.models import User
+
+
+@sensitive("post")
+class ExportView(APIView):
+    """All that is held of the caller, as one ZIP that is made in the background."""
+
+    @extend_schema(summary="How far is my export", tags=["me"], responses=JobSerializer)
+    def get(self, request: Request) -> Response:
+        """Tell the state of the newest export."""
+        return Response(JobSerializer(export.last_export(cast("User", request.user).pk)).data)
+
+    @extend_schema(
+        summary="Export all that is held of me",
+        tags=["me"],
+        request=None,
+        responses={202: JobSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Begin to make an export, unless one is being made."""
+        job = export.ask_for_export(user=cast("User", request.user))
+        return Response(JobSerializer(job).data, status=202)
+
+
+@sensitive("get")
+class ExportFileView(APIView):
+    """The newest export itself."""
+
+    @extend_schema(
+        summary="Fetch my export",
+        tags=["me"],
+        responses={(200, "application/zip"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """Send the ZIP; 404 while it is not ready, and a week after it was."""
+        job = export.last_export(cast("User", request.user).pk)
+        answer = StreamingHttpResponse(_pieces(export.parts(job)), content_type="application/zip")
+        answer["Content-Disposition"] = 'attachment; filename="export.zip"'
+        answer["Cache-Control"] = "no-store"
+        if size := job.result.get("bytes"):
+            answer["Content-Length"] = str(size)
+        return answer
+
+
+async def _pieces(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    following = sync_to_async(lambda: next(parts, b""))
+    while piece := await following():
+        yield piece
