@@ -10,9 +10,12 @@ class LettaProxyConfig(AppConfig):
     verbose_name = "Letta"
 
     def ready(self) -> None:
-        """Let Django find the system checks, and model calls the owners of agents."""
+        """Register checks, what Letta holds of users, and who owns an agent that calls a model."""
+        from accounts import holdings  # noqa: PLC0415 - models must be loaded first
         from letta_proxy import checks  # noqa: F401, PLC0415 - settings must be loaded first
+        from letta_proxy.holdings import HOLDER  # noqa: PLC0415 - likewise
         from letta_proxy.ownership import owns_agent  # noqa: PLC0415 - models must be loaded first
         from llm_proxy.agent_proxy.attribution import register_owner_check  # noqa: PLC0415
 
+        holdings.register(HOLDER)
         register_owner_check(owns_agent)
