@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from accounts.principals import Principal, Proof, Scheme
 from gateway_core.cache import LocalCache
@@ -39,6 +40,7 @@ _refused: LocalCache[str, Reason] = LocalCache(
 )
 
 
+@sensitive_variables("token")
 def prove(token: bytes) -> Proof:
     """Return what a key proves; may query the database, but not for what can't be a key.
 

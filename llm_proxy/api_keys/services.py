@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from django.db import transaction
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from accounts.principals import INVALIDATION_SUBJECT
 from gateway_core import cache
@@ -50,6 +51,7 @@ class Issued:
     secret: str = field(repr=False)
 
 
+@sensitive_variables("secret")
 def create_api_key(*, user: User, traits: Traits) -> Issued:
     """Make a key.
 
@@ -73,6 +75,7 @@ def create_api_key(*, user: User, traits: Traits) -> Issued:
     return Issued(key=key, secret=secret)
 
 
+@sensitive_variables("secret")
 def rotate_api_key(
     *, key_id: UUID, by: User, overlap_seconds: int = DEFAULT_OVERLAP_SECONDS
 ) -> Issued:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, status
 from rest_framework.decorators import action
@@ -100,6 +101,7 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
     def _caller(self) -> User:
         return cast("User", self.request.user)
 
+    @sensitive_variables("told")
     def _told(self, issued: Issued, code: int = status.HTTP_200_OK) -> Response:
         key = self.get_queryset().get(pk=issued.key.pk)
         told = {**self.get_serializer(key).data, "secret": issued.secret}

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from gateway_core.audit.models import AuditEvent
+from gateway_core.idempotency.models import IdempotencyRecord
 from llm_proxy.models import ApiKey, UsageRecord
 from tests.conftest import RunningSupabase
 
@@ -97,6 +98,19 @@ def test_takes_all_that_a_key_can_be(alice: httpx.Client) -> None:
     assert (kept["budget"], kept["budget_period"]) == ("12.5", "1d")
     assert kept["models"] == ["openai/gpt-5", "stub/*"]
     assert kept["expires_at"] == "2099-01-02T03:04:05Z"
+
+
+def test_makes_one_key_when_a_request_is_repeated(alice: httpx.Client) -> None:
+    answers = [
+        alice.post(KEYS, json={"name": "cron"}, headers={"idempotency-key": "make-it-once"})
+        for _ in range(2)
+    ]
+
+    assert answers[0].json() == answers[1].json()
+    assert [answer.headers["cache-control"] for answer in answers] == ["no-store"] * 2
+    assert ApiKey.objects.count() == 1
+    kept = str(list(IdempotencyRecord.objects.values()))
+    assert answers[0].json()["secret"] not in kept
 
 
 @pytest.mark.parametrize(
