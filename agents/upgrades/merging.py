@@ -1,0 +1,175 @@
+"""Three ways to one: what the old version said, what the new one says, and the agent as it is.
+
+What only the template has changed is taken, what only the agent has changed is kept, and what both
+have changed is a conflict until somebody chooses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from agents.upgrades.states import BLOCKS, EMBEDDING, ENGINE, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    _Block = Mapping[str, Any] | None
+
+_ABSENT: Final = object()
+
+
+class Choice(StrEnum):
+    """What becomes of a conflict."""
+
+    KEEP_AGENT = "keep_agent"
+    TAKE_TEMPLATE = "take_template"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """What somebody has chosen.
+
+    Attributes:
+        in_all: for each conflict that is not named.
+        by_pointer: for single ones.
+    """
+
+    in_all: Choice | None = None
+    by_pointer: Mapping[str, Choice] = field(default_factory=dict)
+
+    def at(self, pointer: str) -> Choice | None:
+        """Return what becomes of a conflict, None when nobody has chosen."""
+        return self.by_pointer.get(pointer, self.in_all)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Conflict:
+    """Something that template and agent have both changed, each in its own way."""
+
+    pointer: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What an agent is to become.
+
+    Attributes:
+        state: with conflicts that nobody has chosen for left as the agent has them.
+        conflicts: all that nobody has chosen for.
+        warnings: sentences for whoever asks for it.
+    """
+
+    state: State
+    conflicts: tuple[Conflict, ...]
+    warnings: tuple[str, ...]
+
+
+def merge(*, old: State, new: State, now: State, strategy: Strategy) -> Merged:
+    """Bring an agent of one version to another one."""
+    merging = _Merging(strategy)
+    settings = merging.settings(old, new, now)
+    blocks = merging.blocks(old, new, now)
+    state = State(
+        settings=settings,
+        tools=_tools(old, new, now),
+        blocks=blocks,
+        environment=new.environment,
+    )
+    return Merged(
+        state=state,
+        conflicts=tuple(sorted(merging.conflicts)),
+        warnings=tuple(merging.warnings),
+    )
+
+
+@dataclass(slots=True)
+class _Merging:
+    """Collects what can't be decided, and what somebody should know."""
+
+    strategy: Strategy
+    conflicts: list[Conflict] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def settings(self, old: State, new: State, now: State) -> dict[str, Any]:
+        merged = dict(now.settings)
+        for pointer in sorted(old.settings.keys() | new.settings.keys()):
+            if pointer not in new.settings:
+                self.warnings.append(f"The new version says nothing of {pointer}: it stays.")
+            elif pointer not in old.settings:
+                # The agent has what Letta has given it, which nobody has chosen.
+                merged[pointer] = new.settings[pointer]
+            else:
+                value = self._value(
+                    pointer, *(state.settings.get(pointer, _ABSENT) for state in (old, new, now))
+                )
+                if value is not _ABSENT:
+                    merged[pointer] = value
+        if merged.get(EMBEDDING) != now.settings.get(EMBEDDING):
+            self.warnings.append(
+                f"With another {EMBEDDING} the agent may not find passages that it has now."
+            )
+        return merged
+
+    def blocks(self, old: State, new: State, now: State) -> dict[str, Mapping[str, Any]]:
+        merged = dict(now.blocks)
+        for label in sorted(old.blocks.keys() | new.blocks.keys()):
+            block = self._block(label, *(state.blocks.get(label) for state in (old, new, now)))
+            if block is None:
+                merged.pop(label, None)
+            else:
+                merged[label] = block
+        return merged
+
+    def _block(self, label: str, old: _Block, new: _Block, now: _Block) -> _Block:
+        pointer = f"{BLOCKS}/{label}"
+        if now is None:
+            if old is None or new is None:
+                return new
+            message = "was changed by the template and taken away from the agent"
+            chosen: _Block = None if new == old else self._chosen(pointer, new, now, message)
+            return chosen
+        if new is None:
+            if old is not None and now["value"] == old["value"]:
+                return None
+            message = "was taken away by the template and changed by the agent"
+            kept: _Block = self._chosen(pointer, new, now, message)
+            return kept
+        before = old or {}
+        merged = {
+            name: self._value(f"{pointer}/{name}", before.get(name, _ABSENT), new[name], now[name])
+            for name in sorted(new)
+        }
+        if len(merged["value"]) > merged["limit"]:
+            merged["limit"] = len(merged["value"])
+            self.warnings.append(f"{pointer} is longer than its new limit, which is raised for it.")
+        return merged
+
+    def _value(self, pointer: str, old: Any, new: Any, now: Any) -> Any:
+        if new in (old, now):
+            return now
+        if now in (old, _ABSENT):
+            return new
+        return self._chosen(pointer, new, now, "was changed by the template and by the agent")
+
+    def _chosen(self, pointer: str, new: Any, now: Any, message: str) -> Any:
+        match self.strategy.at(pointer):
+            case Choice.TAKE_TEMPLATE:
+                return new
+            case Choice.KEEP_AGENT:
+                return now
+        self.conflicts.append(Conflict(pointer, message))
+        return now
+
+
+def _tools(old: State, new: State, now: State) -> tuple[str, ...]:
+    gone = set(old.tools) - set(new.tools)
+    added = [name for name in new.tools if name not in {*old.tools, *now.tools}]
+    return (*(name for name in now.tools if name not in gone), *added)
+
+
+def is_of_engine(pointer: str) -> bool:
+    """Say whether a setting goes to the model rather than into the prompt."""
+    return pointer.startswith(f"{ENGINE}/")

@@ -1,0 +1,116 @@
+"""An agent as far as a template says anything about it, in the same form whoever is asked.
+
+Pointers are those of Agent Files, but for blocks: they go by their labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SYSTEM: Final = "/persona/system_prompt"
+ENGINE: Final = "/engine"
+BLOCKS: Final = "/memory_layout/blocks"
+TOOLS: Final = "/tools"
+ENVIRONMENT: Final = "/tool_env"
+
+MODEL: Final = "/engine/model"
+EMBEDDING: Final = "/engine/embedding"
+CONTEXT_WINDOW: Final = "/engine/hyperparams/context_window"
+# Pointer: Letta's name in ``model_settings``.
+MODEL_SETTINGS: Final[Mapping[str, str]] = {
+    "/engine/hyperparams/max_tokens": "max_output_tokens",
+    "/engine/hyperparams/temperature": "temperature",
+    "/engine/hyperparams/parallel_tool_calls": "parallel_tool_calls",
+}
+# What Letta has a block be when nothing is said of it (measured).
+USUAL_BLOCK: Final[Mapping[str, Any]] = {
+    "value": "",
+    "limit": 100_000,
+    "description": "",
+    "read_only": False,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """An agent, or what a version of a template would have it be.
+
+    Attributes:
+        settings: system prompt and engine by pointer; what nobody has set is absent.
+        tools: names, in order.
+        blocks: ``{value, limit, description, read_only}`` by label.
+        environment: what tools see; holds secrets.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    tools: tuple[str, ...] = ()
+    blocks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "settings": dict(self.settings),
+            "tools": list(self.tools),
+            "blocks": {label: dict(block) for label, block in self.blocks.items()},
+            "environment": dict(self.environment),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return what ``as_json`` was told of."""
+        return cls(**{**values, "tools": tuple(values["tools"])})
+
+
+def state_of_file(document: Mapping[str, Any], environment: Mapping[str, str]) -> State:
+    """Return what an Agent File with its variables put in would have an agent be."""
+    engine = document["engine"]
+    parameters = engine.get("hyperparams") or {}
+    layout = document.get("memory_layout") or {}
+    return State(
+        settings={
+            SYSTEM: document["persona"]["system_prompt"],
+            **{
+                f"{ENGINE}/{name}": engine[name]
+                for name in ("model", "embedding")
+                if engine.get(name)
+            },
+            **{f"{ENGINE}/hyperparams/{name}": value for name, value in parameters.items()},
+        },
+        tools=tuple(document.get("tools") or ()),
+        blocks={block["label"]: _block(block) for block in layout.get("blocks") or ()},
+        environment=dict(environment),
+    )
+
+
+def state_of_agent(document: Mapping[str, Any], environment: Mapping[str, str]) -> State:
+    """Return what an agent is, from Letta's document of it.
+
+    Args:
+        environment: what it was given; Letta shows it to nobody.
+    """
+    engine = document.get("model_settings") or {}
+    found = {
+        SYSTEM: document.get("system") or "",
+        MODEL: document.get("model"),
+        EMBEDDING: document.get("embedding"),
+        CONTEXT_WINDOW: (document.get("llm_config") or {}).get("context_window"),
+        **{pointer: engine.get(name) for pointer, name in MODEL_SETTINGS.items()},
+    }
+    return State(
+        settings={pointer: value for pointer, value in found.items() if value is not None},
+        tools=tuple(tool["name"] for tool in document.get("tools") or ()),
+        blocks={block["label"]: _block(block) for block in document.get("blocks") or ()},
+        environment=dict(environment),
+    )
+
+
+def _block(block: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: usual if block.get(name) is None else block[name]
+        for name, usual in USUAL_BLOCK.items()
+    }

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as some
+
+from agents.upgrades.merging import Choice, Strategy
+from agents.upgrades.plan import Plan, difference, done, make_plan
+from agents.upgrades.states import State, state_of_agent, state_of_file
+
+UNDECIDED = Strategy()
+KEEP, TAKE = (Strategy(in_all=choice) for choice in (Choice.KEEP_AGENT, Choice.TAKE_TEMPLATE))
+
+WORDS = some.sampled_from(["", "a", "b", "long text"])
+BLOCK = some.fixed_dictionaries(
+    {
+        "value": WORDS,
+        "limit": some.sampled_from([20, 30]),
+        "description": WORDS,
+        "read_only": some.booleans(),
+    }
+)
+SETTINGS = {"/persona/system_prompt": WORDS, "/engine/model": some.sampled_from(["x", "y"])}
+STATES = some.builds(
+    State,
+    settings=some.fixed_dictionaries(
+        SETTINGS, optional={"/engine/hyperparams/temperature": some.sampled_from([0.1, 0.2])}
+    ),
+    tools=some.lists(some.sampled_from("rstu"), unique=True).map(tuple),
+    blocks=some.dictionaries(some.sampled_from("kmn"), BLOCK),
+    environment=some.dictionaries(some.just("KEY"), WORDS),
+)
+STRATEGIES = some.sampled_from([UNDECIDED, KEEP, TAKE])
+
+
+def plan(old: State, new: State, now: State, strategy: Strategy = UNDECIDED) -> Plan:
+    return make_plan(old=old, new=new, now=now, strategy=strategy)
+
+
+def comparable(state: State) -> tuple[Any, ...]:
+    return state.settings, set(state.tools), state.blocks, state.environment
+
+
+@given(old=STATES, new=STATES)
+def test_an_agent_that_nobody_has_changed_becomes_what_the_version_says(
+    old: State, new: State
+) -> None:
+    made = plan(old, new, old)
+
+    assert made.conflicts == ()
+    after = done(old, made.steps)
+    kept = {k: v for k, v in old.settings.items() if k not in new.settings}
+    assert comparable(after) == comparable(replace(new, settings={**new.settings, **kept}))
+
+
+@given(old=STATES, now=STATES, strategy=STRATEGIES)
+def test_nothing_is_done_when_the_template_has_not_changed(
+    old: State, now: State, strategy: Strategy
+) -> None:
+    now = replace(now, environment=old.environment)
+    made = plan(old, old, now, strategy)
+    assert (made.steps, made.conflicts) == ((), ())
+
+
+@given(old=STATES, new=STATES, strategy=STRATEGIES)
+def test_nothing_is_done_to_an_agent_that_is_so_already(
+    old: State, new: State, strategy: Strategy
+) -> None:
+    now = replace(new, settings={**old.settings, **new.settings})
+    made = plan(old, new, now, strategy)
+    assert (made.steps, made.conflicts) == ((), ())
+
+
+@given(old=STATES, new=STATES, now=STATES, strategy=some.sampled_from([UNDECIDED, KEEP]))
+def test_what_an_agent_has_learned_is_never_lost_unless_the_template_is_chosen(
+    old: State, new: State, now: State, strategy: Strategy
+) -> None:
+    after = done(now, plan(old, new, now, strategy).steps)
+
+    for label, block in now.blocks.items():
+        if label not in old.blocks or old.blocks[label]["value"] != block["value"]:
+            assert after.blocks[label]["value"] == block["value"]
+    assert {*now.tools} - {*old.tools} <= {*after.tools}
+
+
+@given(old=STATES, new=STATES, now=STATES, strategy=some.sampled_from([KEEP, TAKE]))
+def test_a_choice_for_all_leaves_no_conflict(
+    old: State, new: State, now: State, strategy: Strategy
+) -> None:
+    assert plan(old, new, now, strategy).conflicts == ()
+
+
+@given(old=STATES, new=STATES, now=STATES)
+def test_what_the_template_has_changed_is_taken_when_the_template_is_chosen(
+    old: State, new: State, now: State
+) -> None:
+    after = done(now, plan(old, new, now, TAKE).steps)
+
+    for label in old.blocks.keys() | new.blocks.keys():
+        olds, news = old.blocks.get(label), new.blocks.get(label)
+        if olds is None or news is None:
+            assert (label in after.blocks) == (news is not None)
+        elif olds["value"] != news["value"]:
+            assert after.blocks[label]["value"] == news["value"]
+
+
+@given(old=STATES, new=STATES, now=STATES, choice=some.sampled_from(Choice))
+def test_conflicts_can_be_chosen_for_one_by_one(
+    old: State, new: State, now: State, choice: Choice
+) -> None:
+    conflicts = plan(old, new, now).conflicts
+    chosen = Strategy(by_pointer={conflict.pointer: choice for conflict in conflicts})
+
+    assert plan(old, new, now, chosen) == plan(old, new, now, Strategy(in_all=choice))
+    if conflicts:
+        first, *others = conflicts
+        partly = Strategy(by_pointer={first.pointer: choice})
+        assert plan(old, new, now, partly).conflicts == tuple(others)
+
+
+@given(old=STATES, new=STATES, now=STATES, strategy=STRATEGIES, data=some.data())
+def test_steps_can_be_undone_from_anywhere_and_done_twice(
+    old: State, new: State, now: State, strategy: Strategy, data: some.DataObject
+) -> None:
+    steps = plan(old, new, now, strategy).steps
+    count = data.draw(some.integers(0, len(steps)))
+
+    half = done(now, steps[:count])
+    assert done(half, [step.inverse for step in reversed(steps[:count])]) == now
+    whole = done(now, steps)
+    assert done(half, steps) == done(whole, steps) == whole
+    assert list(difference(whole, whole)) == []
+
+
+@given(old=STATES, new=STATES, now=STATES)
+def test_the_same_plan_has_the_same_hash_and_another_one_another(
+    old: State, new: State, now: State
+) -> None:
+    made = plan(old, new, now)
+    learned = {**now.blocks, "untouched": {"value": "x"}}
+
+    assert plan(old, new, replace(now, blocks=learned)).hash("1") == made.hash("1")
+    assert made.hash("1") != made.hash("2")
+    if made.steps:
+        assert replace(made, steps=made.steps[1:]).hash("1") != made.hash("1")
+
+
+def test_a_longer_memory_raises_the_new_limit() -> None:
+    def with_block(value: str, limit: int) -> State:
+        block = {"value": value, "limit": limit, "description": "", "read_only": False}
+        return State(blocks={"human": block})
+
+    made = plan(with_block("a", 50), with_block("a", 3), with_block("learned", 50))
+
+    assert made.after.blocks["human"]["limit"] == 7
+    assert "longer than its new limit" in made.warnings[0]
+
+
+def test_values_of_the_environment_are_shown_to_nobody() -> None:
+    made = plan(State(), State(environment={"KEY": "secret"}), State())
+
+    assert [*made.steps[0].differences()] == [
+        {"pointer": "/tool_env/KEY", "before": None, "after": "********"}
+    ]
+    assert "secret" not in repr(made)
+
+
+def test_a_file_and_its_agent_are_the_same() -> None:
+    document = {
+        "engine": {"model": "m", "embedding": "e", "hyperparams": {"temperature": 0.5}},
+        "persona": {"system_prompt": "Help."},
+        "memory_layout": {"blocks": [{"label": "human", "value": "x"}]},
+        "tools": ["t"],
+    }
+    agent = {
+        "system": "Help.",
+        "model": "m",
+        "embedding": "e",
+        "model_settings": {"temperature": 0.5, "provider_type": "openai"},
+        "tools": [{"name": "t"}],
+        "blocks": [
+            {"label": "human", "value": "x", "limit": 100_000, "description": None, "id": "b"}
+        ],
+    }
+
+    assert state_of_file(document, {}) == state_of_agent(agent, {})
+    assert State.from_json(state_of_agent(agent, {}).as_json()) == state_of_agent(agent, {})
