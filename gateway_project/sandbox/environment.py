@@ -116,7 +116,9 @@ def prepare_for_command(*, with_engines: bool) -> None:
     store = Store(data)
     fill_in(own_settings(data, store))
     for stand_in in STAND_INS:
-        if not is_set(stand_in.variable):
-            fill_in(stand_in.environment(store.address(stand_in.name), store))
+        if stand_in.is_wanted:
+            settings = stand_in.environment(store.address(stand_in.name), store)
+            fill_in(settings)
+            os.environ[stand_in.variable] = settings[stand_in.variable]
     if with_engines:
         Engines(data, bound=False).start_for_this_process()

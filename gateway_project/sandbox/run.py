@@ -114,7 +114,7 @@ class Sandbox:
         self._stack.close()
 
     def _start_stand_ins(self) -> None:
-        missing = [one for one in STAND_INS if not is_set(one.variable)]
+        missing = [one for one in STAND_INS if one.is_wanted]
         if not missing:
             return
         # Their servers run in threads of this process; what they have to say goes to a file.

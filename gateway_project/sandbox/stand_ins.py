@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway_project.sandbox import ams, letta, litellm, supabase
+from gateway_project.sandbox.engines import is_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from gateway_project.sandbox.store import Store
+
+# Instead of an address: the stand-in's.
+IN_SANDBOX: Final = "sandbox"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,7 @@ class StandIn:
         variable: the setting that replaces it with the real thing.
         credentials: settings that the gateway needs beside the address, by name.
         build: makes the application from its address, its credentials and its state file.
+        is_spare: the gateway does without it; ``<variable>=sandbox`` has it all the same.
     """
 
     name: str
@@ -34,6 +39,14 @@ class StandIn:
     variable: str
     credentials: Callable[[Store], Mapping[str, str]]
     build: Callable[[str, Mapping[str, str], Path | None], ASGIApp]
+    is_spare: bool = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the environment leaves its place to the stand-in."""
+        if os.environ.get(self.variable) == IN_SANDBOX:
+            return True
+        return not self.is_spare and not is_set(self.variable)
 
     def environment(self, url: str, store: Store) -> dict[str, str]:
         """Return the settings that point the gateway to this stand-in."""
@@ -78,6 +91,9 @@ STAND_INS: Final = (
         title="AMS",
         variable="AMS_BASE_URL",
         credentials=lambda store: {"AMS_API_KEY": store.secret("ams_key")},
-        build=lambda _url, credentials, _path: ams.create_app(api_key=credentials["AMS_API_KEY"]),
+        build=lambda _, credentials, path: ams.create_app(
+            api_key=credentials["AMS_API_KEY"], state_path=path
+        ),
+        is_spare=True,
     ),
 )
