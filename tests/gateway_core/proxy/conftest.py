@@ -17,6 +17,7 @@ from tests.gateway_core.proxy.loopback import (
     Upstream,
     authorize,
     identify,
+    mend,
     refuse,
     serving,
     translate,
@@ -53,6 +54,7 @@ async def gateway(upstream: Upstream, knobs: Knobs) -> AsyncIterator[Gateway]:
         identify=identify,
         authorize=lambda exchange: knobs.hooks.get("authorize", authorize)(exchange),
         translate=translate,
+        mend=lambda exchange: knobs.hooks.get("mend", mend)(exchange),
         reshape=lambda exchange: knobs.hooks.get("reshape"),
         observe=lambda exchange: knobs.hooks.get("observe"),
     )

@@ -132,6 +132,10 @@ async def authorize(exchange: Exchange) -> None:
     exchange.headers["authorization"] = "Bearer ours"
 
 
+async def mend(_exchange: Exchange) -> bool:
+    return False
+
+
 def translate(_exchange: Exchange, status: int, _body: bytes, *_rest: Any) -> GatewayError:
     return UpstreamFailed(f"upstream said {status}")
 
