@@ -13,7 +13,9 @@ from templates_app.agent_file.faults import FaultsFound
 from templates_app.agent_file.filling import Filled, fill
 from templates_app.agent_file.unreadable import Unreadable
 from templates_app.agent_file.validation import Report, validate
+from templates_app.agent_file.variables import names as variable_names
 from templates_app.agent_file.variables import secret_names
+from templates_app.agent_file.versions import parse as parse_version
 from templates_app.bundles import Bundle, Imported, export_template, import_bundle
 from templates_app.lookup import LATEST, resolve_version, visible_template, visible_version
 from templates_app.publishing import Place, clone_template, publish_version
@@ -53,6 +55,7 @@ __all__ = (
     "import_bundle",
     "in_use",
     "make_latest",
+    "parse_version",
     "publish_version",
     "register_use",
     "resolve_version",
@@ -61,6 +64,7 @@ __all__ = (
     "undeprecate_version",
     "update_template",
     "validate_file",
+    "variable_names",
     "visible_template",
     "visible_version",
 )

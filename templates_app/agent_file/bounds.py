@@ -31,7 +31,7 @@ def refuse_unwieldy(document: Any) -> None:
     for _ in range(DEEPEST + 1):
         values += len(level)
         if values > MOST_VALUES:
-            raise too_many_values()
+            raise Unreadable(f"It has more than {MOST_VALUES} values.")
         for way, value in level:
             _refuse_unkept(value, way)
         level = [item for way, value in level for item in _items(value, way)]
@@ -43,11 +43,6 @@ def refuse_unwieldy(document: Any) -> None:
 def too_deep() -> Unreadable:
     """Return the error for a file that is nested deeper than any Agent File."""
     return Unreadable(f"It is nested more than {DEEPEST} levels deep.")
-
-
-def too_many_values() -> Unreadable:
-    """Return the error for a file that has more values than any Agent File."""
-    return Unreadable(f"It has more than {MOST_VALUES} values.")
 
 
 def _items(value: Any, way: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:

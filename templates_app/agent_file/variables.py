@@ -42,6 +42,11 @@ def secret_names(document: Any) -> frozenset[str]:
     return frozenset(name for name, schema in declared(document).items() if is_secret(schema))
 
 
+def names(document: Any) -> frozenset[str]:
+    """Return the names of the variables that a file declares."""
+    return frozenset(declared(document))
+
+
 def with_defaults(document: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values, and the defaults of those that are absent."""
     defaults = {

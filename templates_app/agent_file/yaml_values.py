@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from templates_app.agent_file.bounds import DEEPEST, MOST_VALUES, too_deep, too_many_values
+from templates_app.agent_file.bounds import DEEPEST, too_deep
 from templates_app.agent_file.unreadable import Unreadable, duplicate, shown
 
 _WORDS: Final[dict[str, Any]] = {
@@ -55,7 +55,6 @@ class _Builder:
         self.roots: list[Any] = []
         self._open: list[dict[Any, Any] | list[Any]] = []
         self._names: list[Any] = []
-        self._values = 0
 
     def take(self, event: Any) -> None:
         """Take one event."""
@@ -90,9 +89,6 @@ class _Builder:
         else:
             holder[self._names[-1]] = value
             self._names[-1] = _NO_NAME
-        self._values += 1
-        if self._values > MOST_VALUES:
-            raise too_many_values()
 
     @staticmethod
     def _refuse_beyond_json(event: Any) -> None:

@@ -171,6 +171,12 @@ def test_goes_no_deeper_into_values_than_into_files() -> None:
     assert "deep" in faults(with_prompt("{{x}}", x={}), x=value)["/variables"]
 
 
+def test_counts_the_texts_of_the_file_with_the_values() -> None:
+    document = with_prompt("x" * 60_000 + "{{x}}", x={})
+
+    assert str(MOST_CHARACTERS) in faults(document, x="y" * 950_000)["/variables"]
+
+
 def test_knows_the_secrets() -> None:
     assert secret_names(agent_file()) == {"api_key"}
     assert secret_names({"persona": {"variables_schema": {"properties": {"x": True}}}}) == set()
