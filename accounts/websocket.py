@@ -89,13 +89,13 @@ class _Connection:
     is_accepted: bool = field(default=False, init=False)
     is_closed: bool = field(default=False, init=False)
     ending: GatewayError | None = field(default=None, init=False)
-    _receiving: asyncio.Timeout | None = field(default=None, init=False)
 
     async def receive(self) -> Message:
         """Return the next event; once the connection is over, the client's leaving."""
         if self.ending is None:
             try:
-                return await self._next_event()
+                async with asyncio.timeout(self._seconds_left()):
+                    return await self._next_event()
             except TimeoutError:
                 await self.end(_expired())
         return {"type": "websocket.disconnect", "code": _close_code(self.ending or _expired())}
@@ -125,12 +125,13 @@ class _Connection:
             return  # nobody can say right now
 
     async def end(self, error: GatewayError) -> None:
-        """Close the connection, whatever the application is doing. The first error counts."""
+        """Close the connection, whatever the application is doing. The first error counts.
+
+        An application that waits for an event gets the server's, that the connection is closed.
+        """
         if self.ending is not None or self.is_closed:
             return
         self.ending = error
-        if self._receiving is not None and not self._receiving.expired():
-            self._receiving.reschedule(asyncio.get_running_loop().time())
         with suppress(OSError):  # the client has left
             if not self.is_accepted:
                 await self.upstream_send(
@@ -139,11 +140,7 @@ class _Connection:
             await self.upstream_send(_close_message(error))
 
     async def _next_event(self) -> Message:
-        try:
-            async with asyncio.timeout(self._seconds_left()) as self._receiving:
-                event = await self.upstream_receive()
-        finally:
-            self._receiving = None
+        event = await self.upstream_receive()
         self.is_closed = event["type"] == "websocket.disconnect"
         return event
 

@@ -50,8 +50,9 @@ class Rooms:
             while True:
                 await send({"type": "websocket.send", "text": "more"})
                 await asyncio.sleep(0.001)
-        finally:
-            self.left.append("ended")
+        except Exception as error:
+            self.left.append(type(error).__name__)
+            raise
 
     async def thinking(self, _scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -169,8 +170,9 @@ async def test_ends_an_application_that_only_writes(rooms: Rooms, signer: Signer
             await deny(me)
             assert await closed_with(connection) == (4403, "policy_account_suspended")
             async with asyncio.timeout(1):
-                while rooms.left != ["ended"]:
+                while not rooms.left:
                     await asyncio.sleep(0.005)
+            assert rooms.left == ["_Over"]
 
 
 async def test_closes_at_once_while_the_application_is_busy(rooms: Rooms, signer: Signer) -> None:

@@ -115,7 +115,9 @@ def test_takes_over_that_somebody_is_no_longer_anonymous(supabase: RunningSupaba
 def test_lets_no_older_token_undo_what_it_took_over(
     alice: Person, supabase: RunningSupabase
 ) -> None:
-    earlier = supabase.token("alice@example.com", iat=int(datetime.now(UTC).timestamp()) - 60)
+    now = timezone.now()
+    User.objects.filter(pk=alice.id).update(claims_issued_at=now - timedelta(minutes=2))
+    earlier = supabase.token("alice@example.com", iat=int(now.timestamp()) - 60)
     alice.change(email="alice@new.example.com")
     run()
     cache.clear_all()
@@ -229,7 +231,9 @@ def test_shuts_out_whom_supabase_has_deleted(alice: Person, bob: Person) -> None
     assert (alice.is_in(), bob.is_in()) == (False, True)
     assert list(services.users_gone()) == [alice.row]
     assert alice.row.email == "alice@example.com"
+    alice.supabase.client.delete("/_sandbox/requests")
     assert ", 0 deleted" in last_line()
+    assert not alice.supabase.requests(ONE)
 
 
 def test_shuts_out_whom_supabase_has_deleted_softly(alice: Person, bob: Person) -> None:
