@@ -51,8 +51,9 @@ class Drift:
 def drifts(books: Books, tally: Tally, *, now: datetime, idle: timedelta) -> Iterator[Drift]:
     """Yield how each user of a comparison stands after it.
 
-    LiteLLM's count lags behind its answers, so whoever has called within the ``idle`` time, or has
-    open calls, is judged by its log alone. So are those whose period is just over.
+    LiteLLM's count lags behind its answers: where it is another than ours, those who have called
+    within the ``idle`` time or have open calls are judged by the log alone. So are those whose
+    period is just over.
 
     Raises:
         UpstreamError: LiteLLM can't be asked.
@@ -72,12 +73,13 @@ def _drift(
         longest = timedelta(seconds=settings.LITELLM_TIMEOUT) + idle
         records = records.filter(at__gte=since - longest)
     ours = _sum(records.filter(at__gte=since) if since else records)
+    by_log = Drift(user_id=user_id, ours=ours, counted=None, amount=unlogged)
+    if spend is None or (spend.resets_at and spend.resets_at <= now):
+        return by_log
+    nearest = min(max(spend.spent, ours), _sum(records))
+    drift = Drift(user_id=user_id, ours=ours, counted=spend.spent, amount=nearest - spend.spent)
     is_unsettled = records.filter(Q(at__gt=now - idle) | Q(cost=None)).exists()
-    if spend is None or is_unsettled or (spend.resets_at and spend.resets_at <= now):
-        return Drift(user_id=user_id, ours=ours, counted=None, amount=unlogged)
-    most = _sum(records)
-    nearest = min(max(spend.spent, ours), most)
-    return Drift(user_id=user_id, ours=ours, counted=spend.spent, amount=nearest - spend.spent)
+    return by_log if drift.is_left and is_unsettled else drift
 
 
 def _sum(records: QuerySet[UsageRecord]) -> Decimal:

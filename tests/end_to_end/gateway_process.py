@@ -51,7 +51,7 @@ def run_gateway(data: Path, settings: Mapping[str, str]) -> Iterator[Gateway]:
     port = free_port()
     log = data / "gateway.log"
     environment = {
-        **_no_settings(),
+        **no_settings(),
         **settings,
         "PATH": os.environ["PATH"],
         "HOME": str(data),
@@ -76,7 +76,7 @@ def run_gateway(data: Path, settings: Mapping[str, str]) -> Iterator[Gateway]:
         _stop(gateway, process)
 
 
-def _no_settings() -> dict[str, str]:
+def no_settings() -> dict[str, str]:
     """Return every setting as empty, which keeps a developer's ``.env`` out."""
     text = (_PROJECT / "env.example").read_text(encoding="utf-8")
     return dict.fromkeys(re.findall(r"^#?\s*([A-Z][A-Z0-9_]+)=", text, flags=re.MULTILINE), "")

@@ -194,6 +194,14 @@ def test_judges_a_busy_user_by_the_log(caller: Caller, books: LiteLLMBooks) -> N
         run(idle=0)
 
 
+def test_takes_no_drift_for_a_call_that_litellm_has_not_billed(caller: Caller) -> None:
+    caller("call-1")
+    kept_call("call-1", facts={"cost": 0.05})
+    kept_call("call-2")
+
+    assert run().endswith("1 still open; $0.000000 drift of 1 users")
+
+
 def test_compares_a_budget_period_only(caller: Caller, books: LiteLLMBooks) -> None:
     books.post("/user/update", {"user_id": str(USER_ID), "budget_duration": "1d"})
     caller("call-1")

@@ -1,0 +1,129 @@
+"""A gateway process that a test may kill and start again over what it has left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, LiteralString
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import httpx
+import psycopg
+
+from gateway_project.sandbox.store import free_port
+from tests.end_to_end.gateway_process import no_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_PROJECT = Path(__file__).resolve().parents[2]
+_READY_SECONDS = 60
+
+
+@dataclass(slots=True)
+class KillableGateway:
+    """One process with a database and a spool of its own.
+
+    Attributes:
+        settings: what the process gets.
+        url: without a path; stays the same.
+        is_up: between its start and its end.
+    """
+
+    settings: dict[str, str]
+    log: Path
+    url: str = field(init=False)
+    is_up: threading.Event = field(default_factory=threading.Event)
+    _process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        port = str(urlsplit(self.url).port)
+        options = ["--port", port, "--no-access-log", "--log-level", "warning"]
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "uvicorn", "gateway_project.asgi:application", *options],
+                cwd=_PROJECT,
+                env=self.settings,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, self.log.read_text()[-3000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        self.is_up.set()
+
+    def kill(self) -> None:
+        """End it as ``kill -9`` does."""
+        self.is_up.clear()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def manage(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a management command beside it."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *command],
+            check=False,
+            cwd=_PROJECT,
+            env=self.settings,
+            capture_output=True,
+            text=True,
+        )
+
+    def execute(self, statement: LiteralString) -> list[tuple[Any, ...]]:
+        """Ask its database, or change it."""
+        with psycopg.connect(self.settings["DATABASE_URL"]) as connection:
+            found = connection.execute(statement)
+            return found.fetchall() if found.description else []
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/api/v1/system/health", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+
+@contextmanager
+def killable_gateway(data: Path, settings: Mapping[str, str]) -> Iterator[KillableGateway]:
+    """Prepare a gateway over a new database, and start it."""
+    server = urlsplit(os.environ["DATABASE_URL"])
+    name = f"gateway_{uuid4().hex[:12]}"
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as keeper:
+        keeper.execute(f"CREATE DATABASE {name}")
+        gateway = KillableGateway(
+            settings={
+                **no_settings(),
+                "PATH": os.environ["PATH"],
+                "HOME": str(data),
+                "DATABASE_URL": urlunsplit(server._replace(path=f"/{name}")),
+                "REDIS_URL": os.environ["REDIS_URL"],
+                "DJANGO_SECRET_KEY": uuid4().hex * 2,
+                "ENCRYPTION_KEYS": uuid4().hex * 2,
+                "AGENT_SECRET_MASTER_KEY": uuid4().hex * 2,
+                "AUDIT_SPOOL_DIR": str(data / "spool"),
+                "SANDBOX_DIR": str(data / "sandbox"),
+                **settings,
+            },
+            log=data / "gateway.log",
+        )
+        gateway.manage("migrate", "--verbosity", "0").check_returncode()
+        try:
+            gateway.start()
+            yield gateway
+        finally:
+            gateway.kill()
+            keeper.execute(f"DROP DATABASE {name} WITH (FORCE)")
