@@ -28,7 +28,7 @@ def test_proves_isolation(
 ) -> None:
     report = tmp_path / "report.json"
     settings = {
-        **gateway_process._no_settings(),
+        **gateway_process.no_settings(),
         **upstreams.settings,
         "SUPABASE_URL": supabase.url,
         "SUPABASE_KEY": supabase_stand_in.PUBLISHABLE_KEY,
