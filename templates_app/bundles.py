@@ -77,12 +77,16 @@ class Imported:
 
 
 def export_template(*, user: User, template_id: UUID) -> Bundle:
-    """Return a template that a user sees as a bundle, the lowest version first.
+    """Return a template that a user sees as a bundle.
 
     Raises:
         ResourceNotFound: there is none, or the user may not see it.
     """
-    template = visible_template(user=user, template_id=template_id)
+    return bundle_of(visible_template(user=user, template_id=template_id))
+
+
+def bundle_of(template: Template) -> Bundle:
+    """Return a template as a bundle, the lowest version first."""
     return {
         "bundle_version": BUNDLE_VERSION,
         "template": {
