@@ -58,7 +58,7 @@ def authenticated(
         with _kept(connection):
             # What changed for the user since a moment ago has not reached this connection.
             await connection.prove_again()
-            if connection.ending is not None:
+            if connection.is_over():
                 return
             with suppress(_Over):
                 await application(admitted, connection.receive, connection.send)
@@ -92,19 +92,23 @@ class _Connection:
 
     async def receive(self) -> Message:
         """Return the next event; once the connection is over, the client's leaving."""
-        if self.ending is None:
+        if not self.is_over():
             try:
                 async with asyncio.timeout(self._seconds_left()):
-                    return await self._next_event()
+                    event = await self.upstream_receive()
             except TimeoutError:
                 await self.end(_expired())
+            else:
+                self.is_closed = event["type"] == "websocket.disconnect"
+                if not self.is_over():  # or it is from somebody who was shut out meanwhile
+                    return event
         return {"type": "websocket.disconnect", "code": _close_code(self.ending or _expired())}
 
     async def send(self, message: Message) -> None:
         """Send, unless the connection is over: then end the application."""
         if self._seconds_left() <= 0:
             await self.end(_expired())
-        if self.ending is not None:
+        if self.is_over():
             raise _Over
         if message["type"] == "websocket.accept":
             self.is_accepted = True
@@ -129,7 +133,7 @@ class _Connection:
 
         An application that waits for an event gets the server's, that the connection is closed.
         """
-        if self.ending is not None or self.is_closed:
+        if self.is_over() or self.is_closed:
             return
         self.ending = error
         with suppress(OSError):  # the client has left
@@ -139,10 +143,9 @@ class _Connection:
                 )
             await self.upstream_send(_close_message(error))
 
-    async def _next_event(self) -> Message:
-        event = await self.upstream_receive()
-        self.is_closed = event["type"] == "websocket.disconnect"
-        return event
+    def is_over(self) -> bool:
+        """Say whether it was ended from here."""
+        return self.ending is not None
 
     def _seconds_left(self) -> float:
         return self.principal.expires_at - self.clock()
