@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 _PAGE: Final = 200
+# Of things of 20 KB and more, such as agents.
+_LARGE_THINGS: Final = 50
 # Beside those of the route's cap: for the calls that the gateway makes itself.
 _OWN_CONNECTIONS: Final = 32
 _NOT_THERE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY})
@@ -93,6 +95,71 @@ async def create_user(name: str, organization_id: str) -> str:
 async def add_base_tools(letta_user_id: str) -> None:
     """Give an organization Letta's own tools, without which no agent can be made. Repeatable."""
     await _call("POST", "/v1/tools/add-base-tools", letta_user_id)
+
+
+async def find_provider(name: str, letta_user_id: str) -> str | None:
+    """Return the id of the organization's model provider of that name."""
+    found = await _call("GET", f"/v1/providers/?{urlencode({'name': name})}", letta_user_id)
+    return _id(found[0]) if found else None
+
+
+async def create_provider(name: str, letta_user_id: str, *, url: str, key: str) -> str:
+    """Make an OpenAI provider, which Letta then asks for its models, and return its id.
+
+    One of that name that was deleted comes back as it was, with these members. Measured: only so do
+    models come back that the provider has once left out of its list.
+    """
+    payload = {"name": name, "provider_type": "openai", "base_url": url, "api_key": key}
+    return _id(await _call("POST", "/v1/providers/", letta_user_id, payload=payload))
+
+
+async def change_provider(provider_id: str, letta_user_id: str, *, url: str, key: str) -> None:
+    """Give a provider another address and key. Agents keep the address they have (measured)."""
+    target = f"/v1/providers/{provider_id}"
+    await _call("PATCH", target, letta_user_id, payload={"base_url": url, "api_key": key})
+
+
+async def refresh_provider(provider_id: str, letta_user_id: str) -> None:
+    """Have Letta ask a provider for its models; it does not say whether that went well."""
+    await _call("PATCH", f"/v1/providers/{provider_id}/refresh", letta_user_id)
+
+
+async def delete_provider(provider_id: str, letta_user_id: str) -> None:
+    """Delete a provider; one that is gone already counts as deleted."""
+    await _call("DELETE", f"/v1/providers/{provider_id}", letta_user_id, or_none=True)
+
+
+async def models_of(provider: str, letta_user_id: str) -> frozenset[str]:
+    """Return the handles that stand for models of a provider of that name."""
+    models = await _call(
+        "GET", f"/v1/models/?{urlencode({'provider_name': provider})}", letta_user_id
+    )
+    return frozenset(model["handle"] for model in models)
+
+
+async def things(
+    collection: str, letta_user_id: str, **query: str
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield all that an organization has of a kind, oldest first, in pages that stay small."""
+    wish = {"limit": _LARGE_THINGS, "order": "asc", **query}
+    while True:
+        page = await _call("GET", f"/v1/{collection}/?{urlencode(wish)}", letta_user_id)
+        for thing in page:
+            yield thing
+        if len(page) < _LARGE_THINGS:
+            return
+        wish["after"] = _id(page[-1])
+
+
+async def change(
+    collection: str, upstream_id: str, letta_user_id: str, payload: Any
+) -> dict[str, Any] | None:
+    """Change a thing and return it, None when it is gone."""
+    path = f"/v1/{collection}/{quote(upstream_id, safe='')}"
+    changed: dict[str, Any] | None = await _call(
+        "PATCH", path, letta_user_id, payload=payload, or_none=True
+    )
+    return changed
 
 
 async def read(collection: str, upstream_id: str, letta_user_id: str) -> Any:

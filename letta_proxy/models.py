@@ -51,6 +51,15 @@ class LettaAccount(models.Model):
     state = models.CharField(max_length=16, choices=State.choices, default=State.CREATING)
     organization_id = models.CharField(max_length=64, blank=True, default="")
     letta_user_id = models.CharField(max_length=64, blank=True, default="")
+    address_hash = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text=(
+            "SHA-256 of the address that its model provider and agents were last given; "
+            "empty: none yet."
+        ),
+    )
     claim = models.UUIDField(
         null=True, editable=False, help_text="Whoever is making the account right now."
     )

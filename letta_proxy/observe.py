@@ -15,7 +15,7 @@ from gateway_core.errors import (
     UpstreamTimeout,
 )
 from gateway_core.proxy.exchange import AnswerFailed
-from letta_proxy.translate import context_too_long
+from letta_proxy.told import context_too_long, refusal_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +97,9 @@ class StreamObserver:
 
 
 def _meaning(failure: bytes) -> GatewayError:
+    refusal = refusal_in(failure.decode(errors="replace"))
+    if refusal is not None:
+        return refusal
     kind = _ERROR_TYPE(failure)
     if kind and kind[1] in ERRORS:
         return ERRORS[kind[1]]()

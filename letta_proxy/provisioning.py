@@ -1,15 +1,21 @@
 """Each user's Letta organization: made on first use, once.
 
 The row is the claim: whoever inserts it, or takes it over, makes the organization; everybody else
-waits for the row to become active. Each step's result is stored before the next begins, so a later
+waits for the row to become ready. Each step's result is stored before the next begins, so a later
 attempt goes on where an earlier one stopped. No transaction is open during a call to Letta.
+
+The last step gives the organization's agents the address at which they call their models. It is
+done again when that has changed: with the user's agent secret, a master key or the gateway's own
+address.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
@@ -18,17 +24,20 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from gateway_core.cache import LocalCache
+from accounts.principals import INVALIDATION_SUBJECT
+from gateway_core.cache import LocalCache, on_invalidate
 from gateway_core.errors import GatewayError, GatewayOverloaded, UpstreamTimeout
 from gateway_core.logging import get_logger
-from gateway_core.tasks import spawn
-from letta_proxy import client
+from letta_proxy import client, model_provider
 from letta_proxy.mode import is_cloud
 from letta_proxy.models import LettaAccount
+from llm_proxy.agent_proxy.services import address_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+    from llm_proxy.agent_proxy.services import AgentAddress
 
 _log = get_logger("letta.accounts")
 
@@ -36,10 +45,22 @@ STALE_SECONDS: Final = 60.0
 _WAIT_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = (0.02, 0.5)
 
-_letta_users: LocalCache[UUID, str] = LocalCache(
+_accounts: LocalCache[UUID, Account] = LocalCache(
     "letta_user", ttl=lambda: settings.CACHE_TTL_USER, max_entries=50_000
 )
-_under_way: dict[UUID, asyncio.Task[str]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who stands for a gateway user in Letta.
+
+    Attributes:
+        letta_user_id: empty on Letta Cloud.
+        address: where the user's agents call their models; None where they don't at the gateway.
+    """
+
+    letta_user_id: str = ""
+    address: AgentAddress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +68,18 @@ class _Claim:
     """What the row says to somebody who wants the account.
 
     Attributes:
-        is_active: the account is complete.
+        is_ready: nothing is left to do.
+        is_active: the organization is complete.
         token: set when it is theirs to make.
         is_first: nobody has tried before, so nothing can be left of an attempt.
     """
 
+    is_ready: bool
     is_active: bool
     token: UUID | None
     is_first: bool
     organization_id: str
-    letta_user_id: str
+    account: Account
 
 
 class ClaimLost(GatewayOverloaded):
@@ -67,55 +90,49 @@ class ClaimLost(GatewayOverloaded):
 
 async def letta_user_for(user_id: UUID) -> str:
     """Return the Letta user that stands for a gateway user, made now if there is none yet."""
-    known = _letta_users.get(user_id)
-    if known is None:
-        known = await ensure_account(user_id)
-        _letta_users.put(user_id, known)
-    return known
+    return (await account_for(user_id)).letta_user_id
 
 
-async def ensure_account(user_id: UUID) -> str:
-    """Return the id of the user's Letta user, and make organization and user if need be.
+async def account_for(user_id: UUID) -> Account:
+    """Return a user's account, made now if there is none yet, or brought up to date.
 
-    On Letta Cloud there are none, and it is empty.
-
-    However many ask at once, in however many processes, one organization is made. A caller who
-    leaves does not stop it.
+    On Letta Cloud there are none, and it is empty. However many ask at once, in however many
+    processes, one organization is made. A caller who leaves does not stop it.
 
     Raises:
         UpstreamError: Letta failed; the next call tries again.
         GatewayOverloaded: somebody else has been at it for too long.
     """
     if is_cloud():
-        return ""
-    task = _under_way.get(user_id)
-    if task is None or task.get_loop() is not asyncio.get_running_loop():
-        task = spawn(_ensure(user_id), name=f"letta-account-{user_id}")
-        _under_way[user_id] = task
-        task.add_done_callback(lambda done: _ended(user_id, done))
-    return await asyncio.shield(task)
+        return Account()
+    return await _accounts.load(user_id, partial(_ensure, user_id))
+
+
+async def give_own_address(user_id: UUID, agent: Any) -> None:
+    """Have an agent that is new or changed, as Letta shows it, say who it is when it calls."""
+    account = await account_for(user_id)
+    if account.address is not None:
+        await model_provider.move_agent(account.letta_user_id, agent, account.address)
 
 
 def forget_account(user_id: UUID) -> None:
     """Drop what this process remembers of a user's account."""
-    _letta_users.forget(user_id)
+    _accounts.forget(user_id)
 
 
-def _ended(user_id: UUID, task: asyncio.Task[str]) -> None:
-    if _under_way.get(user_id) is task:
-        del _under_way[user_id]
-    if not task.cancelled():
-        task.exception()  # seen, even when everybody who waited has left
+def fingerprint(address: AgentAddress | None) -> str:
+    """Return what the row keeps of an address: nothing that it could be told from."""
+    return hashlib.sha256(address.url.encode()).hexdigest() if address else ""
 
 
-async def _ensure(user_id: UUID) -> str:
+async def _ensure(user_id: UUID) -> Account:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _WAIT_SECONDS
     pause, longest = _POLL_SECONDS
     while loop.time() < deadline:
         claim: _Claim = await _claim(user_id)
-        if claim.is_active:
-            return claim.letta_user_id
+        if claim.is_ready:
+            return claim.account
         if claim.token is not None:
             return await _make(user_id, claim.token, claim)
         await asyncio.sleep(pause)
@@ -123,22 +140,42 @@ async def _ensure(user_id: UUID) -> str:
     raise GatewayOverloaded("Your Letta account is still being made.", retry_after=5)
 
 
-async def _make(user_id: UUID, token: UUID, claim: _Claim) -> str:
+async def _make(user_id: UUID, token: UUID, claim: _Claim) -> Account:
     """Go through the steps that are missing."""
+    address = claim.account.address
+    ready: dict[str, Any] = {"state": LettaAccount.State.ACTIVE, "claim": None}
+    if address is not None:
+        ready["address_hash"] = fingerprint(address)
     try:
-        organization_id = await _organization(user_id, token, claim)
-        letta_user_id = claim.letta_user_id or await client.create_user(
-            _name(user_id), organization_id
-        )
-        await _store(user_id, token, letta_user_id=letta_user_id)
-        await client.add_base_tools(letta_user_id)
-        await _store(user_id, token, state=LettaAccount.State.ACTIVE, claim=None)
-    except (UpstreamTimeout, ClaimLost):
-        raise  # Letta may still be at it: whoever comes next waits until the claim is stale
-    except GatewayError:
-        await _release(user_id, token)
+        letta_user_id = await _letta_user(user_id, token, claim)
+        if address is not None:
+            await model_provider.set_provider(letta_user_id, address)
+        if address is not None and claim.is_active:
+            await model_provider.move_all(
+                letta_user_id, address, going_on=partial(_store, user_id, token)
+            )
+        await _store(user_id, token, **ready)
+    except ClaimLost:
         raise
-    _log.info("letta_account_created", user_id=str(user_id), organization_id=organization_id)
+    except GatewayError as error:
+        # Letta may still be at making it: then whoever comes next waits until the claim is stale.
+        if claim.is_active or not isinstance(error, UpstreamTimeout):
+            await _release(user_id, token)
+        raise
+    _log.info("letta_account_ready", user_id=str(user_id), is_new=not claim.is_active)
+    return Account(letta_user_id, address)
+
+
+async def _letta_user(user_id: UUID, token: UUID, claim: _Claim) -> str:
+    """Return the organization's user, with all that an organization needs to have agents."""
+    if claim.is_active:
+        return claim.account.letta_user_id
+    organization_id = await _organization(user_id, token, claim)
+    letta_user_id = claim.account.letta_user_id or await client.create_user(
+        _name(user_id), organization_id
+    )
+    await _store(user_id, token, letta_user_id=letta_user_id)
+    await client.add_base_tools(letta_user_id)
     return letta_user_id
 
 
@@ -164,34 +201,45 @@ def _name(user_id: UUID) -> str:
 
 def _claim_row(user_id: UUID, now: Callable[[], datetime] = timezone.now) -> _Claim:
     """Read the row; insert it when there is none, take it over when it is free or stale."""
-    row = LettaAccount.objects.filter(pk=user_id, state=LettaAccount.State.ACTIVE).first()
-    if row is not None:
-        return _seen(row, is_active=True)
+    address = address_for(user_id)
+    row = LettaAccount.objects.filter(pk=user_id).first()
+    if row is not None and _is_ready(row, address):
+        return _seen(row, address)
     token, at = uuid4(), now()
     with transaction.atomic():
         fresh = LettaAccount(user_id=user_id, claim=token, claimed_at=at)
         LettaAccount.objects.bulk_create([fresh], ignore_conflicts=True)
         row = LettaAccount.objects.select_for_update().get(pk=user_id)
         is_first = row.claim == token
-        is_active = row.state == LettaAccount.State.ACTIVE
         oldest = at - timedelta(seconds=STALE_SECONDS)
         is_free = row.claim is None or row.claimed_at is None or row.claimed_at < oldest
-        is_mine = not is_active and (is_first or is_free)
+        is_mine = not _is_ready(row, address) and (is_first or is_free)
         if is_mine and not is_first:
             row.claim, row.claimed_at = token, at
             row.save(update_fields=("claim", "claimed_at"))
-    return _seen(row, is_active=is_active, token=token if is_mine else None, is_first=is_first)
+    return _seen(row, address, token=token if is_mine else None, is_first=is_first)
+
+
+def _is_ready(row: LettaAccount, address: AgentAddress | None) -> bool:
+    """Say whether nothing is left to do. Who knows no address does not take one away."""
+    is_active = row.state == LettaAccount.State.ACTIVE
+    return is_active and (address is None or row.address_hash == fingerprint(address))
 
 
 def _seen(
-    row: LettaAccount, *, is_active: bool, token: UUID | None = None, is_first: bool = False
+    row: LettaAccount,
+    address: AgentAddress | None,
+    *,
+    token: UUID | None = None,
+    is_first: bool = False,
 ) -> _Claim:
     return _Claim(
-        is_active=is_active,
+        is_ready=_is_ready(row, address),
+        is_active=row.state == LettaAccount.State.ACTIVE,
         token=token,
         is_first=is_first,
         organization_id=row.organization_id,
-        letta_user_id=row.letta_user_id,
+        account=Account(row.letta_user_id, address),
     )
 
 
@@ -214,3 +262,5 @@ def _release_row(user_id: UUID, token: UUID) -> None:
 _claim = database_sync_to_async(_claim_row, thread_sensitive=False)
 _store = database_sync_to_async(_store_step, thread_sensitive=False)
 _release = database_sync_to_async(_release_row, thread_sensitive=False)
+# With the user's agent secret the address changes.
+on_invalidate(INVALIDATION_SUBJECT, lambda key: forget_account(UUID(key)))

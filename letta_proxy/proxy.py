@@ -13,8 +13,10 @@ from gateway_core.proxy.exchange import Route, Timeouts
 from letta_proxy import client
 from letta_proxy.abandoned import cancel_abandoned
 from letta_proxy.catalogue import CATALOGUE
+from letta_proxy.catalogue.operation import operation_of
 from letta_proxy.cloud import mark_as_own
 from letta_proxy.cursors import hide_unlisted
+from letta_proxy.handles import renew_models, require_models
 from letta_proxy.observe import StreamObserver
 from letta_proxy.once import once
 from letta_proxy.ownership import owns_all
@@ -56,6 +58,9 @@ async def _authorize(exchange: Exchange) -> None:
         await refuse_shut(exchange, demands.claims)
         await hide_unlisted(exchange, demands.cursors)
         await require_allowed(user_id, demands.tools)
+        await require_models(user_id, demands.models)
+    if operation_of(exchange).lists_models:
+        await renew_models(user_id)
     mark_as_own(exchange)
     await expect_agent(exchange)
 

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 from letta_proxy.catalogue.operation import CONFINED, operation_of
 from letta_proxy.catalogue.shapes import UNTOUCHED
 from letta_proxy.cloud import only_own
+from letta_proxy.handles import only_offered
 from letta_proxy.mode import is_cloud
 from letta_proxy.models import Kind
 from letta_proxy.observe import note_usage
 from letta_proxy.ownership import Created, forget_deleted, record_created, record_shown
 from letta_proxy.pointers import places
 from letta_proxy.policy.reading import WITH_EMBEDDINGS
+from letta_proxy.provisioning import give_own_address
 from letta_proxy.roster import tell_of_answer, tell_of_deletion
+from letta_proxy.told import told
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -38,6 +41,10 @@ def reshape(exchange: Exchange) -> Callable[[Any], Awaitable[Any]] | None:
             of = exchange.params.get("agent_id", "")
             await record_created(exchange.principal.user_id, created(operation, document, of))
             await tell_of_answer(exchange, document)
+        if operation.sets_models:
+            await give_own_address(exchange.principal.user_id, document)
+        if operation.lists_models:
+            document = await only_offered(exchange.principal.user_id, document)
         if operation.shows:
             await record_shown(exchange.principal.user_id, things(operation.shows, document, ""))
         if operation.streams and isinstance(document, dict):
@@ -90,6 +97,9 @@ def blank(answer: Answer, document: Any, *, with_vectors: bool) -> None:
     for pattern in answer.blanks if with_vectors else (*answer.blanks, *answer.vectors):
         for holder, key in places(document, pattern):
             holder[key] = _nothing_for(key, holder[key])
+    for pattern in answer.failures:
+        for holder, key in places(document, pattern):
+            holder[key] = told(holder[key])
 
 
 def _nothing_for(key: Any, value: Any) -> Any:

@@ -34,7 +34,7 @@ from letta_proxy.ownership import (
     record_created,
     record_created_sync,
 )
-from letta_proxy.provisioning import ensure_account, letta_user_for
+from letta_proxy.provisioning import letta_user_for
 from letta_proxy.roster import INVALIDATION_SUBJECT as SHUT_AGENTS
 from letta_proxy.roster import Roster, Shut, register_roster
 
@@ -52,7 +52,6 @@ __all__ = (
     "create_agent_with_messages",
     "delete_agent",
     "drop_block",
-    "ensure_account",
     "forget_deleted",
     "forget_deleted_sync",
     "has_account",

@@ -15,7 +15,6 @@ import orjson
 from gateway_core.errors import (
     BodyTooLarge,
     BudgetExhausted,
-    Code,
     FieldInvalid,
     GatewayError,
     MediaTypeUnsupported,
@@ -29,6 +28,7 @@ from gateway_core.errors import (
     UpstreamTimeout,
 )
 from gateway_core.logging import get_logger
+from letta_proxy.told import context_too_long, refusal_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,11 +39,7 @@ _log = get_logger("gateway.letta")
 
 _INVALID: Final = "Letta does not take this request. Compare it with its documentation."
 _MODEL_FAILED: Final = "The model provider failed. Repeat the request later."
-_TOO_LONG: Final = (
-    "The conversation is longer than the model's context window. Send less, compact or reset the "
-    "agent's messages, or choose a model with a larger window."
-)
-_UNKNOWN_HANDLE: Final = (
+UNKNOWN_HANDLE: Final = (
     "There is no model with this handle. GET /api/v1/letta/models and "
     "/api/v1/letta/models/embedding list them."
 )
@@ -77,6 +73,9 @@ def translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
 def meaning(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
     """Return the error that an error answer of Letta's stands for."""
     answer = _parsed(body)
+    refusal = refusal_in(str(answer["error"])) if "error" in answer else None
+    if refusal is not None:
+        return refusal
     detail = answer.get("detail")
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
         return _invalid(detail)
@@ -87,11 +86,6 @@ def meaning(status: int, headers: Mapping[str, str], body: bytes) -> GatewayErro
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return _caller_error(status, answer, detail)
     return _failure(status, answer, _retry_after(headers))
-
-
-def context_too_long() -> GatewayError:
-    """Return the error for a conversation that its model can't take in."""
-    return RequestMalformed(_TOO_LONG, code=Code.CALLER_CONTEXT_TOO_LONG)
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
@@ -136,7 +130,7 @@ def _not_found(detail: Any) -> GatewayError:
         _log.error("letta does not know its user")
         return UpstreamCredentialRejected(_NO_ACCOUNT)
     if isinstance(detail, str) and detail.startswith("NOT_FOUND: Handle"):
-        return ResourceNotFound(_UNKNOWN_HANDLE, param="/model")
+        return ResourceNotFound(UNKNOWN_HANDLE, param="/model")
     return ResourceNotFound()
 
 

@@ -18,16 +18,19 @@ class Answer:
     Attributes:
         blanks: patterns of what no caller gets.
         vectors: patterns of embedding vectors, left in for callers who ask for them.
+        failures: patterns of what went wrong, told as far as it is about the caller's own account.
     """
 
     blanks: tuple[str, ...] = ()
     vectors: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
 
     def below(self, place: str) -> Answer:
         """Return the answer that has such a thing at that place."""
         return Answer(
             blanks=tuple(place + pattern for pattern in self.blanks),
             vectors=tuple(place + pattern for pattern in self.vectors),
+            failures=tuple(place + pattern for pattern in self.failures),
         )
 
 
@@ -35,6 +38,7 @@ def _and(*answers: Answer) -> Answer:
     return Answer(
         blanks=tuple(pattern for answer in answers for pattern in answer.blanks),
         vectors=tuple(pattern for answer in answers for pattern in answer.vectors),
+        failures=tuple(pattern for answer in answers for pattern in answer.failures),
     )
 
 
@@ -59,6 +63,8 @@ _SECRETS: Final = Answer(
 UNTOUCHED: Final = Answer()
 TOOL: Final = Answer(blanks=("/source_code",))
 TOOLS: Final = TOOL.below("/*")
+FILE: Final = Answer(failures=("/error_message",))
+FILES: Final = FILE.below("/*")
 FOLDER: Final = _EMBEDDING_CONFIG
 FOLDERS: Final = FOLDER.below("/*")
 ARCHIVE: Final = _EMBEDDING_CONFIG
@@ -71,7 +77,7 @@ AGENT: Final = _and(
 )
 AGENTS: Final = AGENT.below("/*")
 # The error of a run is what a model provider said, in its own words.
-RUN: Final = Answer(blanks=("/callback_url", "/callback_error", "/metadata/error"))
+RUN: Final = Answer(blanks=("/callback_url", "/callback_error"), failures=("/metadata/error",))
 RUNS: Final = RUN.below("/*")
 STEP: Final = Answer(blanks=("/model_endpoint", "/error_data"))
 STEPS: Final = STEP.below("/*")

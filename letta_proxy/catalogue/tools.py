@@ -22,9 +22,15 @@ OPERATIONS: Final[list[LettaOperation]] = [
         "list_models",
         "GET /models/",
         query="provider_category provider_name provider_type",
+        lists_models=True,
         answer=shapes.MODELS,
     ),
-    offered("list_embedding_models", "GET /models/embedding", answer=shapes.EMBEDDING_MODELS),
+    offered(
+        "list_embedding_models",
+        "GET /models/embedding",
+        lists_models=True,
+        answer=shapes.EMBEDDING_MODELS,
+    ),
     # Status and version, which Letta's clients ask for.
     offered("check_health", "GET /health/"),
     *not_offered(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from asgiref.sync import async_to_sync
+
 from gateway_core.errors import UpstreamAnswerInvalid
 from letta_proxy.catalogue import shapes
 from letta_proxy.cloud import tag_of, without_tags
@@ -15,6 +17,7 @@ from letta_proxy.mode import is_cloud
 from letta_proxy.models import Kind, OwnedResource
 from letta_proxy.ownership import forget_deleted_sync, record_created_sync
 from letta_proxy.policy import bodies
+from letta_proxy.provisioning import give_own_address
 from letta_proxy.reshape import things
 
 if TYPE_CHECKING:
@@ -66,7 +69,7 @@ def create_agent(
     payload["tags"] = own_tags(user_id, tag, payload.get("tags"))
     if secrets:
         payload["secrets"] = dict(secrets)
-    return agent_in(call(user_id, "POST", AGENTS, payload=payload))
+    return _addressed(user_id, call(user_id, "POST", AGENTS, payload=payload))
 
 
 def read_agent(*, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
@@ -92,7 +95,7 @@ def change_agent(
         payload["tags"] = own_tags(user_id, tag, payload["tags"])
     if secrets is not None:
         payload["secrets"] = dict(secrets)
-    return agent_in(call(user_id, "PATCH", path_of(agent_id), payload=payload))
+    return _addressed(user_id, call(user_id, "PATCH", path_of(agent_id), payload=payload))
 
 
 def record_agent(*, user_id: UUID, document: Mapping[str, Any]) -> None:
@@ -157,6 +160,11 @@ def agent_in(document: Any) -> dict[str, Any]:
     agent: dict[str, Any] = shown(document)
     agent["tags"] = without_tags(agent.get("tags") or ())
     return agent
+
+
+def _addressed(user_id: UUID, document: Any) -> dict[str, Any]:
+    async_to_sync(give_own_address)(user_id, document)
+    return agent_in(document)
 
 
 def _delete_left(user_id: UUID, agent_id: str, kind: Kind, collection: str) -> None:

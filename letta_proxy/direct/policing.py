@@ -8,6 +8,7 @@ from asgiref.sync import async_to_sync
 
 from gateway_core.errors import ResourceNotFound
 from letta_proxy.catalogue import shapes
+from letta_proxy.handles import require_models
 from letta_proxy.ownership import owns_all
 from letta_proxy.policy.bounds import refuse_unwieldy
 from letta_proxy.policy.demands import Demands
@@ -26,7 +27,7 @@ def admitted(user_id: UUID, rule: Rule, body: Any) -> Any:
 
     Raises:
         FieldForbidden, FieldInvalid: a field may not or can't be so.
-        ResourceNotFound: it names what is not the user's.
+        ResourceNotFound: it names what is not the user's, or a model that they can't use.
     """
     refuse_unwieldy(body)
     demands = Demands()
@@ -35,6 +36,8 @@ def admitted(user_id: UUID, rule: Rule, body: Any) -> Any:
         raise ResourceNotFound
     if demands.tools:
         async_to_sync(require_allowed)(user_id, demands.tools)
+    if demands.models:
+        async_to_sync(require_models)(user_id, demands.models)
     return payload
 
 

@@ -16,8 +16,10 @@ from letta_proxy.policy.rules import (
     Anything,
     Dropped,
     Each,
+    EmbeddingHandle,
     Fields,
     Id,
+    ModelHandle,
     Refused,
     Rule,
     Text,
@@ -29,9 +31,9 @@ from letta_proxy.policy.rules import (
 ANY: Final = Anything()
 DROPPED: Final = Dropped()
 TEXT: Final = Text()
-# A model or embedding handle, like openai-proxy/gpt-4o-mini. Letta resolves it among the user's own
-# and the server's models; it carries no address.
-HANDLE: Final = Text()
+# Like openai-proxy/gpt-4o-mini and openai/text-embedding-3-small.
+MODEL: Final = ModelHandle()
+EMBEDDING: Final = EmbeddingHandle()
 
 _USE_MODEL: Final = Refused("Name a model in `model` instead.")
 _USE_EMBEDDING: Final = Refused("Name an embedding model in `embedding` instead.")
@@ -46,6 +48,14 @@ def _agent_name_complaint(name: str) -> str:
     if _AGENT_NAME(name):
         return ""
     return "may only have letters, digits, spaces, hyphens, underscores and apostrophes"
+
+
+_VOICE: Final = "voice_"
+
+
+def _agent_type_complaint(agent_type: str) -> str:
+    """With a voice agent Letta makes another one that calls OpenAI with the server's own key."""
+    return "must be a type of agent without a voice" if agent_type.startswith(_VOICE) else ""
 
 
 _MEMORY: Final = "{CORE_MEMORY}"
@@ -88,7 +98,7 @@ _MODEL_SETTINGS: Final = Fields(
 )
 _COMPACTION: Final = Fields(
     fields={
-        "model": HANDLE,
+        "model": MODEL,
         "model_settings": _MODEL_SETTINGS,
         "prompt": ANY,
         "prompt_acknowledgement": ANY,
@@ -129,7 +139,7 @@ _SEND: Final[dict[str, Rule]] = {
     "enable_thinking": ANY,
     "client_tools": Each(_CLIENT_TOOL, most=128),
     "client_skills": Each(_CLIENT_SKILL, most=128),
-    "override_model": HANDLE,
+    "override_model": MODEL,
     "override_system": Refused("Set the agent's `system` instead."),
     "include_compaction_messages": ANY,
     "return_logprobs": ANY,
@@ -165,7 +175,7 @@ RESET: Final = Fields(fields={"add_default_initial_messages": ANY})
 SUMMARIZE: Final = Fields(fields={"compaction_settings": _COMPACTION})
 COMPACT: Final = Fields(fields={"agent_id": Id(Kind.AGENT), "compaction_settings": _COMPACTION})
 GENERATE: Final = Fields(
-    fields={"prompt": TEXT, "system_prompt": TEXT, "override_model": HANDLE, "response_schema": ANY}
+    fields={"prompt": TEXT, "system_prompt": TEXT, "override_model": MODEL, "response_schema": ANY}
 )
 CHAT_COMPLETION: Final = Fields(
     fields={
@@ -214,8 +224,8 @@ _AGENT: Final[dict[str, Rule]] = {
     "metadata": ANY,
     "timezone": ANY,
     "hidden": ANY,
-    "model": HANDLE,
-    "embedding": HANDLE,
+    "model": MODEL,
+    "embedding": EMBEDDING,
     "model_settings": _MODEL_SETTINGS,
     "compaction_settings": _COMPACTION,
     "context_window_limit": ANY,
@@ -246,7 +256,7 @@ _AGENT: Final[dict[str, Rule]] = {
 AGENT_CREATE: Final = Fields(
     fields=_AGENT
     | {
-        "agent_type": ANY,
+        "agent_type": Text(_agent_type_complaint),
         "memory_blocks": Each(BLOCK),
         "tools": Each(ToolName()),
         "include_base_tools": ANY,
@@ -287,7 +297,7 @@ CONVERSATION_CREATE: Final = Fields(
     fields={
         "summary": ANY,
         "isolated_block_labels": ANY,
-        "model": HANDLE,
+        "model": MODEL,
         "model_settings": _MODEL_SETTINGS,
     }
 )
@@ -295,7 +305,7 @@ CONVERSATION_UPDATE: Final = Fields(
     fields={
         "summary": ANY,
         "last_message_at": ANY,
-        "model": HANDLE,
+        "model": MODEL,
         "model_settings": _MODEL_SETTINGS,
     }
 )
@@ -308,13 +318,15 @@ _FOLDER: Final[dict[str, Rule]] = {
     "metadata": ANY,
     "embedding_config": _USE_EMBEDDING,
 }
-FOLDER_CREATE: Final = Fields(fields=_FOLDER | {"embedding": HANDLE, "embedding_chunk_size": ANY})
+FOLDER_CREATE: Final = Fields(
+    fields=_FOLDER | {"embedding": EMBEDDING, "embedding_chunk_size": ANY}
+)
 FOLDER_UPDATE: Final = Fields(fields=_FOLDER)
 ARCHIVE_CREATE: Final = Fields(
     fields={
         "name": ANY,
         "description": ANY,
-        "embedding": HANDLE,
+        "embedding": EMBEDDING,
         "embedding_config": _USE_EMBEDDING,
     }
 )

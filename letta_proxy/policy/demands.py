@@ -22,11 +22,13 @@ class Demands:
         claims: things that must be the caller's own.
         cursors: ids that count as missing unless they are of what the caller can list.
         tools: ids of tools to be given to an agent, and where they stand in the request.
+        models: handles of models to think with, and where they stand.
     """
 
     claims: set[Claim] = field(default_factory=set)
     cursors: set[str] = field(default_factory=set)
     tools: dict[str, str] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
 
     def add(self, kind: Kind, upstream_id: str, pointer: str) -> None:
         """Note an id.

@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from gateway_core.errors import FieldForbidden, FieldInvalid
+from gateway_core.errors import FieldForbidden, FieldInvalid, ResourceNotFound
+from letta_proxy.mode import has_provider
+from letta_proxy.model_provider import EMBEDDING_PREFIX
 from letta_proxy.tools import require_allowed_name
+from letta_proxy.translate import UNKNOWN_HANDLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +25,8 @@ ABSENT: Final = object()
 _MOST_ITEMS: Final = 1000
 _MOST_IDS: Final = 100
 _SHOWN_CHARACTERS: Final = 80
+# Handles of the embedding models of Letta's server begin so.
+_OF_OPENAI: Final = "openai/"
 
 
 class Rule(Protocol):
@@ -142,6 +147,36 @@ class ToolName:
             raise invalid(pointer, "must be the name of a tool")
         require_allowed_name(shown(value), pointer)
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class ModelHandle:
+    """The handle of a model to think with, or null. It carries no address."""
+
+    def admit(self, value: Any, pointer: str, demands: Demands) -> Any:
+        """Return it as it is."""
+        admitted = Text().admit(value, pointer, demands)
+        if admitted:
+            demands.models[admitted] = shown(pointer)
+        return admitted
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingHandle:
+    """The handle of an embedding model, or null. It carries no address.
+
+    What Letta's server itself would have from OpenAI, the user's own provider has, too.
+    """
+
+    def admit(self, value: Any, pointer: str, demands: Demands) -> Any:
+        """Return that of the user's own provider, where there is one."""
+        admitted = Text().admit(value, pointer, demands)
+        if not admitted or not has_provider():
+            return admitted
+        name = admitted.removeprefix(_OF_OPENAI).removeprefix(EMBEDDING_PREFIX)
+        if admitted not in {_OF_OPENAI + name, EMBEDDING_PREFIX + name}:
+            raise ResourceNotFound(UNKNOWN_HANDLE, param=shown(pointer))
+        return EMBEDDING_PREFIX + name
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ _HARMLESS: Final = frozenset(
         Code.GATEWAY_DATABASE_UNAVAILABLE,
         Code.GATEWAY_OVERLOADED,
         Code.QUOTA_TOO_MANY_CONCURRENT,
+        Code.UPSTREAM_CIRCUIT_OPEN,
         Code.UPSTREAM_UNREACHABLE,
     }
 )

@@ -8,16 +8,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from accounts.plans.services import covers
+from accounts.plans.services import alimits_for, covers
 from gateway_core.errors import UpstreamAnswerInvalid
+from llm_proxy import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
 
     from accounts.plans.services import Limits
 
 # Of LiteLLM's names for what a model does; it has none for models that it does not know.
 _THINKS: Final = frozenset({None, "chat", "responses"})
+
+
+async def agent_models(user_id: UUID) -> frozenset[str]:
+    """Return the names of those models, as the route of agents would list them now.
+
+    Raises:
+        UpstreamError: LiteLLM does not say.
+    """
+    entries = models_for_agents(await client.list_models(), await alimits_for(user_id))
+    return frozenset(entry["id"] for entry in entries)
 
 
 def models_for_agents(listing: Any, limits: Limits) -> list[dict[str, Any]]:

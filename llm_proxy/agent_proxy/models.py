@@ -11,7 +11,7 @@ FIRST_VERSION = 1
 
 
 class AgentSecret(models.Model):
-    """The version of a user's agent secret; a user without a row has the first."""
+    """The version of a user's agent secret; who has no row yet has the first."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL,
@@ -26,6 +26,8 @@ class AgentSecret(models.Model):
 
     class Meta:
         ordering = ("-changed_at", "user")
+        indexes = (models.Index(fields=("-changed_at", "user"), name="llm_proxy_agent_secret"),)
+        permissions = (("revoke_agentsecret", "Can replace agent secrets"),)
 
     def __str__(self) -> str:
         return f"version {self.version} of {self.user_id}"

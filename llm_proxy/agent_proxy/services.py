@@ -52,7 +52,8 @@ def address_for(user_id: UUID) -> AgentAddress | None:
     """
     if not settings.GATEWAY_INTERNAL_URL:
         return None
-    secret = secret_of(Claim(user_id, version_for(user_id)))
+    row, _ = AgentSecret.objects.get_or_create(pk=user_id)
+    secret = secret_of(Claim(user_id, row.version))
     base = f"{settings.GATEWAY_INTERNAL_URL}/api/v1/agents/{user_id}/proxy"
     return AgentAddress(url=f"{base}/{secret}", secret=secret)
 

@@ -30,6 +30,12 @@ class Migration(migrations.Migration):
                 ("version", models.PositiveIntegerField(default=1)),
                 ("changed_at", models.DateTimeField(auto_now=True)),
             ],
-            options={"ordering": ("-changed_at", "user")},
+            options={
+                "ordering": ("-changed_at", "user"),
+                "permissions": (("revoke_agentsecret", "Can replace agent secrets"),),
+                "indexes": [
+                    models.Index(fields=["-changed_at", "user"], name="llm_proxy_agent_secret")
+                ],
+            },
         ),
     ]

@@ -47,7 +47,7 @@ def test_makes_an_agent_of_the_latest_version_with_its_variables(
         "template": {"id": template, "version": "1.0.0", "checksum": row.checksum},
         "variables": {"user_name": "Ann", "tone": "short", "search_key": "********"},
         "model": MODEL,
-        "embedding": "openai/text-embedding-3-small",
+        "embedding": "gateway/text-embedding-3-small",
         "tags": ["vip", "eu"],
         "metadata": {"crm": 7},
         "etag": row.etag,

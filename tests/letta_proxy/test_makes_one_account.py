@@ -50,7 +50,7 @@ async def row(user_id: UUID) -> LettaAccount:
 async def test_makes_organization_user_and_tools_on_first_use(
     user_id: UUID, letta: Running
 ) -> None:
-    letta_user_id = await provisioning.ensure_account(user_id)
+    letta_user_id = (await provisioning.account_for(user_id)).letta_user_id
 
     account = await row(user_id)
     assert account.state == LettaAccount.State.ACTIVE
@@ -63,7 +63,7 @@ async def test_makes_organization_user_and_tools_on_first_use(
 async def test_makes_one_when_fifty_ask_at_once(user_id: UUID, letta: Running) -> None:
     letta.fault(ORGANIZATIONS, delay=0.05)
 
-    found = await asyncio.gather(*(provisioning.ensure_account(user_id) for _ in range(50)))
+    found = await asyncio.gather(*(provisioning.account_for(user_id) for _ in range(50)))
 
     assert len(set(found)) == 1
     assert created(letta) == 1
@@ -96,10 +96,10 @@ async def test_goes_on_where_a_failed_attempt_stopped(
 ) -> None:
     letta.fault(path, method="POST", status=500, times=1)
     with pytest.raises(UpstreamFailed):
-        await provisioning.ensure_account(user_id)
+        await provisioning.account_for(user_id)
     assert (await row(user_id)).claim is None
 
-    await provisioning.ensure_account(user_id)
+    await provisioning.account_for(user_id)
 
     assert len(organizations(letta, user_id)) == 1
     assert (await row(user_id)).state == LettaAccount.State.ACTIVE
@@ -110,10 +110,10 @@ async def test_finds_the_organization_that_an_unheard_answer_left(
 ) -> None:
     letta.fault(ORGANIZATIONS, method="POST", cut_after=0, times=1)
     with pytest.raises(UpstreamError):
-        await provisioning.ensure_account(user_id)
+        await provisioning.account_for(user_id)
     (orphan,) = organizations(letta, user_id)
 
-    await provisioning.ensure_account(user_id)
+    await provisioning.account_for(user_id)
 
     assert organizations(letta, user_id) == [orphan]
     assert (await row(user_id)).organization_id == orphan
@@ -124,7 +124,7 @@ async def test_takes_over_from_a_process_that_died(user_id: UUID, letta: Running
     long_ago = timezone.now() - timedelta(seconds=provisioning.STALE_SECONDS + 1)
     await LettaAccount.objects.acreate(user_id=user_id, claim=uuid4(), claimed_at=long_ago)
 
-    await provisioning.ensure_account(user_id)
+    await provisioning.account_for(user_id)
 
     assert organizations(letta, user_id) == [orphan]
 
@@ -136,7 +136,7 @@ async def test_waits_for_a_process_that_is_at_it(
     await LettaAccount.objects.acreate(user_id=user_id, claim=uuid4(), claimed_at=timezone.now())
 
     with pytest.raises(GatewayOverloaded):
-        await provisioning.ensure_account(user_id)
+        await provisioning.account_for(user_id)
 
 
 async def test_leaves_no_second_organization_when_it_was_too_slow(
@@ -155,13 +155,13 @@ async def test_leaves_no_second_organization_when_it_was_too_slow(
 
 async def test_goes_on_when_the_one_who_asked_first_has_left(user_id: UUID, letta: Running) -> None:
     letta.fault(ORGANIZATIONS, method="POST", delay=0.05)
-    first = asyncio.ensure_future(provisioning.ensure_account(user_id))
+    first = asyncio.ensure_future(provisioning.account_for(user_id))
     await asyncio.sleep(0.01)
-    second = asyncio.ensure_future(provisioning.ensure_account(user_id))
+    second = asyncio.ensure_future(provisioning.account_for(user_id))
     await asyncio.sleep(0)
     first.cancel()
 
-    assert await second == (await row(user_id)).letta_user_id
+    assert (await second).letta_user_id == (await row(user_id)).letta_user_id
     assert created(letta) == 1
 
 
@@ -179,7 +179,7 @@ async def test_finds_an_organization_behind_many_others(
 
 async def test_keeps_no_transaction_open_while_letta_works(user_id: UUID, letta: Running) -> None:
     letta.fault(ORGANIZATIONS, method="POST", delay=0.5)
-    under_way = asyncio.ensure_future(provisioning.ensure_account(user_id))
+    under_way = asyncio.ensure_future(provisioning.account_for(user_id))
     while not letta.requests(ORGANIZATIONS):
         await asyncio.sleep(0.01)
 

@@ -26,10 +26,15 @@ def agent_id(alice: Caller) -> str:
 
 @pytest.fixture
 def ended(agent_id: str, monkeypatch: pytest.MonkeyPatch) -> list[RequestRecord]:
-    """The requests that have ended since the agent was made."""
+    """The requests to Letta that have ended since the agent was made."""
     del agent_id
     records: list[RequestRecord] = []
-    monkeypatch.setattr(access, "sinks", [records.append])
+
+    def keep(record: RequestRecord) -> None:
+        if record.route == "letta":
+            records.append(record)
+
+    monkeypatch.setattr(access, "sinks", [keep])
     return records
 
 

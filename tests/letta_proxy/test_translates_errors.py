@@ -184,7 +184,7 @@ def test_hands_on_when_to_try_again() -> None:
     [
         ("ERR:429", 503, "upstream_overloaded"),
         ("ERR:401", 502, "upstream_credential_rejected"),
-        ("ERR:402", 429, "quota_budget_exhausted"),
+        ("ERR:402", 502, "upstream_failed"),
         ("ERR:500", 502, "upstream_failed"),
         ("CTX", 400, "caller_context_too_long"),
     ],

@@ -41,6 +41,7 @@ async def chat_completions(request: Request) -> Response:
     plan = await call.plan(body["messages"], body.get("timeout"))
     if body.get("stream"):
         return stream(call, _chunks(call, plan, body))
+    await asyncio.sleep(plan.pause * len(plan.pieces))
     cost = call.settle(plan)
     return JSONResponse(_completion(call, plan), headers=call.headers(cost))
 

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.template.response import TemplateResponse
+
+from llm_proxy.agent_proxy.models import AgentSecret
+from llm_proxy.agent_proxy.services import revoke_agent_secret
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+
+    from accounts.models import User
+
+    Base = admin.ModelAdmin[AgentSecret]
+else:
+    Base = admin.ModelAdmin  # at run time not generic
+
+
+@admin.register(AgentSecret)
+class AgentSecretAdmin(Base):
+    """Whose agents call models, and how often their secret was replaced. No page shows one."""
+
+    list_display = ("user", "version", "changed_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email",)
+    search_help_text = "The whole e-mail address or id of the user."
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    actions = ("revoke",)
+    fields = readonly_fields = ("user", "version", "changed_at")
+
+    def get_search_results(
+        self, _request: HttpRequest, queryset: QuerySet[AgentSecret], search_term: str
+    ) -> tuple[QuerySet[AgentSecret], bool]:
+        """Exact matches only, each by an index."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if "@" in term:
+            return queryset.filter(user__email__in={term, term.lower()}), False
+        try:
+            return queryset.filter(pk=UUID(term)), False
+        except ValueError:
+            return queryset.none(), False
+
+    @admin.action(permissions=["revoke"], description="Replace selected agent secrets")
+    def revoke(self, request: HttpRequest, queryset: QuerySet[AgentSecret]) -> HttpResponse | None:
+        """Make secrets worthless, after a confirmation page; the agents get others."""
+        secrets = queryset.select_related("user")
+        if not request.POST.get("post"):
+            return self._ask(request, secrets)
+        for secret in secrets:
+            revoke_agent_secret(user_id=secret.pk, by=cast("User", request.user))
+            self.log_change(request, secret, "Action: replace")
+        self.message_user(request, f"{len(secrets)} replaced.", messages.SUCCESS)
+        return None
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Say whether the action is offered."""
+        return request.user.has_perm("llm_proxy.revoke_agentsecret")
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        """They come with the first agent."""
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: AgentSecret | None = None) -> bool:
+        """A version that has been must not come back."""
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: AgentSecret | None = None) -> bool:
+        """Without its row a user would be back at the first version."""
+        return False
+
+    def _ask(self, request: HttpRequest, secrets: QuerySet[AgentSecret]) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Replace agent secrets",
+            "secrets": secrets,
+            "opts": self.opts,
+            "media": self.media,
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/llm_proxy/agentsecret/confirm_revoke.html", context)
