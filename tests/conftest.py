@@ -33,12 +33,14 @@ import django
 import httpx
 import pytest
 import redis
+from django.conf import settings
 from pytest_django.plugin import DjangoDbBlocker, blocking_manager_key
 
 from gateway_project.sandbox.engines import Engines
 from gateway_project.sandbox.serving import LoopbackServer
 from gateway_project.sandbox.stand_ins import STAND_INS, StandIn
 from gateway_project.sandbox.store import Store
+from tests import leaks
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _DATA = Path(tempfile.mkdtemp(prefix="gateway-tests-"))
@@ -76,7 +78,10 @@ def _env_example() -> str:
 
 
 _prepare_environment()
-django.setup()
+with leaks.watched_log():
+    django.setup()
+leaks.watch()
+settings.MIDDLEWARE.insert(0, "tests.leaks.scanning_middleware")
 
 
 def pytest_unconfigure() -> None:
@@ -129,6 +134,13 @@ def _hash_passwords_quickly() -> Iterator[None]:
     hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     with override_settings(PASSWORD_HASHERS=hashers):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_key_comes_out() -> Iterator[None]:
+    yield
+    found, leaks.found[:] = list(leaks.found), []
+    assert not found, f"key material came out: {found}"
 
 
 @dataclass
@@ -224,9 +236,10 @@ def gateway_server(
     letta_server: Running,
 ) -> Iterator[LoopbackServer]:
     del django_db_setup, supabase_server, litellm_server, letta_server
-    from gateway_project.asgi import application  # noqa: PLC0415 - needs the settings above
+    with leaks.watched_log():  # which this sets up anew
+        from gateway_project.asgi import application  # noqa: PLC0415 - needs the settings above
 
-    with _GATEWAY.start(application) as server:
+    with _GATEWAY.start(leaks.scanning(application)) as server:
         _wait_until_it_hears(os.environ["REDIS_URL"])
         yield server
 
