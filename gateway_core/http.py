@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import orjson
+from django.views.decorators.debug import sensitive_variables
 from yarl import URL
 
 from gateway_core import context
@@ -99,6 +100,7 @@ class UpstreamClient:
     _session: aiohttp.ClientSession | None = field(default=None, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
 
+    @sensitive_variables()
     async def open(
         self,
         method: str,
@@ -140,6 +142,7 @@ class UpstreamClient:
             raise UpstreamInterrupted from exc
         return UpstreamResponse(response)
 
+    @sensitive_variables()
     async def fetch(  # noqa: PLR0913 - the parts of an HTTP request
         self,
         method: str,

@@ -242,7 +242,6 @@ def _member(answer: Any, name: str, kind: type) -> Any:
     return value
 
 
-@sensitive_variables("payload", "headers")
 async def list_models() -> Any:
     """Return LiteLLM's own list of all models, what stands for several included."""
     status, answer = await _send("GET", "/v1/models?return_wildcard_routes=true")
@@ -250,6 +249,7 @@ async def list_models() -> Any:
     return answer
 
 
+@sensitive_variables("payload", "headers")
 async def _send(method: str, target: str, payload: Any = None) -> tuple[int, Any]:
     headers = {"authorization": f"Bearer {settings.LITELLM_MASTER_KEY}"}
     record = context.current.get()
