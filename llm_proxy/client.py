@@ -250,7 +250,6 @@ async def list_models() -> Any:
 
 
 @sensitive_variables("payload", "headers")
-@sensitive_variables("payload", "headers")
 async def _send(method: str, target: str, payload: Any = None) -> tuple[int, Any]:
     headers = {"authorization": f"Bearer {settings.LITELLM_MASTER_KEY}"}
     record = context.current.get()
