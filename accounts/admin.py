@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.admin import UserAdmin as StaffAdmin
@@ -176,6 +177,7 @@ class UserAdmin(Base):
             "title": f"{action.capitalize()} users",
             "action": action,
             "users": users,
+            "bans": settings.SUPABASE_BAN_SUSPENDED,
             "opts": self.opts,
             "media": self.media,
             "checkbox_name": ACTION_CHECKBOX_NAME,

@@ -175,6 +175,7 @@ def _make(strangers: list[SupabaseUser], wish: Wish, tally: Tally) -> None:
     if not wish.makes_users:
         tally.unknown += len(strangers)
         return
+    strangers = _not_erased(strangers)
     tally.made += len(strangers)
     if strangers and not wish.is_dry_run:
         made = (
@@ -189,6 +190,14 @@ def _make(strangers: list[SupabaseUser], wish: Wish, tally: Tally) -> None:
             for user in strangers
         )
         User.objects.bulk_create(made, ignore_conflicts=True)
+
+
+def _not_erased(strangers: list[SupabaseUser]) -> list[SupabaseUser]:
+    """Leave out whom the gateway was to forget, and who has an account at Supabase still."""
+    denials = Denial.objects.of_users().filter(reason=DenialReason.ERASED)
+    erased = denials.filter(user_id__in=[user.id for user in strangers])
+    left_out = set(erased.values_list("user_id", flat=True)) if strangers else set()
+    return [user for user in strangers if user.id not in left_out]
 
 
 def _wanted(page: Collection[SupabaseUser], known: Collection[UUID]) -> dict[_Key, datetime | None]:

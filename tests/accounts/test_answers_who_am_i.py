@@ -34,12 +34,15 @@ def test_tells_users_about_themselves(signer: Signer) -> None:
     answer, body = me(signer.token(sub=str(user_id)))
     user = User.objects.get()
     assert answer.status_code == 200
-    assert body == {
+    identity = {
         "id": str(user_id),
         "email": "alice@example.com",
+        "display_name": "",
         "is_anonymous": False,
         "created_at": user.created_at.isoformat().replace("+00:00", "Z"),
     }
+    assert identity.items() <= body.items()
+    assert body.keys() - identity.keys() == {"preferences", "limits", "holdings"}
 
 
 def test_tells_each_user_only_about_themselves(signer: Signer) -> None:
@@ -146,7 +149,7 @@ def test_says_try_again_when_the_database_goes_down_after_the_token_was_known(
     refused(me(token)[0], 503, "gateway_database_unavailable")
 
 
-@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+@pytest.mark.parametrize("method", ["post", "put"])
 def test_offers_no_other_method(method: str, signer: Signer) -> None:
     headers = {"authorization": f"Bearer {signer.token().decode()}"}
     answer = getattr(Client(), method)("/api/v1/me", headers=headers)

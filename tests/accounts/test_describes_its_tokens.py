@@ -15,4 +15,4 @@ def test_the_document_says_how_to_sign_in_and_what_me_answers() -> None:
     operation = document["paths"]["/api/v1/me"]["get"]
     assert operation["security"] == [{"supabase": []}]
     answer = document["components"]["schemas"]["Me"]
-    assert set(answer["properties"]) == {"id", "email", "is_anonymous", "created_at"}
+    assert set(answer["properties"]) >= {"id", "email", "is_anonymous", "created_at"}

@@ -102,6 +102,16 @@ def test_suspends_somebody_whom_supabase_does_not_know(
     assert len(supabase.requests("admin/users")) == 2
 
 
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_says_so_before_it_is_done(
+    *, is_wanted: bool, admin: Client, alice: tuple[User, bytes], settings: Any
+) -> None:
+    settings.SUPABASE_BAN_SUSPENDED = is_wanted
+    data = {"action": "suspend", "_selected_action": [str(alice[0].pk)]}
+    page = admin.post(reverse("admin:accounts_user_changelist"), data).content.decode()
+    assert ("Supabase is told as well" in page) is is_wanted
+
+
 def test_is_no_part_of_the_suspension_itself(
     alice: tuple[User, bytes], supabase: RunningSupabase
 ) -> None:

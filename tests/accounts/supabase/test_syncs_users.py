@@ -152,6 +152,13 @@ def test_makes_them_where_that_is_wanted(alice: Person, supabase: RunningSupabas
     assert " 0 made, " in last_line("--create")
 
 
+def test_makes_nobody_again_who_was_erased(alice: Person) -> None:
+    deny_user(user_id=alice.id, reason=DenialReason.ERASED, by=None)
+    User.objects.all().delete()
+    assert " 0 made, " in last_line("--create")
+    assert not User.objects.exists()
+
+
 def test_shuts_out_whom_supabase_has_banned_until_the_ban_is_over(alice: Person) -> None:
     client.ban_user(alice.id, timedelta(hours=2))
     output = run()
