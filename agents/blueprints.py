@@ -17,7 +17,7 @@ _SETTINGS: Final = {
 }
 # Without these, naming one setting changes others: Letta fills in defaults of its own that differ
 # from those of an agent without settings (measured).
-_USUAL_SETTINGS: Final = {
+USUAL_SETTINGS: Final = {
     "provider_type": "openai",
     "strict": False,
     "reasoning": {"reasoning_effort": "minimal"},
@@ -39,7 +39,7 @@ def letta_body(document: Mapping[str, Any]) -> dict[str, Any]:
         body["embedding"] = engine["embedding"]
     settings = {ours: parameters[name] for name, ours in _SETTINGS.items() if name in parameters}
     if settings:
-        body["model_settings"] = {**_USUAL_SETTINGS, **settings}
+        body["model_settings"] = {**USUAL_SETTINGS, **settings}
     if "context_window" in parameters:
         body["context_window_limit"] = parameters["context_window"]
     if "init_messages" in document:

@@ -74,7 +74,7 @@ def create_agent(
         user=user, template_id=template_id, version=version, variables=variables
     )
     row = _new_row(user, Origin.TEMPLATE, traits, default=blueprint.template_name)
-    _be_made_from(row, blueprint)
+    be_made_from(row, blueprint)
     return _make(row, driver, lambda order: driver.create(order, blueprint), is_whole=True)
 
 
@@ -136,7 +136,7 @@ def import_agent(  # noqa: PLR0913 - what an export file holds, and what is said
     if template_id:
         blueprint = _plan_or_none(driver, user, template_id, version, variables or {})
         if blueprint is not None:
-            _be_made_from(row, blueprint)
+            be_made_from(row, blueprint)
             environment = blueprint.environment
     restore = partial(driver.restore, snapshot=snapshot, environment=environment)
     return _make(row, driver, restore, is_whole=False, action="import")
@@ -236,7 +236,8 @@ def _new_row(user: User, origin: Origin, traits: Traits, *, default: str) -> Age
     )
 
 
-def _be_made_from(row: Agent, blueprint: Blueprint) -> None:
+def be_made_from(row: Agent, blueprint: Blueprint) -> None:
+    """Have a row, in memory, say that its agent is made from a blueprint."""
     row.template_version_id = blueprint.version_row
     row.template_id, row.version = blueprint.template_id, blueprint.version
     row.checksum = blueprint.checksum

@@ -231,3 +231,7 @@ class Agent(models.Model):
 def without_own(tags: Sequence[str]) -> list[str]:
     """Return tags without the gateway's own, each as long as one may be."""
     return [tag[:TAG_MAX_LENGTH] for tag in tags if not tag.startswith(OWN_TAG)]
+
+
+# Django finds models where it finds those of the app.
+from agents.upgrades.models import Migration  # noqa: E402, F401

@@ -28,6 +28,7 @@ from agents.serializers import (
     LettaMadeAgentSerializer,
     MadeAgentSerializer,
 )
+from agents.upgrades.views import UpgradeActions
 from gateway_core.errors import ResourceNotFound
 from gateway_core.pages import KeysetPagination
 
@@ -44,7 +45,7 @@ _IF_MATCH: Final = OpenApiParameter(
 
 
 @extend_schema(tags=_TAGS)
-class AgentViewSet(mixins.ListModelMixin, GenericViewSet[Agent]):
+class AgentViewSet(UpgradeActions, mixins.ListModelMixin, GenericViewSet[Agent]):
     """One's own agents, however they were made."""
 
     queryset = Agent.objects.none()

@@ -54,6 +54,7 @@ class Blueprint:
     version: str = ""
     checksum: str = ""
     version_row: int | None = None
+    is_deprecated: bool = False
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     secret_names: frozenset[str] = frozenset()
     document: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -97,12 +98,21 @@ class AgentManager(Protocol):
     """A driver."""
 
     def plan(
-        self, *, user: User, template_id: str, version: str, variables: Mapping[str, Any]
+        self,
+        *,
+        user: User,
+        template_id: str,
+        version: str,
+        variables: Mapping[str, Any],
+        former: Mapping[str, Any] | None = None,
     ) -> Blueprint:
         """Return what an agent would be made from, without making anything.
 
         Args:
             version: a semantic version, or ``latest``.
+            former: the variables of an agent that is there already, which may also become what a
+                deprecated version says. Those that the version still has stay unless others are
+                given.
 
         Raises:
             ResourceNotFound: no such version, or not for this user.
@@ -146,6 +156,29 @@ class AgentManager(Protocol):
 
         Members that the body lacks stay as they are. ``memory_blocks``, when there, are all blocks:
         others are taken away. ``environment`` None leaves that alone, too. Repeatable.
+        """
+        ...
+
+    def put_block(self, *, user_id: UUID, agent_id: str, block: Mapping[str, Any]) -> None:
+        """Change what is given of the block of that ``label``, or make it. Repeatable."""
+        ...
+
+    def drop_block(self, *, user_id: UUID, agent_id: str, label: str) -> None:
+        """Take the block of that label away; what is gone is done."""
+        ...
+
+    def upgrade(
+        self, *, user_id: UUID, agent_id: str, wish: Mapping[str, Any], key: str = ""
+    ) -> dict[str, Any] | None:
+        """Have another service upgrade an agent, and return its answer.
+
+        Args:
+            wish: ``target_version`` or ``use_latest``, and always ``dry_run``.
+            key: of idempotency.
+
+        Returns:
+            ``{plan, diff, warnings, dry_run}``, or ``{plan, applied, new_version}`` when it was
+            done. None: that is the gateway's own to do.
         """
         ...
 

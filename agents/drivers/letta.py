@@ -96,6 +96,14 @@ class LettaAgents:
             user_id=user_id, agent_id=agent_id, body=changes, tag=tag, secrets=environment
         )
 
+    def put_block(self, *, user_id: UUID, agent_id: str, block: Mapping[str, Any]) -> None:
+        """Change a block, or make it: see ``AgentManager``."""
+        letta.put_block(user_id=user_id, agent_id=agent_id, block=block)
+
+    def drop_block(self, *, user_id: UUID, agent_id: str, label: str) -> None:
+        """Take a block away: see ``AgentManager``."""
+        letta.drop_block(user_id=user_id, agent_id=agent_id, label=label)
+
     def delete(self, *, user_id: UUID, agent_id: str) -> None:
         """Delete an agent: see ``AgentManager``."""
         letta.delete_agent(user_id=user_id, agent_id=agent_id)

@@ -28,19 +28,31 @@ class LocalManager(LettaAgents):
     """The default driver."""
 
     def plan(
-        self, *, user: User, template_id: str, version: str, variables: Mapping[str, Any]
+        self,
+        *,
+        user: User,
+        template_id: str,
+        version: str,
+        variables: Mapping[str, Any],
+        former: Mapping[str, Any] | None = None,
     ) -> Blueprint:
         """Return what an agent would be made from: see ``AgentManager``."""
         row = templates.resolve_version(
-            user=user, template_id=_uuid(template_id), version=version or templates.LATEST
+            user=user,
+            template_id=_uuid(template_id),
+            version=version or templates.LATEST,
+            allow_deprecated=former is not None,
         )
-        filled = templates.fill_version(row, variables)
+        known = templates.variable_names(row.document)
+        still = {name: value for name, value in (former or {}).items() if name in known}
+        filled = templates.fill_version(row, {**still, **variables})
         return Blueprint(
             template_id=str(row.template_id),
             template_name=row.template.name,
             version=row.version,
             checksum=row.checksum,
             version_row=row.pk,
+            is_deprecated=bool(row.deprecated_at or row.template.deprecated_at),
             variables=filled.values,
             secret_names=templates.secret_names(row.document),
             document=filled.document,
@@ -56,6 +68,17 @@ class LocalManager(LettaAgents):
         except ResourceNotFound as exc:
             raise _unknown_model(exc) from exc
         return Made(document=document)
+
+    def upgrade(
+        self,
+        *,
+        user_id: UUID,  # noqa: ARG002 - the gateway itself does it
+        agent_id: str,  # noqa: ARG002 - as above
+        wish: Mapping[str, Any],  # noqa: ARG002 - as above
+        key: str = "",  # noqa: ARG002 - as above
+    ) -> dict[str, Any] | None:
+        """Leave it to the gateway: see ``AgentManager``."""
+        return None
 
     def set_suspended(self, *, user_id: UUID, agent_id: str, is_suspended: bool) -> None:
         """Nobody else has to know."""

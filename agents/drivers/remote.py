@@ -36,7 +36,13 @@ class RemoteManager(LettaAgents):
         self._ams = AmsClient(base_url)
 
     def plan(
-        self, *, user: User, template_id: str, version: str, variables: Mapping[str, Any]
+        self,
+        *,
+        user: User,
+        template_id: str,
+        version: str,
+        variables: Mapping[str, Any],
+        former: Mapping[str, Any] | None = None,
     ) -> Blueprint:
         """Return what an agent would be made from: see ``AgentManager``.
 
@@ -55,11 +61,13 @@ class RemoteManager(LettaAgents):
         if version == templates.LATEST:
             wanted = str(template.get("latest_version") or "")
         found = self._ask("GET", path("templates", template_id, "versions", wanted), user.pk)
-        if found.get("deprecated_at"):
+        if found.get("deprecated_at") and former is None:
             raise ResourceConflict(
                 f"Version {wanted} is deprecated. No more agents are made from it."
             )
-        filled = templates.fill_document(found["agent_file"], variables)
+        known = templates.variable_names(found["agent_file"])
+        still = {name: value for name, value in (former or {}).items() if name in known}
+        filled = templates.fill_document(found["agent_file"], {**still, **variables})
         return Blueprint(
             template_id=template_id,
             template_name=str(template.get("name") or ""),
@@ -126,6 +134,12 @@ class RemoteManager(LettaAgents):
         return super().apply(
             user_id=user_id, agent_id=agent_id, tag=tag, body=body, environment=environment
         )
+
+    def upgrade(
+        self, *, user_id: UUID, agent_id: str, wish: Mapping[str, Any], key: str = ""
+    ) -> dict[str, Any] | None:
+        """Have the AMS upgrade an agent: see ``AgentManager``."""
+        return self._ask("POST", path("agents", agent_id, "upgrade"), user_id, dict(wish), key)
 
     def set_suspended(self, *, user_id: UUID, agent_id: str, is_suspended: bool) -> None:
         """Tell the AMS: see ``AgentManager``."""

@@ -6,11 +6,12 @@ have changed is a conflict until somebody chooses.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.upgrades.states import BLOCKS, EMBEDDING, ENGINE, State
+from agents.upgrades.states import BLOCKS, CONTEXT_WINDOW, EMBEDDING, ENGINE, MODEL, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,6 +108,8 @@ class _Merging:
                 )
                 if value is not _ABSENT:
                     merged[pointer] = value
+        if merged.get(MODEL) != now.settings.get(MODEL) and CONTEXT_WINDOW not in new.settings:
+            merged.pop(CONTEXT_WINDOW, None)  # the new model's own
         if merged.get(EMBEDDING) != now.settings.get(EMBEDDING):
             self.warnings.append(
                 f"With another {EMBEDDING} the agent may not find passages that it has now."
@@ -137,15 +140,24 @@ class _Merging:
             message = "was taken away by the template and changed by the agent"
             kept: _Block = self._chosen(pointer, new, now, message)
             return kept
-        before = old or {}
-        merged = {
-            name: self._value(f"{pointer}/{name}", before.get(name, _ABSENT), new[name], now[name])
-            for name in sorted(new)
-        }
-        if len(merged["value"]) > merged["limit"]:
+        merged = {**now, "value": self._learned(pointer, old, new, now)}
+        for name in sorted(new.keys() - {"value"}):
+            # Of what the old version did not say, the agent has what Letta has given it.
+            before = (old or {}).get(name, now.get(name, _ABSENT))
+            value = now.get(name, _ABSENT)
+            chosen = self._value(f"{pointer}/{name}", before, new[name], value)
+            if chosen is not _ABSENT:
+                merged[name] = chosen
+        if len(merged["value"]) > merged.get("limit", math.inf):
             merged["limit"] = len(merged["value"])
             self.warnings.append(f"{pointer} is longer than its new limit, which is raised for it.")
         return merged
+
+    def _learned(
+        self, pointer: str, old: _Block, new: Mapping[str, Any], now: Mapping[str, Any]
+    ) -> Any:
+        before = old["value"] if old else _ABSENT
+        return self._value(f"{pointer}/value", before, new["value"], now["value"])
 
     def _value(self, pointer: str, old: Any, new: Any, now: Any) -> Any:
         if new in (old, now):

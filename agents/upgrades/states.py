@@ -26,13 +26,7 @@ MODEL_SETTINGS: Final[Mapping[str, str]] = {
     "/engine/hyperparams/temperature": "temperature",
     "/engine/hyperparams/parallel_tool_calls": "parallel_tool_calls",
 }
-# What Letta has a block be when nothing is said of it (measured).
-USUAL_BLOCK: Final[Mapping[str, Any]] = {
-    "value": "",
-    "limit": 100_000,
-    "description": "",
-    "read_only": False,
-}
+_OF_BLOCK: Final = ("value", "limit", "description", "read_only")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +36,8 @@ class State:
     Attributes:
         settings: system prompt and engine by pointer; what nobody has set is absent.
         tools: names, in order.
-        blocks: ``{value, limit, description, read_only}`` by label.
+        blocks: ``{value, limit, description, read_only}`` by label, those that anybody has set;
+            Letta fills in others by the label (measured).
         environment: what tools see; holds secrets.
     """
 
@@ -110,7 +105,4 @@ def state_of_agent(document: Mapping[str, Any], environment: Mapping[str, str]) 
 
 
 def _block(block: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: usual if block.get(name) is None else block[name]
-        for name, usual in USUAL_BLOCK.items()
-    }
+    return {name: block[name] for name in _OF_BLOCK if block.get(name) is not None}

@@ -1,0 +1,162 @@
+"""What an upgrade would do to an agent now. Reads what there is to read, and changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from agents.drivers import manager
+from agents.sealing import all_variables
+from agents.upgrades.merging import Strategy
+from agents.upgrades.plan import make_plan
+from agents.upgrades.states import state_of_agent, state_of_file
+from gateway_core.errors import FieldInvalid, ResourceConflict, ResourceNotFound
+from templates_app import services as templates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agents.drivers.interface import AgentManager, Blueprint
+    from agents.models import Agent
+    from agents.upgrades.plan import Plan
+
+_NO_TEMPLATE: Final = "The agent was not made from a template that is known here."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What somebody wants an agent to become.
+
+    Attributes:
+        target_version: a semantic version, or ``latest``.
+        variables: in place of those that the agent has.
+        is_forced: to any version, not only to a higher one.
+        plan_hash: of the one plan that is agreed to; empty for any.
+    """
+
+    target_version: str = templates.LATEST
+    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    strategy: Strategy = field(default_factory=Strategy)
+    is_forced: bool = False
+    plan_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What would be done.
+
+    Attributes:
+        blueprint: what the agent would be made from.
+        document: the agent in Letta.
+        hash: of everything that would be done.
+    """
+
+    blueprint: Blueprint
+    plan: Plan
+    document: Mapping[str, Any] = field(repr=False)
+    warnings: tuple[str, ...]
+    hash: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what its owner may see of it."""
+        plan = self.plan
+        return {
+            "target_version": self.blueprint.version,
+            "plan": [step.as_line() for step in plan.steps],
+            "diff": [change for step in plan.steps for change in step.differences()],
+            "conflicts": [
+                {"pointer": conflict.pointer, "message": conflict.message}
+                for conflict in plan.conflicts
+            ],
+            "warnings": list(self.warnings),
+            "plan_hash": self.hash,
+        }
+
+
+def propose(agent: Agent, wish: Wish) -> Proposal:
+    """Return what an upgrade would do.
+
+    Raises:
+        ResourceNotFound: the agent, its template or the version is gone.
+        ResourceConflict: the agent was made from no template, or the version is not higher.
+        FieldInvalid: the version asks for variables that the agent does not have.
+        UpstreamError: Letta failed.
+    """
+    driver = manager()
+    if not agent.template_id or not agent.built_from:
+        raise ResourceConflict(_NO_TEMPLATE)
+    former = all_variables(agent)
+    blueprint = driver.plan(
+        user=agent.user,
+        template_id=agent.template_id,
+        version=wish.target_version,
+        variables=wish.variables,
+        former=former,
+    )
+    if not wish.is_forced:
+        require_higher(agent.version, blueprint.version)
+    document = existing(driver, agent)
+    environment = environment_of(driver, agent)
+    plan = make_plan(
+        old=state_of_file(agent.built_from, environment),
+        new=state_of_file(blueprint.document or {}, blueprint.environment),
+        now=state_of_agent(document, environment),
+        strategy=wish.strategy,
+    )
+    warnings = plan.warnings
+    if blueprint.is_deprecated:
+        warnings = (f"Version {blueprint.version} is deprecated.", *warnings)
+    context = (str(agent.pk), agent.version, blueprint.version, blueprint.checksum)
+    return Proposal(
+        blueprint=blueprint,
+        plan=plan,
+        document=document,
+        warnings=warnings,
+        hash=plan.hash(*context),
+    )
+
+
+def existing(driver: AgentManager, agent: Agent) -> dict[str, Any]:
+    """Return the agent in Letta.
+
+    Raises:
+        ResourceNotFound: it is gone.
+    """
+    document = driver.read(user_id=agent.user_id, agent_id=agent.agent_id)
+    if document is None:
+        raise ResourceNotFound
+    return document
+
+
+def environment_of(driver: AgentManager, agent: Agent) -> dict[str, str]:
+    """Return what the agent's tools see now, secrets included; nothing when nobody knows."""
+    try:
+        blueprint = driver.plan(
+            user=agent.user,
+            template_id=agent.template_id,
+            version=agent.version,
+            variables={},
+            former=all_variables(agent),
+        )
+    except (ResourceNotFound, FieldInvalid):
+        return {}
+    return blueprint.environment
+
+
+def require_higher(current: str, wanted: str) -> None:
+    """Refuse to go back.
+
+    Raises:
+        ResourceConflict: the wanted version is not higher than the current one.
+    """
+    try:
+        is_higher = (
+            templates.parse_version(wanted).precedence > templates.parse_version(current).precedence
+        )
+    except ValueError:  # a remote AMS may number its versions in its own way
+        is_higher = wanted != current
+    if not is_higher:
+        raise ResourceConflict(
+            f"The agent is at version {current}, and {wanted} is not higher. Send force to go "
+            "there all the same."
+        )

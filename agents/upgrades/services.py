@@ -1,0 +1,188 @@
+"""What the API, commands and jobs do to bring agents to other versions."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+from agents.drivers import manager
+from agents.making import be_made_from
+from agents.snapshots import body_of
+from agents.upgrades import remotely
+from agents.upgrades.applying import begin, carry_out, given_back, origin_of, write_down
+from agents.upgrades.merging import Choice, Strategy
+from agents.upgrades.models import Direction, Migration, MigrationState
+from agents.upgrades.plan import make_plan
+from agents.upgrades.proposing import Proposal, Wish, existing, propose
+from agents.upgrades.states import State, state_of_agent
+from gateway_core.errors import ResourceConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from accounts.models import User
+    from agents.models import Agent
+    from agents.upgrades.merging import Conflict
+    from agents.upgrades.plan import Plan
+
+__all__ = ("Wish", "plan_upgrade", "roll_back", "upgrade_agent")
+
+
+def plan_upgrade(*, agent: Agent, wish: Wish) -> dict[str, Any]:
+    """Return what an upgrade would do: ``{plan, diff, conflicts, warnings, plan_hash, …}``.
+
+    Raises:
+        GatewayError: as ``propose`` says.
+    """
+    remote = remotely.plan(agent, wish)
+    if remote is not None:
+        said = {name: list(remote.get(name) or ()) for name in ("plan", "diff", "warnings")}
+        return {"target_version": "", "conflicts": [], "plan_hash": "", **said}
+    return propose(agent, wish).as_json()
+
+
+def upgrade_agent(
+    *, agent: Agent, by: User | None, wish: Wish, revision: int | None = None
+) -> Migration:
+    """Bring an agent to another version of its template.
+
+    Raises:
+        EtagMismatch: the row is at another revision.
+        ResourceConflict: there are conflicts that nobody has chosen for, the plan is not the one
+            that was agreed to, or the agent is not in a state to be upgraded.
+        GatewayError: as ``propose`` and ``carry_out`` say.
+    """
+    migration = begin(agent, Direction.UPGRADE, by=by, revision=revision)
+    with given_back(migration):
+        body = remotely.body_of(wish, is_dry_run=False)
+        remote = remotely.plan(migration.agent, wish)
+        if remote is None:
+            _prepare(migration, wish)
+        else:
+            _prepare_remotely(migration, remote, body)
+    return carry_out(migration)
+
+
+def roll_back(
+    *,
+    migration: Migration,
+    by: User | None,
+    strategy: Strategy | None = None,
+    revision: int | None = None,
+) -> Migration:
+    """Undo an upgrade, and return the migration that does so.
+
+    What the agent has learned since stays, but for what the upgrade had changed.
+
+    Raises:
+        ResourceConflict: it is not what the agent went through last, or a choice is missing.
+        GatewayError: as ``carry_out`` says.
+    """
+    _require_last(migration)
+    taken = strategy or Strategy(in_all=Choice.TAKE_TEMPLATE)
+    undoing = begin(
+        migration.agent, Direction.ROLLBACK, by=by, revision=revision, reverts=migration
+    )
+    with given_back(undoing):
+        content = migration.unseal()
+        if "remote" in content:
+            raise ResourceConflict(
+                "A remote AMS has done this upgrade. Upgrade to the version that you want instead."
+            )
+        after = State.from_json(content["after"])
+        document = existing(manager(), undoing.agent)
+        plan = make_plan(
+            old=after,
+            new=State.from_json(content["before"]),
+            now=state_of_agent(document, after.environment),
+            strategy=taken,
+        )
+        _require_chosen(plan.conflicts)
+        write_down(
+            undoing,
+            steps=plan.steps,
+            to_version=migration.from_version,
+            warnings=plan.warnings,
+            content=_content(plan, undoing.agent, document, content["origin_before"]),
+            strategy=_strategy_as_json(taken),
+        )
+    return carry_out(undoing)
+
+
+def _prepare(migration: Migration, wish: Wish) -> None:
+    agent = migration.agent
+    proposal = propose(agent, wish)
+    if wish.plan_hash and wish.plan_hash != proposal.hash:
+        raise _changed(proposal)
+    _require_chosen(proposal.plan.conflicts)
+    upgraded = copy(agent)
+    be_made_from(upgraded, proposal.blueprint)
+    write_down(
+        migration,
+        steps=proposal.plan.steps,
+        to_version=proposal.blueprint.version,
+        warnings=proposal.warnings,
+        content=_content(proposal.plan, agent, dict(proposal.document), origin_of(upgraded)),
+        strategy=_strategy_as_json(wish.strategy),
+    )
+
+
+def _prepare_remotely(migration: Migration, remote: dict[str, Any], body: dict[str, Any]) -> None:
+    document = existing(manager(), migration.agent)
+    write_down(
+        migration,
+        steps=(),
+        to_version="",
+        warnings=remote.get("warnings") or (),
+        content={
+            "remote": body,
+            "snapshot": body_of(document),
+            "origin_before": origin_of(migration.agent),
+        },
+        strategy={},
+    )
+
+
+def _content(
+    plan: Plan, agent: Agent, document: dict[str, Any], origin_after: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "before": plan.before.as_json(),
+        "after": plan.after.as_json(),
+        "snapshot": body_of(document),
+        "origin_before": origin_of(agent),
+        "origin_after": origin_after,
+    }
+
+
+def _require_last(migration: Migration) -> None:
+    last = Migration.objects.filter(
+        agent=migration.agent_id, state=MigrationState.APPLIED, direction=Direction.UPGRADE
+    ).first()
+    if last != migration:
+        raise ResourceConflict("Only the last upgrade of an agent can be rolled back, and once.")
+
+
+def _require_chosen(conflicts: Iterable[Conflict]) -> None:
+    errors = [{"pointer": one.pointer, "message": one.message} for one in conflicts]
+    if errors:
+        choices = " or ".join(Choice)
+        raise ResourceConflict(
+            f"There are conflicts, see errors. Send a strategy for each or for all: {choices}.",
+            param=errors[0]["pointer"],
+            errors=errors,
+        )
+
+
+def _changed(proposal: Proposal) -> ResourceConflict:
+    lines = [step.as_line() for step in proposal.plan.steps]
+    return ResourceConflict(
+        "The agent or its template has changed: the plan is another one now, see errors. Ask for "
+        "it again with dry_run, and repeat with its plan_hash.",
+        param="/plan_hash",
+        errors=[{"pointer": line["pointer"], "message": f"would {line['op']}"} for line in lines],
+    )
+
+
+def _strategy_as_json(strategy: Strategy) -> dict[str, Any]:
+    return {"in_all": strategy.in_all, "by_pointer": dict(strategy.by_pointer)}
