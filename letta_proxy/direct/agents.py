@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from asgiref.sync import async_to_sync
 
-from gateway_core.errors import UpstreamAnswerInvalid
+from gateway_core.errors import GatewayError, UpstreamAnswerInvalid, UpstreamInterrupted
 from letta_proxy.catalogue import shapes
 from letta_proxy.cloud import tag_of, without_tags
 from letta_proxy.direct.calls import call, call_or_none
@@ -69,13 +69,31 @@ def create_agent(
     payload["tags"] = own_tags(user_id, tag, payload.get("tags"))
     if secrets:
         payload["secrets"] = dict(secrets)
-    return _addressed(user_id, call(user_id, "POST", AGENTS, payload=payload))
+    made = call(user_id, "POST", AGENTS, payload=payload)
+    try:
+        return addressed(user_id, made)
+    except GatewayError as exc:  # the agent is there by now
+        raise UpstreamInterrupted(exc.detail) from exc
+
+
+def check_agent(*, user_id: UUID, body: Mapping[str, Any]) -> None:
+    """Refuse a body that ``create_agent`` would not send; raises as it does."""
+    admitted(user_id, bodies.AGENT_CREATE, dict(body))
 
 
 def read_agent(*, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
     """Return an agent as its owner sees it, None when Letta doesn't have it."""
     document = call_or_none(user_id, "GET", path_of(agent_id))
     return None if document is None else agent_in(document)
+
+
+def receive_agent(*, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
+    """Return an agent that was made elsewhere, once it calls its models at the gateway.
+
+    None when Letta doesn't have it.
+    """
+    document = call_or_none(user_id, "GET", path_of(agent_id))
+    return None if document is None else addressed(user_id, document)
 
 
 def change_agent(
@@ -95,7 +113,7 @@ def change_agent(
         payload["tags"] = own_tags(user_id, tag, payload["tags"])
     if secrets is not None:
         payload["secrets"] = dict(secrets)
-    return _addressed(user_id, call(user_id, "PATCH", path_of(agent_id), payload=payload))
+    return addressed(user_id, call(user_id, "PATCH", path_of(agent_id), payload=payload))
 
 
 def record_agent(*, user_id: UUID, document: Mapping[str, Any]) -> None:
@@ -128,19 +146,32 @@ def delete_agent(*, user_id: UUID, agent_id: str) -> None:
     a second attempt finds them when the first one has got no further than the agent. The caller
     forgets the agent's owner after that.
     """
-    document = call_or_none(user_id, "GET", path_of(agent_id))
-    if document is not None:
-        archives = call(user_id, "GET", "/v1/archives/", params={"agent_id": agent_id})
-        record_created_sync(
-            user_id,
-            [
-                *things({"/blocks/*/id": Kind.BLOCK}, document, agent_id),
-                *things({"/*/id": Kind.ARCHIVE}, archives, agent_id),
-            ],
-        )
+    if note_belongings(user_id=user_id, agent_id=agent_id):
         call_or_none(user_id, "DELETE", path_of(agent_id))
-    for kind, collection in ((Kind.BLOCK, "blocks"), (Kind.ARCHIVE, "archives")):
-        _delete_left(user_id, agent_id, kind, collection)
+    try:
+        for kind, collection in ((Kind.BLOCK, "blocks"), (Kind.ARCHIVE, "archives")):
+            _delete_left(user_id, agent_id, kind, collection)
+    except GatewayError as exc:  # the agent is gone by now
+        raise UpstreamInterrupted(exc.detail) from exc
+
+
+def note_belongings(*, user_id: UUID, agent_id: str) -> bool:
+    """Note which blocks and archives have come with an agent; say whether it is there.
+
+    What is on record as something else stays that.
+    """
+    document = call_or_none(user_id, "GET", path_of(agent_id))
+    if document is None:
+        return False
+    archives = call(user_id, "GET", "/v1/archives/", params={"agent_id": agent_id})
+    record_created_sync(
+        user_id,
+        [
+            *things({"/blocks/*/id": Kind.BLOCK}, document, agent_id),
+            *things({"/*/id": Kind.ARCHIVE}, archives, agent_id),
+        ],
+    )
+    return True
 
 
 def own_tags(user_id: UUID, tag: str, given: Iterable[str] | None) -> list[str]:
@@ -162,7 +193,8 @@ def agent_in(document: Any) -> dict[str, Any]:
     return agent
 
 
-def _addressed(user_id: UUID, document: Any) -> dict[str, Any]:
+def addressed(user_id: UUID, document: Any) -> dict[str, Any]:
+    """Return the agent that an answer is, once it calls its models at the gateway."""
     async_to_sync(give_own_address)(user_id, document)
     return agent_in(document)
 

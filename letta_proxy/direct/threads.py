@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from gateway_core.errors import GatewayError, UpstreamAnswerInvalid, UpstreamInterrupted
-from letta_proxy.direct.agents import AGENTS, agent_in, own_tags, path_of
+from letta_proxy.direct.agents import AGENTS, addressed, own_tags, path_of
 from letta_proxy.direct.calls import call
 from letta_proxy.direct.policing import admitted
 from letta_proxy.policy import bodies
@@ -110,7 +110,7 @@ def _finished(user_id: UUID, agent_id: str, settings: Mapping[str, Any]) -> dict
         call(user_id, "PATCH", target, payload=settings)
     # Until now the system prompt was not followed by the memory.
     call(user_id, "POST", f"{target}/recompile")
-    return agent_in(call(user_id, "GET", target))
+    return addressed(user_id, call(user_id, "GET", target))
 
 
 def policed_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
