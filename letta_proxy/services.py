@@ -9,10 +9,13 @@ from __future__ import annotations
 from letta_proxy.direct.agents import (
     FoundAgent,
     change_agent,
+    check_agent,
     create_agent,
     delete_agent,
     list_agents,
+    note_belongings,
     read_agent,
+    receive_agent,
     record_agent,
 )
 from letta_proxy.direct.holdings import account_holders, has_account, owned_agents
@@ -48,6 +51,7 @@ __all__ = (
     "account_holders",
     "add_passages",
     "change_agent",
+    "check_agent",
     "create_agent",
     "create_agent_with_messages",
     "delete_agent",
@@ -57,6 +61,7 @@ __all__ = (
     "has_account",
     "letta_user_for",
     "list_agents",
+    "note_belongings",
     "owned_agents",
     "owns",
     "policed_messages",
@@ -65,6 +70,7 @@ __all__ = (
     "read_agent",
     "read_messages",
     "read_passages",
+    "receive_agent",
     "record_agent",
     "record_created",
     "record_created_sync",
