@@ -198,7 +198,7 @@ def _after_failure(
         found = driver.find(user_id=row.user_id, tag=row.tag)
         document = None
         if is_whole and found:
-            document = driver.read(user_id=row.user_id, agent_id=found[0].agent_id)
+            document = driver.receive(user_id=row.user_id, agent_id=found[0].agent_id)
         if document is not None:
             return Made(document=document)
         for agent in found:

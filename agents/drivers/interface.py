@@ -7,8 +7,11 @@ of the call, anything else when it certainly had no effect.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway_core.errors import GatewayError, UpstreamInterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,6 +95,15 @@ class CopyOptions:
     with_memory: bool
     with_messages: bool
     initial_blocks: tuple[Mapping[str, Any], ...] = ()
+
+
+@contextmanager
+def after_effect() -> Iterator[None]:
+    """Wrap what is done once a call has had an effect: no failure may say any more it had none."""
+    try:
+        yield
+    except GatewayError as exc:
+        raise UpstreamInterrupted(exc.detail) from exc
 
 
 class AgentManager(Protocol):
@@ -200,6 +212,13 @@ class AgentManager(Protocol):
 
     def read(self, *, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
         """Return Letta's document of an agent as its owner sees it, None when it is gone."""
+        ...
+
+    def receive(self, *, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
+        """Return the document of an agent of which only Letta knows, as far as it was made.
+
+        From then on it calls its models at the gateway. None when it is gone.
+        """
         ...
 
     def publish(self, *, user: User, content: bytes, media_type: str) -> dict[str, Any]:

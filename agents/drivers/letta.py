@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from agents.drivers.interface import Made
+from agents.drivers.interface import Made, after_effect
 from agents.snapshots import Snapshot, body_of, with_initial_blocks
-from gateway_core.errors import GatewayError, ResourceNotFound, UpstreamInterrupted
+from gateway_core.errors import ResourceNotFound
 from letta_proxy import services as letta
 
 if TYPE_CHECKING:
@@ -53,10 +53,8 @@ class LettaAgents:
                 messages=thread,
             )
         document = make(body=body)
-        try:
+        with after_effect():
             letta.add_passages(user_id=user_id, agent_id=document["id"], passages=passages)
-        except GatewayError as exc:  # the agent is there by now
-            raise UpstreamInterrupted(exc.detail) from exc
         return Made(document=document)
 
     def snapshot(self, *, user_id: UUID, agent_id: str, with_messages: bool) -> Snapshot:
@@ -119,6 +117,10 @@ class LettaAgents:
     def read(self, *, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
         """Return Letta's document of an agent, None when it is gone."""
         return letta.read_agent(user_id=user_id, agent_id=agent_id)
+
+    def receive(self, *, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
+        """Return Letta's document of an agent that is to be the user's: see ``AgentManager``."""
+        return letta.receive_agent(user_id=user_id, agent_id=agent_id)
 
 
 def named(order: Order) -> dict[str, Any]:

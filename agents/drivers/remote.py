@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from agents.blueprints import letta_body
 from agents.drivers.ams import AmsClient, path
-from agents.drivers.interface import Blueprint, Made
-from agents.drivers.letta import LettaAgents
+from agents.drivers.interface import Blueprint, Made, after_effect
+from agents.drivers.letta import LettaAgents, named
 from gateway_core.errors import ResourceConflict, ResourceNotFound, UpstreamAnswerInvalid
 from letta_proxy import services as letta
 from templates_app import services as templates
@@ -27,6 +28,10 @@ SUSPEND: Final = "agents.suspend"
 DELETE: Final = "agents.delete"
 
 _UPDATED: Final = ("name", "description", "tags", "metadata")
+
+
+class _NotThere(Exception):
+    """The AMS can't, or does not know the agent."""
 
 
 class RemoteManager(LettaAgents):
@@ -92,22 +97,31 @@ class RemoteManager(LettaAgents):
         is_old = self._ams.dialect().is_old
         if not is_old:
             payload |= _marks(order)
+        if blueprint.document is not None:
+            body = {**letta_body(blueprint.document), **named(order)}
+            letta.check_agent(user_id=order.user_id, body=body)
         answer = self._ask("POST", "/agents/create", order.user_id, payload, order.key)
-        agent_id = _id_of(answer)
-        if is_old:
-            document = letta.change_agent(
-                user_id=order.user_id, agent_id=agent_id, body=_marks(order), tag=order.tag
-            )
-        else:
-            document = self._document(order.user_id, agent_id)
+        with after_effect():
+            agent_id = _id_of(answer)
+            if is_old:
+                letta.change_agent(
+                    user_id=order.user_id, agent_id=agent_id, body=named(order), tag=order.tag
+                )
+            document = self._received(order.user_id, agent_id)
         return Made(document=document, checksum=str(answer.get("template_checksum") or ""))
 
     def copy(
         self, order: Order, source_id: str, options: CopyOptions, environment: Mapping[str, str]
     ) -> Made:
         """Make an agent like another one: see ``AgentManager``."""
-        if not self._can(CLONE):
+        try:
+            return self._clone(order, source_id, options)
+        except _NotThere:
             return super().copy(order, source_id, options, environment)
+
+    def _clone(self, order: Order, source_id: str, options: CopyOptions) -> Made:
+        if not self._can(CLONE):
+            raise _NotThere
         payload = {
             "agent_name": order.name,
             "include_memory": options.with_memory,
@@ -115,8 +129,15 @@ class RemoteManager(LettaAgents):
             **_marks(order),
         }
         where = path("agents", source_id, "clone")
-        answer = self._ask("POST", where, order.user_id, payload, order.key)
-        return Made(document=self._document(order.user_id, _id_of(answer)))
+        try:
+            answer = self._ask("POST", where, order.user_id, payload, order.key)
+        except ResourceNotFound as exc:  # it was made with Letta's own API, or from a file
+            raise _NotThere from exc
+        with after_effect():
+            agent_id = _id_of(answer)
+            document = self._received(order.user_id, agent_id)
+            letta.note_belongings(user_id=order.user_id, agent_id=agent_id)
+        return Made(document=document)
 
     def apply(
         self,
@@ -130,7 +151,8 @@ class RemoteManager(LettaAgents):
         """Bring an agent to what a body says, and tell the AMS of what it lists."""
         changes = {name: body[name] for name in _UPDATED if name in body}
         if changes and self._can(UPDATE):
-            self._ams.call("PATCH", path("agents", agent_id), user_id=user_id, payload=changes)
+            with suppress(ResourceNotFound):  # it knows those alone that it has made
+                self._ams.call("PATCH", path("agents", agent_id), user_id=user_id, payload=changes)
         return super().apply(
             user_id=user_id, agent_id=agent_id, tag=tag, body=body, environment=environment
         )
@@ -145,14 +167,19 @@ class RemoteManager(LettaAgents):
         """Tell the AMS: see ``AgentManager``."""
         if self._can(SUSPEND):
             verb = "suspend" if is_suspended else "resume"
-            self._ams.call("POST", path("agents", agent_id, verb), user_id=user_id)
+            with suppress(ResourceNotFound):
+                self._ams.call("POST", path("agents", agent_id, verb), user_id=user_id)
 
     def delete(self, *, user_id: UUID, agent_id: str) -> None:
         """Delete an agent there, and then what is left of it in Letta: see ``AgentManager``."""
         if self._can(DELETE):
+            letta.note_belongings(user_id=user_id, agent_id=agent_id)
             with suppress(ResourceNotFound):
                 self._ams.call("DELETE", path("agents", agent_id), user_id=user_id)
-        super().delete(user_id=user_id, agent_id=agent_id)
+            with after_effect():
+                super().delete(user_id=user_id, agent_id=agent_id)
+        else:
+            super().delete(user_id=user_id, agent_id=agent_id)
 
     def publish(self, *, user: User, content: bytes, media_type: str) -> dict[str, Any]:
         """Publish an Agent File: see ``AgentManager``."""
@@ -180,8 +207,8 @@ class RemoteManager(LettaAgents):
             self._ams.call("POST", where, user_id=user.pk, content=(content, media_type))
         )
 
-    def _document(self, user_id: UUID, agent_id: str) -> dict[str, Any]:
-        document = letta.read_agent(user_id=user_id, agent_id=agent_id)
+    def _received(self, user_id: UUID, agent_id: str) -> dict[str, Any]:
+        document = self.receive(user_id=user_id, agent_id=agent_id)
         if document is None:
             raise UpstreamAnswerInvalid(
                 "AMS has made an agent that the gateway does not find in Letta. Contact support."
