@@ -217,7 +217,7 @@ class _Comparison:
 
     def _complete(self, row: Agent, made: list[FoundAgent]) -> None:
         first, *others = made
-        document = self.driver.read(user_id=self.user_id, agent_id=first.agent_id)
+        document = self.driver.receive(user_id=self.user_id, agent_id=first.agent_id)
         if document is not None:
             entries.complete(row, Made(document=document), by=None)
         for agent in others:
@@ -238,7 +238,7 @@ class _Comparison:
             letta.record_agent(user_id=self.user_id, document=document)
 
     def _adopt(self, agent_id: str) -> None:
-        document = self.driver.read(user_id=self.user_id, agent_id=agent_id)
+        document = self.driver.receive(user_id=self.user_id, agent_id=agent_id)
         if document is None:
             return
         row = Agent(user_id=self.user_id, origin=Origin.LETTA)

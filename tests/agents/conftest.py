@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from agents.models import Agent
+from gateway_project.sandbox.ams import create_app
+from gateway_project.sandbox.serving import LoopbackServer
 from letta_proxy.models import LettaAccount
 from tests.conftest import Running
 
@@ -65,7 +67,8 @@ class Caller:
 
     def publish(self, **members: Any) -> str:
         """Publish an Agent File and return the template's id."""
-        return str(self.post("/templates/publish", json=agent_file(**members))["template_id"])
+        published = self.post("/ams/templates/publish", json=agent_file(**members))
+        return str(published["template_id"])
 
     def create(self, template_id: str, **members: Any) -> dict[str, Any]:
         """Make an agent and return it."""
@@ -77,8 +80,41 @@ class Caller:
         return self(method, f"/letta/v1{path}", **parts)
 
 
+@pytest.fixture(scope="session")
+def ams_server(letta_server: Running) -> Iterator[Running]:
+    """The sandbox's remote AMS, with the tests' Letta behind it."""
+    del letta_server
+    with LoopbackServer() as server:
+        server.start(create_app(api_key="ams-key"))
+        running = Running(server.url, {"AMS_API_KEY": "ams-key"})
+        yield running
+        running.client.close()
+
+
 @pytest.fixture
-def alice(client_for: Callable[[str], httpx.Client]) -> Caller:
+def ams(ams_server: Running) -> Running:
+    ams_server.reset()
+    return ams_server
+
+
+# For tests of what does not depend on who manages agents.
+BOTH_DRIVERS = pytest.mark.parametrize("driver", ["local", "remote"], indirect=True)
+
+
+@pytest.fixture
+def driver(request: pytest.FixtureRequest, gateway: str, settings: Any) -> str:
+    """Who manages agents: the gateway itself, or a remote AMS."""
+    del gateway
+    name = str(getattr(request, "param", "local"))
+    if name == "remote":
+        ams: Running = request.getfixturevalue("ams")
+        settings.AMS_BASE_URL, settings.AMS_API_KEY = ams.url, ams.credentials["AMS_API_KEY"]
+    return name
+
+
+@pytest.fixture
+def alice(client_for: Callable[[str], httpx.Client], driver: str) -> Caller:
+    del driver
     return Caller(client_for("alice@example.com"))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway_core.audit.models import AuditEvent
-from tests.agents.conftest import Caller, InLetta, rows
+from tests.agents.conftest import BOTH_DRIVERS, Caller, InLetta, rows
 from tests.conftest import Running
 
 
@@ -18,6 +18,7 @@ def test_shows_an_agent_with_its_etag(alice: Caller, agent: dict[str, Any]) -> N
     assert unchanged.status_code == 304
 
 
+@BOTH_DRIVERS
 def test_changes_an_agent_here_and_in_letta(
     alice: Caller, agent: dict[str, Any], in_letta: InLetta
 ) -> None:
@@ -91,6 +92,7 @@ def test_refuses_other_changes(
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, pointer)
 
 
+@BOTH_DRIVERS
 def test_says_what_it_said_before_when_letta_fails(
     alice: Caller, agent: dict[str, Any], letta: Running
 ) -> None:

@@ -6,8 +6,10 @@ import pytest
 
 from agents.models import Agent
 from letta_proxy.models import Kind, OwnedResource
-from tests.agents.conftest import EMBEDDING, MODEL, Caller, InLetta, rows
+from tests.agents.conftest import BOTH_DRIVERS, EMBEDDING, MODEL, Caller, InLetta, rows
 from tests.conftest import Running
+
+pytestmark = BOTH_DRIVERS
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ def test_a_clone_is_the_users_with_all_that_came_with_it(
 
 
 @pytest.mark.parametrize(
-    "target", ["/export$", "/agents/import$", "/recompile$", "/archival-memory$", "/batch$"]
+    "target", ["/export$", "/agents/import$", "/recompile$", "/archival-memory$"]
 )
 def test_leaves_nothing_of_a_clone_that_fails(
     alice: Caller, lived: dict[str, Any], letta: Running, in_letta: InLetta, target: str

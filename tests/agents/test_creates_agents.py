@@ -10,9 +10,10 @@ from agents.models import Agent, Status
 from gateway_core import cache
 from gateway_core.audit.models import AuditEvent
 from letta_proxy.models import Kind, OwnedResource
-from tests.agents.conftest import MODEL, Caller, InLetta, rows
+from tests.agents.conftest import BOTH_DRIVERS, MODEL, Caller, InLetta, rows
 
 
+@BOTH_DRIVERS
 def test_makes_an_agent_of_the_latest_version_with_its_variables(
     alice: Caller, template: str, in_letta: InLetta
 ) -> None:
@@ -57,6 +58,7 @@ def test_makes_an_agent_of_the_latest_version_with_its_variables(
     }
 
 
+@BOTH_DRIVERS
 def test_puts_the_variables_in_everywhere(alice: Caller, template: str, in_letta: InLetta) -> None:
     agent_id = alice.create(template)["id"]
 
@@ -77,6 +79,7 @@ def test_puts_the_variables_in_everywhere(alice: Caller, template: str, in_letta
     assert row.built_from["persona"] == {"system_prompt": "You help Ann."}
 
 
+@BOTH_DRIVERS
 def test_the_agent_is_the_callers_on_lettas_own_api(
     alice: Caller, bob: Caller, agent: dict[str, Any]
 ) -> None:
@@ -88,6 +91,7 @@ def test_the_agent_is_the_callers_on_lettas_own_api(
     assert OwnedResource.objects.filter(kind=Kind.BLOCK, agent_id=agent["id"]).count() == 2
 
 
+@BOTH_DRIVERS
 def test_secrets_reach_the_tools_and_nobody_else(alice: Caller, in_letta: InLetta) -> None:
     template = alice.publish(tool_env={"EXA_API_KEY": "{{search_key}}"})
     secret = "exa-very-secret"
@@ -115,6 +119,7 @@ def test_secrets_reach_the_tools_and_nobody_else(alice: Caller, in_letta: InLett
     assert row.secret_names == ["search_key"]
 
 
+@BOTH_DRIVERS
 @pytest.mark.parametrize(
     ("variables", "pointer"),
     [
@@ -157,6 +162,7 @@ def test_refuses_what_an_agent_may_not_be_called_or_marked_with(
     assert rows() == []
 
 
+@BOTH_DRIVERS
 def test_makes_an_agent_of_an_older_version(alice: Caller, template: str) -> None:
     alice.publish(version="2.0.0")
 
@@ -164,6 +170,7 @@ def test_makes_an_agent_of_an_older_version(alice: Caller, template: str) -> Non
     assert alice.create(template)["template"]["version"] == "2.0.0"
 
 
+@BOTH_DRIVERS
 @pytest.mark.parametrize(
     "members", [{"version": "9.9.9"}, {"template_id": "nothing"}, {"template_id": "0" * 32}]
 )
@@ -172,6 +179,7 @@ def test_there_is_no_such_template(alice: Caller, template: str, members: dict[s
     assert alice("POST", "/agents", json=body).status_code == 404
 
 
+@BOTH_DRIVERS
 def test_others_templates_do_not_exist(bob: Caller, template: str) -> None:
     body = {"template_id": template, "variables": {"user_name": "Bob"}}
     assert bob("POST", "/agents", json=body).status_code == 404
@@ -185,6 +193,7 @@ def test_a_deprecated_version_makes_no_agents(alice: Caller, template: str) -> N
     assert alice("POST", "/agents", json=body).status_code == 409
 
 
+@BOTH_DRIVERS
 def test_a_template_gives_no_tool_that_users_may_not_have(alice: Caller) -> None:
     template = alice.publish(tools=["run_code"])
     body = {"template_id": template, "variables": {"user_name": "Ann"}}
@@ -196,6 +205,7 @@ def test_a_template_gives_no_tool_that_users_may_not_have(alice: Caller) -> None
     assert rows() == []
 
 
+@BOTH_DRIVERS
 def test_says_that_the_model_of_a_template_is_not_there(alice: Caller) -> None:
     other = alice.publish(engine={"model": "openai-proxy/no-such"})
     answer = alice(
@@ -206,6 +216,7 @@ def test_says_that_the_model_of_a_template_is_not_there(alice: Caller) -> None:
     assert rows() == []
 
 
+@BOTH_DRIVERS
 def test_takes_over_parameters_and_first_messages(alice: Caller, in_letta: InLetta) -> None:
     template = alice.publish(
         engine={
@@ -234,6 +245,7 @@ def test_the_change_is_on_record(agent: dict[str, Any]) -> None:
     assert event.facts["version"] == "1.0.0"
 
 
+@BOTH_DRIVERS
 def test_older_clients_get_an_agent_in_lettas_words(alice: Caller, template: str) -> None:
     body = {"template_id": template, "use_latest": True, "variables": {"user_name": "Ann"}}
     for path in ("/agents/create", "/ams/agents/create"):
@@ -267,6 +279,7 @@ def test_a_plan_says_how_many_agents_a_user_may_have(
     assert len(in_letta.ids()) == len(rows()) == 1
 
 
+@BOTH_DRIVERS
 def test_as_many_as_may_be_are_made_when_all_come_at_once(
     alice: Caller, template: str, in_letta: InLetta
 ) -> None:

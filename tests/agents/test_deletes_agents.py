@@ -8,8 +8,10 @@ import pytest
 from agents.models import Status
 from gateway_core.audit.models import AuditEvent
 from letta_proxy.models import Kind, OwnedResource
-from tests.agents.conftest import EMBEDDING, Caller, InLetta, rows
+from tests.agents.conftest import BOTH_DRIVERS, EMBEDDING, Caller, InLetta, rows
 from tests.conftest import Running
+
+pytestmark = BOTH_DRIVERS
 
 
 def test_leaves_nothing_behind(alice: Caller, agent: dict[str, Any], in_letta: InLetta) -> None:

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
 from agents.models import Agent, Status
 from letta_proxy.models import Kind, OwnedResource
-from tests.agents.conftest import Caller, InLetta, rows
+from tests.agents.conftest import BOTH_DRIVERS, Caller, InLetta, rows
+
+pytestmark = BOTH_DRIVERS
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _PROGRAM = Path(__file__).parent / "programs" / "dies.py"
@@ -39,14 +42,15 @@ class Mortal:
 
 
 @pytest.fixture
-def mortal(gateway: str) -> Iterator[Mortal]:
-    del gateway
+def mortal(driver: str) -> Iterator[Mortal]:
+    del driver
+    ams = {"AMS_BASE_URL": settings.AMS_BASE_URL, "AMS_API_KEY": settings.AMS_API_KEY}
     with subprocess.Popen(
         [sys.executable, str(_PROGRAM), str(connection.settings_dict["NAME"])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(_CHECKOUT)},
+        env={**os.environ, **ams, "PYTHONPATH": str(_CHECKOUT)},
     ) as process:
         yield Mortal(process)
         cast("IO[str]", process.stdin).close()

@@ -12,7 +12,7 @@ from agents.models import Agent
 from gateway_core import cache
 from gateway_core.audit.models import AuditEvent
 from letta_proxy import roster
-from tests.agents.conftest import Caller
+from tests.agents.conftest import BOTH_DRIVERS, Caller
 from tests.conftest import Running
 
 
@@ -62,6 +62,7 @@ def test_other_agents_and_things_go_on(alice: Caller, agent: dict[str, Any], tem
     assert alice.letta("POST", "/blocks/", json={"label": "x", "value": "y"}).status_code == 200
 
 
+@BOTH_DRIVERS
 def test_says_so_and_goes_on_when_it_is_resumed(alice: Caller, agent: dict[str, Any]) -> None:
     path = f"/agents/{agent['id']}"
     alice.letta("GET", path).raise_for_status()

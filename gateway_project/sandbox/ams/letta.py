@@ -43,6 +43,9 @@ async def ask(  # noqa: PLR0913 - the parts of an HTTP request
         return answer.json() if answer.content else None
     if answer.status_code == HTTPStatus.NOT_FOUND and may_be_gone:
         return None
+    if answer.status_code == HTTPStatus.NOT_FOUND:
+        fault = {"pointer": "/engine/model", "message": "is not available here"}
+        raise ProblemError(422, "validation_failed", "Letta has no such model", errors=[fault])
     if answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
         raise ProblemError(422, "validation_failed", "Letta refuses this agent")
     raise ProblemError(502, "letta_error", "Letta failed")
