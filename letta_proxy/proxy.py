@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 from django.conf import settings
 
 from accounts.principals import identify
-from gateway_core.errors import ResourceNotFound
+from gateway_core.errors import Code, ResourceNotFound
 from gateway_core.headers import first
 from gateway_core.proxy.exchange import Route, Timeouts
 from letta_proxy import client
 from letta_proxy.abandoned import cancel_abandoned
 from letta_proxy.catalogue import CATALOGUE
-from letta_proxy.catalogue.operation import operation_of
+from letta_proxy.catalogue.operation import Use, operation_of
 from letta_proxy.cloud import mark_as_own
 from letta_proxy.cursors import hide_unlisted
 from letta_proxy.handles import renew_models, require_models
@@ -30,12 +30,15 @@ from letta_proxy.roster import (
     tell_of_end,
 )
 from letta_proxy.rules.enforce import refuse_ruled_out
+from letta_proxy.told import error_of
 from letta_proxy.tools import require_allowed
 from letta_proxy.translate import translate
 from letta_proxy.turns import note_turn
+from llm_proxy.agent_proxy.refusals import recent_refusal
 
 if TYPE_CHECKING:
     from accounts.principals import Principal
+    from gateway_core.errors import GatewayError
     from gateway_core.proxy.exchange import Exchange, Observer
 
 
@@ -63,6 +66,15 @@ async def _authorize(exchange: Exchange) -> None:
         await renew_models(user_id)
     mark_as_own(exchange)
     await expect_agent(exchange)
+
+
+def _translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
+    """Say for Letta, where it keeps that to itself, that the user's texts were not embedded."""
+    error = translate(exchange, status, body)
+    if error.code is Code.UPSTREAM_FAILED and operation_of(exchange).use is Use.COST:
+        refusal = recent_refusal(exchange.principal.user_id)
+        error = (error_of(refusal) if refusal else None) or error
+    return error
 
 
 def _observe(exchange: Exchange) -> Observer | None:
@@ -94,7 +106,7 @@ ROUTE: Final = Route(
     max_concurrent=lambda: settings.LETTA_MAX_CONCURRENT,
     identify=_identify,
     authorize=_authorize,
-    translate=translate,
+    translate=_translate,
     once=once,
     reshape=reshape,
     observe=_observe,

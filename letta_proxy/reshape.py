@@ -100,6 +100,9 @@ def blank(answer: Answer, document: Any, *, with_vectors: bool) -> None:
     for pattern in answer.failures:
         for holder, key in places(document, pattern):
             holder[key] = told(holder[key])
+    for pattern in answer.remarks:
+        for holder, key in places(document, pattern):
+            holder[key] = told(holder[key]) or holder[key]
 
 
 def _nothing_for(key: Any, value: Any) -> Any:

@@ -62,10 +62,13 @@ def error_of(code: Code) -> GatewayError | None:
 
 
 def told(failure: Any) -> Any:
-    """Return of a failure that Letta keeps (a text or an object) what its owner may read."""
+    """Return of a failure that Letta keeps (a text or an object) what the gateway has refused.
+
+    None when that is not what it is about.
+    """
     error = refusal_in(failure if isinstance(failure, str) else str(failure))
     if error is None:
-        return failure if isinstance(failure, str) else None
+        return None
     if isinstance(failure, str):
         return f"{error.code}: {error.detail}"
     return {"code": error.code, "message": error.detail}

@@ -69,7 +69,7 @@ class Sandbox:
         if for_gateway and not is_port_free(self._port):
             hint = f"make run PORT={self._port + 1}"
             raise StartFailed(f"Port {self._port} is in use. Choose another one: {hint}")
-        fill_in(own_settings(self._data, self._store))
+        fill_in(own_settings(self._data, self._store) | {"GATEWAY_INTERNAL_URL": self.url})
         self._stack.callback(self._engines.stop)
         if not is_set("DATABASE_URL"):
             self.staff = _STAFF_USERNAME, self._store.secret("staff_password")

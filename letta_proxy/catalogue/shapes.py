@@ -18,12 +18,14 @@ class Answer:
     Attributes:
         blanks: patterns of what no caller gets.
         vectors: patterns of embedding vectors, left in for callers who ask for them.
-        failures: patterns of what went wrong, told as far as it is about the caller's own account.
+        failures: patterns of what went wrong, left in as far as the gateway has refused a model.
+        remarks: patterns of texts in which that is told in the gateway's own words.
     """
 
     blanks: tuple[str, ...] = ()
     vectors: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def below(self, place: str) -> Answer:
         """Return the answer that has such a thing at that place."""
@@ -31,6 +33,7 @@ class Answer:
             blanks=tuple(place + pattern for pattern in self.blanks),
             vectors=tuple(place + pattern for pattern in self.vectors),
             failures=tuple(place + pattern for pattern in self.failures),
+            remarks=tuple(place + pattern for pattern in self.remarks),
         )
 
 
@@ -39,6 +42,7 @@ def _and(*answers: Answer) -> Answer:
         blanks=tuple(pattern for answer in answers for pattern in answer.blanks),
         vectors=tuple(pattern for answer in answers for pattern in answer.vectors),
         failures=tuple(pattern for answer in answers for pattern in answer.failures),
+        remarks=tuple(pattern for answer in answers for pattern in answer.remarks),
     )
 
 
@@ -63,7 +67,7 @@ _SECRETS: Final = Answer(
 UNTOUCHED: Final = Answer()
 TOOL: Final = Answer(blanks=("/source_code",))
 TOOLS: Final = TOOL.below("/*")
-FILE: Final = Answer(failures=("/error_message",))
+FILE: Final = Answer(remarks=("/error_message",))
 FILES: Final = FILE.below("/*")
 FOLDER: Final = _EMBEDDING_CONFIG
 FOLDERS: Final = FOLDER.below("/*")

@@ -10,9 +10,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
+from uuid import UUID
 
 from gateway_core import context
 from gateway_core.errors import Code
+from llm_proxy.agent_proxy.refusals import note_refusal
 
 if TYPE_CHECKING:
     from gateway_core.asgi import Application, Message, Receive, Scope, Send
@@ -22,8 +24,7 @@ _PATH: Final = re.compile(
     rb"(/api/v1/agents/([^/]+)/proxy)(?:/(gws_[^/]*))?(?:/agents/([^/]+))?(/.*)?", re.DOTALL
 ).fullmatch
 _FIRST_ERROR: Final = 400
-# Letta repeats a failed embedding ten times by itself, in smaller and smaller batches (measured).
-_REPEATED: Final = "/embeddings"
+_EMBEDDING: Final = "/embeddings"
 # Nothing has been sent on, and it may go better the next time.
 _HARMLESS: Final = frozenset(
     {
@@ -60,8 +61,8 @@ def without_secret(application: Application) -> Application:
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         cleaned = _cleaned(scope)
-        repeatable = frozenset() if cleaned["path"].endswith(_REPEATED) else _HARMLESS
-        await application(cleaned, receive, _discouraging(send, repeatable))
+        is_embedding = cleaned["path"].endswith(_EMBEDDING)
+        await application(cleaned, receive, _discouraging(send, is_embedding=is_embedding))
 
     return handle
 
@@ -78,15 +79,28 @@ def _cleaned(scope: Scope) -> Scope:
     return {**scope, "raw_path": path, "path": shown, _MEMBER: said}
 
 
-def _discouraging(send: Send, repeatable: frozenset[Code]) -> Send:
-    """Keep Letta's client from its two repeats of 429 and 5xx (measured), but for some errors."""
+def _discouraging(send: Send, *, is_embedding: bool) -> Send:
+    """Keep Letta's client from its two repeats of 429 and 5xx (measured), but for some errors.
+
+    Embeddings are not repeated at all: Letta itself does that eleven times more (measured).
+    """
 
     async def send_on(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] >= _FIRST_ERROR:
-            record = context.current.get()
-            if record is None or record.error_code not in repeatable:
+            code = await _noted(is_embedding=is_embedding)
+            if is_embedding or code not in _HARMLESS:
                 fields = [pair for pair in message["headers"] if pair[0] != b"x-should-retry"]
                 message["headers"] = [*fields, (b"x-should-retry", b"false")]
         await send(message)
 
     return send_on
+
+
+async def _noted(*, is_embedding: bool) -> str:
+    """Return the code of the error, known by now to those who have to tell of it."""
+    record = context.current.get()
+    if record is None:
+        return ""
+    if is_embedding and record.user_id and record.error_code:
+        await note_refusal(UUID(record.user_id), Code(record.error_code))
+    return record.error_code

@@ -11,7 +11,12 @@ from tests.end_to_end.gateway_process import run_gateway
 from tests.end_to_end.models import AGENT_EMBEDDING, AGENT_MODEL
 from tests.end_to_end.people import Clients, Supabase
 from tests.end_to_end.tcp_relay import TcpRelay
-from tests.end_to_end.upstream_views import LiteLLMAdmin, StubLog, running_upstreams
+from tests.end_to_end.upstream_views import (
+    LettaAdmin,
+    LiteLLMAdmin,
+    StubLog,
+    running_upstreams,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,6 +128,13 @@ def fast_stub(upstreams: Upstreams) -> StubLog:
 @pytest.fixture
 def litellm_admin(upstreams: Upstreams) -> Iterator[LiteLLMAdmin]:
     admin = LiteLLMAdmin(upstreams)
+    yield admin
+    admin.close()
+
+
+@pytest.fixture
+def letta_admin(upstreams: Upstreams) -> Iterator[LettaAdmin]:
+    admin = LettaAdmin(upstreams)
     yield admin
     admin.close()
 

@@ -100,6 +100,47 @@ class LiteLLMAdmin:
 
         return eventually(read, bool)[0]
 
+    def spend_logs_of(self, user_id: str) -> list[dict[str, Any]]:
+        """Return LiteLLM's records of a user's calls so far."""
+        rows: list[dict[str, Any]] = self._http.get(
+            "/spend/logs", params={"user_id": user_id}
+        ).json()
+        return rows
+
+    def change_key(self, token_hash: str, **limits: Any) -> None:
+        """Change what a virtual key may do."""
+        self._http.post("/key/update", json={"key": token_hash, **limits}).raise_for_status()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+
+class LettaAdmin:
+    """Letta with its password, in anybody's name."""
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._http = httpx.Client(
+            base_url=upstreams.settings["LETTA_BASE_URL"],
+            headers={"authorization": f"Bearer {upstreams.settings['LETTA_API_KEY']}"},
+            limits=httpx.Limits(max_keepalive_connections=0),
+            timeout=30,
+        )
+
+    def get(self, path: str, user_id: str) -> Any:
+        """Return what Letta shows to the user who stands for a user of the gateway."""
+        headers = {"user_id": self._letta_user(user_id)}
+        return self._http.get(path, headers=headers).raise_for_status().json()
+
+    def _letta_user(self, user_id: str) -> str:
+        query: dict[str, str | int] = {"limit": 200}
+        while True:
+            page = self._http.get("/v1/admin/users/", params=query).raise_for_status().json()
+            for user in page:
+                if user["name"] == f"gw:{user_id}":
+                    return str(user["id"])
+            query["after"] = page[-1]["id"]
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
