@@ -11,6 +11,7 @@ from rest_framework import serializers
 from agents.exports import FORMAT, FORMAT_VERSION
 from agents.models import DESCRIPTION_MAX_LENGTH, OWN_TAG, TAG_MAX_LENGTH, Agent, Status
 from agents.sealing import shown_variables
+from gateway_core.intake import StrictSerializer
 
 # As in Letta, which answers another name with a failure of its own (measured).
 _NAME: Final = re.compile(r"[\w '\-]+").fullmatch
@@ -18,21 +19,6 @@ _NAME_LENGTH: Final = 100
 _MOST_TAGS: Final = 50
 _METADATA_BYTES: Final = 16 * 1024
 _VERSION_LENGTH: Final = 128
-
-
-class Strict(serializers.Serializer[Any]):
-    """Refuses fields that it would not heed."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the validated values.
-
-        Raises:
-            ValidationError: a field can't be set, or not to that.
-        """
-        others = set(data) - set(self.fields) if isinstance(data, dict) else ()
-        if others:
-            raise serializers.ValidationError(dict.fromkeys(others, "This can't be set."))
-        return super().to_internal_value(data)
 
 
 class NameField(serializers.CharField):
@@ -136,7 +122,7 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
         return shown_variables(agent)
 
 
-class AgentTraitsSerializer(Strict):
+class AgentTraitsSerializer(StrictSerializer):
     """What a new agent is called and marked with."""
 
     agent_name = NameField(required=False, allow_blank=True)
@@ -191,7 +177,7 @@ class AgentCloneSerializer(AgentTraitsSerializer):
     )
 
 
-class AgentChangesSerializer(Strict):
+class AgentChangesSerializer(StrictSerializer):
     """What may be changed of an agent here. All else is changed in Letta, or by an upgrade."""
 
     name = NameField(required=False)

@@ -1,38 +1,12 @@
-"""JSON bodies within limits."""
+"""JSON bodies that are stored: read as strictly as Agent Files are."""
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any
-
-from django.conf import settings
-from rest_framework.parsers import BaseParser
+from typing import Any
 
 from gateway_core.errors import BodyTooLarge, RequestMalformed
 from templates_app.agent_file.loading import from_json
 from templates_app.agent_file.unreadable import Unreadable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-class BoundedJsonParser(BaseParser):
-    """REST framework's own reads any number of bytes, and fails on what is nested deeply."""
-
-    media_type = "application/json"
-
-    def parse(
-        self,
-        stream: IO[bytes],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Return the values.
-
-        Raises:
-            BodyTooLarge, RequestMalformed: as they say.
-        """
-        del media_type, parser_context
-        return json_of(stream.read(settings.MAX_JSON_BYTES + 1), settings.MAX_JSON_BYTES)
 
 
 def json_of(content: bytes, max_bytes: int) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from rest_framework import serializers
 
+from gateway_core.intake import StrictSerializer
 from templates_app.agent_file.loading import Format
 from templates_app.agent_file.versions import MOST_CHARACTERS as VERSION_MAX_LENGTH
 from templates_app.bundles import BUNDLE_VERSION
@@ -24,22 +25,6 @@ _TAG: Final = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$"
 _LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}").fullmatch
 _DESCRIPTION_MAX_LENGTH: Final = 2000
 _CHANGELOG_MAX_LENGTH: Final = 10_000
-
-
-class Strict(serializers.Serializer[Any]):
-    """Refuses fields that it would not heed."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the validated values.
-
-        Raises:
-            ValidationError: a field can't be set, or not to that.
-        """
-        settable = {name for name, field in self.fields.items() if not field.read_only}
-        others = set(data) - settable if isinstance(data, dict) else ()
-        if others:
-            raise serializers.ValidationError(dict.fromkeys(others, "This can't be set."))
-        return super().to_internal_value(data)
 
 
 class TagsField(serializers.ListField):
@@ -95,7 +80,7 @@ class TemplateSerializer(serializers.ModelSerializer[Template]):
         read_only_fields = fields
 
 
-class TemplateChangesSerializer(Strict):
+class TemplateChangesSerializer(StrictSerializer):
     """What may be changed of a template."""
 
     description = serializers.CharField(
@@ -193,7 +178,7 @@ class ReportSerializer(serializers.Serializer[Any]):
     validation = FindingsSerializer()
 
 
-class CloneSerializer(Strict, PlaceSerializer):
+class CloneSerializer(StrictSerializer, PlaceSerializer):
     """What a clone is to be."""
 
     name = serializers.CharField(
@@ -202,13 +187,13 @@ class CloneSerializer(Strict, PlaceSerializer):
     version = serializers.CharField(default="latest", max_length=VERSION_MAX_LENGTH)
 
 
-class LatestSerializer(Strict):
+class LatestSerializer(StrictSerializer):
     """Which version is to be the latest."""
 
     version = serializers.CharField(max_length=VERSION_MAX_LENGTH)
 
 
-class BundledTemplateSerializer(Strict):
+class BundledTemplateSerializer(StrictSerializer):
     """What a bundle says of the template."""
 
     name = serializers.CharField(max_length=NAME_MAX_LENGTH)
@@ -219,7 +204,7 @@ class BundledTemplateSerializer(Strict):
     labels = LabelsField(default=dict)
 
 
-class BundledVersionSerializer(Strict):
+class BundledVersionSerializer(StrictSerializer):
     """What a bundle says of one version."""
 
     version = serializers.CharField(max_length=VERSION_MAX_LENGTH)
@@ -235,7 +220,7 @@ class BundledVersionSerializer(Strict):
     is_deprecated = serializers.BooleanField(default=False)
 
 
-class BundleSerializer(Strict):
+class BundleSerializer(StrictSerializer):
     """A template with all its versions."""
 
     bundle_version = serializers.ChoiceField([BUNDLE_VERSION])

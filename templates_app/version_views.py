@@ -17,7 +17,6 @@ from gateway_core.pages import KeysetPagination
 from templates_app import services
 from templates_app.agent_file.loading import Format
 from templates_app.models import TemplateVersion
-from templates_app.parsers import BoundedJsonParser
 from templates_app.requests import caller_of
 from templates_app.serializers import FullVersionSerializer, VersionSerializer
 
@@ -59,7 +58,6 @@ class VersionViewSet(GenericViewSet[TemplateVersion]):
     queryset = TemplateVersion.objects.none()
     serializer_class = VersionSerializer
     pagination_class = VersionPagination
-    parser_classes = (BoundedJsonParser,)
     lookup_field = "version"
 
     @extend_schema(summary="List versions of a template", responses=VersionSerializer(many=True))

@@ -16,7 +16,6 @@ from rest_framework.viewsets import GenericViewSet
 from gateway_core.pages import KeysetPagination
 from templates_app import services
 from templates_app.models import Template, TemplateVersion, Visibility
-from templates_app.parsers import BoundedJsonParser
 from templates_app.requests import bundle_of, caller_of, query_of, raw_body, valid
 from templates_app.serializers import (
     BundleSerializer,
@@ -58,7 +57,6 @@ class TemplateViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
     queryset = Template.objects.none()
     serializer_class = TemplateSerializer
     pagination_class = KeysetPagination
-    parser_classes = (BoundedJsonParser,)
     lookup_value_converter = "uuid"
 
     def get_queryset(self) -> QuerySet[Template]:

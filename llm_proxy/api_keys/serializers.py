@@ -7,6 +7,7 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from accounts.plans.models import BudgetPeriod
+from gateway_core.intake import StrictSerializer
 from llm_proxy.api_keys.models import SMALLEST_BUDGET, ApiKey, Scope, State
 from llm_proxy.api_keys.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 
@@ -14,23 +15,7 @@ _MOST_MODELS: Final = 200
 _MODEL: Final = re.compile(r"\A[\w.:@+*-]+(?:[ /][\w.:@+*-]+)*\Z", re.ASCII)
 
 
-class Strict(serializers.Serializer[Any]):
-    """Refuses fields that it would not heed: a misspelt limit is no limit."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the validated values.
-
-        Raises:
-            ValidationError: a field can't be set, or not to that.
-        """
-        settable = {name for name, field in self.fields.items() if not field.read_only}
-        others = set(data) - settable if isinstance(data, dict) else ()
-        if others:
-            raise serializers.ValidationError(dict.fromkeys(others, "This can't be set."))
-        return super().to_internal_value(data)
-
-
-class ApiKeySerializer(Strict, serializers.ModelSerializer[ApiKey]):
+class ApiKeySerializer(StrictSerializer, serializers.ModelSerializer[ApiKey]):
     """An API key as its owner sees it: all but the secret."""
 
     scopes = serializers.ListField(
@@ -98,7 +83,7 @@ class IssuedKeySerializer(ApiKeySerializer):
         fields = (*ApiKeySerializer.Meta.fields, "secret")
 
 
-class RotationSerializer(Strict):
+class RotationSerializer(StrictSerializer):
     """How a key is rotated."""
 
     overlap_seconds = serializers.IntegerField(

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.plans.models import Plan, UserPlan
+from gateway_core import cache
 from gateway_core.errors import FieldInvalid
 from llm_proxy.api_keys.models import ApiKey
 from llm_proxy.usage import report
@@ -38,7 +39,9 @@ def alice(client_for: SignIn) -> httpx.Client:
 
 @pytest.fixture
 def alice_id(alice: httpx.Client) -> UUID:
-    return UUID(alice.get("/api/v1/me").json()["id"])
+    user_id = UUID(alice.get("/api/v1/me").json()["id"])
+    cache.clear_all()  # of the budget that was told, which the test is about to change
+    return user_id
 
 
 def used(user_id: UUID, at: datetime, **fields: Any) -> UsageRecord:
