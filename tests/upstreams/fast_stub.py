@@ -32,14 +32,14 @@ CREATED = 1700000000
 NUMBERED = b"stub-00000000"  # replaced by a number of its own in each answer: LiteLLM's spend log is keyed by it
 LIMIT_HEADERS = "x-ratelimit-limit-requests: 1000\r\nx-ratelimit-remaining-requests: 999\r\nopenai-organization: stub-org\r\nx-request-id: req_stub\r\n"
 MODERATION = {
-    "id": "modr-1",
+    "id": "modr-stub-00000000",
     "model": "m",
     "results": [
         {"flagged": False, "categories": {"hate": False}, "category_scores": {"hate": 0.01}}
     ],
 }
 RESPONSE = {
-    "id": "resp_1",
+    "id": "resp_stub-00000000",
     "object": "response",
     "created_at": 1,
     "status": "completed",
@@ -126,7 +126,7 @@ FIXED = {
     "/moderations": response(MODERATION),
     "/rerank": response(
         {
-            "id": "r",
+            "id": "rank-stub-00000000",
             "results": [{"index": 0, "relevance_score": 0.9}],
             "meta": {"billed_units": {"search_units": 1}},
         }
@@ -229,11 +229,12 @@ class Stub(asyncio.Protocol):
             self.complete(path, body)
             return
         if path.endswith("/responses") and b'"stream":true' in body.replace(b" ", b""):
-            self.transport.write(STREAM_HEAD + b"".join(map(event, RESPONSE_EVENTS)) + STREAM_END)
+            events = self.numbered(b"".join(map(event, RESPONSE_EVENTS)))
+            self.transport.write(STREAM_HEAD + events + STREAM_END)
             return
         for ending, answer in FIXED.items():
             if path.endswith(ending):
-                self.transport.write(answer)
+                self.transport.write(self.numbered(answer))
                 return
         error = {
             "message": "stub: no route " + path,
@@ -267,7 +268,7 @@ class Stub(asyncio.Protocol):
                 else text_completion(model)
             )
             answer = self.answers[path, model] = response(content, headers=LIMIT_HEADERS)
-        return answer.replace(NUMBERED, b"stub-%08d" % self.next_number())
+        return self.numbered(answer)
 
     async def complete_late(self, path, model):
         await asyncio.sleep(2)
@@ -322,6 +323,9 @@ class Stub(asyncio.Protocol):
         if with_usage:
             write(event({**base, "choices": [], "usage": USAGE}))
         write(chunk(b"data: [DONE]\n\n") + STREAM_END)
+
+    def numbered(self, answer):
+        return answer.replace(NUMBERED, b"stub-%08d" % self.next_number())
 
     @classmethod
     def next_number(cls):
