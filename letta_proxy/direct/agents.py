@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from asgiref.sync import async_to_sync
-
 from gateway_core.errors import GatewayError, UpstreamAnswerInvalid, UpstreamInterrupted
 from letta_proxy.catalogue import shapes
 from letta_proxy.cloud import tag_of, without_tags
 from letta_proxy.direct.calls import call, call_or_none
 from letta_proxy.direct.policing import admitted, shown
+from letta_proxy.direct.waiting import wait_for
 from letta_proxy.mode import is_cloud
 from letta_proxy.models import Kind, OwnedResource
 from letta_proxy.ownership import forget_deleted_sync, record_created_sync
@@ -91,9 +90,18 @@ def receive_agent(*, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
     """Return an agent that was made elsewhere, once it calls its models at the gateway.
 
     None when Letta doesn't have it.
+
+    Raises:
+        FieldForbidden, FieldInvalid, ResourceNotFound: its models are none that the user may have.
     """
     document = call_or_none(user_id, "GET", path_of(agent_id))
-    return None if document is None else addressed(user_id, document)
+    if document is None:
+        return None
+    given = {"embedding": document["embedding"]} if document.get("embedding") else {}
+    wanted = admitted(user_id, bodies.AGENT_UPDATE, given)
+    if wanted != given:  # it was made with the server's own, at the server's expense
+        document = call(user_id, "PATCH", path_of(agent_id), payload=wanted)
+    return addressed(user_id, document)
 
 
 def change_agent(
@@ -195,7 +203,7 @@ def agent_in(document: Any) -> dict[str, Any]:
 
 def addressed(user_id: UUID, document: Any) -> dict[str, Any]:
     """Return the agent that an answer is, once it calls its models at the gateway."""
-    async_to_sync(give_own_address)(user_id, document)
+    wait_for(give_own_address, user_id, document)
     return agent_in(document)
 
 

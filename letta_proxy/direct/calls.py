@@ -6,13 +6,13 @@ from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import async_to_sync
 from django.conf import settings
 
 from gateway_core import context
 from gateway_core.errors import ResourceNotFound, UpstreamUnreachable
 from gateway_core.rest import RestClient
 from letta_proxy import client
+from letta_proxy.direct.waiting import wait_for
 from letta_proxy.provisioning import letta_user_for
 from letta_proxy.translate import meaning
 
@@ -44,7 +44,7 @@ def call(  # noqa: PLR0913 - the parts of an HTTP request
     """
     if not settings.LETTA_BASE_URL:
         raise UpstreamUnreachable("No Letta server is configured.")
-    letta_user_id = async_to_sync(letta_user_for)(user_id)
+    letta_user_id = letta_user_for_sync(user_id)
     record = context.current.get()
     # Letta drops a connection after a failure of its own, and an idle one after 5 s, without a
     # word (measured): none is used twice.
@@ -57,6 +57,11 @@ def call(  # noqa: PLR0913 - the parts of an HTTP request
     if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
         raise meaning(answer.status, answer.headers, answer.content)
     return answer.json() if answer.content else None
+
+
+def letta_user_for_sync(user_id: UUID) -> str:
+    """Return the Letta user that stands for a gateway user; see ``letta_user_for``."""
+    return wait_for(letta_user_for, user_id)
 
 
 def call_or_none(user_id: UUID, method: str, target: str, **parts: Any) -> Any:

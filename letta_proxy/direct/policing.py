@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import async_to_sync
-
 from gateway_core.errors import ResourceNotFound
 from letta_proxy.catalogue import shapes
+from letta_proxy.direct.waiting import wait_for
 from letta_proxy.handles import require_models
 from letta_proxy.ownership import owns_all
 from letta_proxy.policy.bounds import refuse_unwieldy
@@ -32,12 +31,12 @@ def admitted(user_id: UUID, rule: Rule, body: Any) -> Any:
     refuse_unwieldy(body)
     demands = Demands()
     payload = rule.admit(body, "", demands)
-    if demands.claims and not async_to_sync(owns_all)(user_id, demands.claims):
+    if demands.claims and not wait_for(owns_all, user_id, demands.claims):
         raise ResourceNotFound
     if demands.tools:
-        async_to_sync(require_allowed)(user_id, demands.tools)
+        wait_for(require_allowed, user_id, demands.tools)
     if demands.models:
-        async_to_sync(require_models)(user_id, demands.models)
+        wait_for(require_models, user_id, demands.models)
     return payload
 
 
