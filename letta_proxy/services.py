@@ -18,6 +18,7 @@ from letta_proxy.direct.agents import (
     receive_agent,
     record_agent,
 )
+from letta_proxy.direct.calls import letta_user_for_sync
 from letta_proxy.direct.holdings import account_holders, has_account, owned_agents
 from letta_proxy.direct.memory import (
     add_passages,
@@ -60,6 +61,7 @@ __all__ = (
     "forget_deleted_sync",
     "has_account",
     "letta_user_for",
+    "letta_user_for_sync",
     "list_agents",
     "note_belongings",
     "owned_agents",
