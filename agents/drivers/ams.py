@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import orjson
-from asgiref.sync import async_to_sync
 from django.conf import settings
 
 from gateway_core import context
@@ -35,7 +34,7 @@ from gateway_core.errors import (
     UpstreamTimeout,
 )
 from gateway_core.rest import RestClient
-from letta_proxy.services import letta_user_for
+from letta_proxy.services import letta_user_for_sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,7 +156,7 @@ def _headers(user_id: UUID | None, key: str) -> dict[str, str]:
     headers = {"authorization": f"Bearer {settings.AMS_API_KEY}", "connection": "close"}
     if user_id is not None:
         headers["x-user-id"] = str(user_id)
-        headers["x-letta-user-id"] = async_to_sync(letta_user_for)(user_id)
+        headers["x-letta-user-id"] = letta_user_for_sync(user_id)
     if key:
         headers["idempotency-key"] = key
     record = context.current.get()

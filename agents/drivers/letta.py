@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agents.drivers.interface import Made, after_effect
 from agents.snapshots import Snapshot, body_of, with_initial_blocks
-from gateway_core.errors import ResourceNotFound
+from gateway_core.errors import FieldInvalid, ResourceNotFound
 from letta_proxy import services as letta
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # Of what a snapshot's body says, what only a creation takes.
 _ONLY_AT_CREATION = ("agent_type", "tools", "memory_blocks", "include_base_tools", "tags")
+# Where a template says what stands here in Letta's bodies.
+_PLACES = {"/model": "/engine/model", "/embedding": "/engine/embedding"}
 # Letta makes the others of these anew when it is sent one of them (measured).
 _TOGETHER = ("model", "model_settings", "context_window_limit")
 
@@ -131,6 +134,23 @@ def named(order: Order) -> dict[str, Any]:
         "metadata": dict(order.metadata),
         "tags": list(order.tags),
     }
+
+
+@contextmanager
+def in_words_of_template() -> Iterator[None]:
+    """Say of a model that is not there where the template names it.
+
+    Nothing else that a template says can be missing: it names no ids.
+    """
+    try:
+        yield
+    except ResourceNotFound as exc:
+        where = _PLACES.get(exc.param or "", "/engine/model")
+        raise FieldInvalid(
+            f"The template's model is not available here. {exc.detail}",
+            param=where,
+            errors=[{"pointer": where, "message": "is not available here"}],
+        ) from exc
 
 
 def _existing(user_id: UUID, agent_id: str) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from django.db import connection
 
 from agents.blueprints import letta_body
 from agents.drivers.interface import Blueprint, Made
-from agents.drivers.letta import LettaAgents, named
-from gateway_core.errors import FieldInvalid, ResourceNotFound
+from agents.drivers.letta import LettaAgents, in_words_of_template, named
+from gateway_core.errors import ResourceNotFound
 from letta_proxy import services as letta
 from templates_app import services as templates
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from accounts.models import User
     from agents.drivers.interface import Order
-
-_MODELS = {"/model": "/engine/model", "/embedding": "/engine/embedding"}
 
 
 class LocalManager(LettaAgents):
@@ -61,12 +59,10 @@ class LocalManager(LettaAgents):
     def create(self, order: Order, blueprint: Blueprint) -> Made:
         """Make an agent from a blueprint: see ``AgentManager``."""
         body = {**letta_body(blueprint.document or {}), **named(order)}
-        try:
+        with in_words_of_template():
             document = letta.create_agent(
                 user_id=order.user_id, body=body, tag=order.tag, secrets=blueprint.environment
             )
-        except ResourceNotFound as exc:
-            raise _unknown_model(exc) from exc
         return Made(document=document)
 
     def upgrade(
@@ -127,13 +123,3 @@ def _uuid(template_id: str) -> UUID:
         return UUID(template_id)
     except ValueError as exc:
         raise ResourceNotFound from exc
-
-
-def _unknown_model(exc: ResourceNotFound) -> FieldInvalid:
-    """Nothing else that a creation names can be missing: it names no ids."""
-    where = _MODELS.get(exc.param or "", "/engine/model")
-    return FieldInvalid(
-        f"The template's model is not available here. {exc.detail}",
-        param=where,
-        errors=[{"pointer": where, "message": "is not available here"}],
-    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agents.blueprints import letta_body
 from agents.drivers.ams import AmsClient, path
 from agents.drivers.interface import Blueprint, Made, after_effect
-from agents.drivers.letta import LettaAgents, named
+from agents.drivers.letta import LettaAgents, in_words_of_template, named
 from gateway_core.errors import ResourceConflict, ResourceNotFound, UpstreamAnswerInvalid
 from letta_proxy import services as letta
 from templates_app import services as templates
@@ -99,7 +99,8 @@ class RemoteManager(LettaAgents):
             payload |= _marks(order)
         if blueprint.document is not None:
             body = {**letta_body(blueprint.document), **named(order)}
-            letta.check_agent(user_id=order.user_id, body=body)
+            with in_words_of_template():
+                letta.check_agent(user_id=order.user_id, body=body)
         answer = self._ask("POST", "/agents/create", order.user_id, payload, order.key)
         with after_effect():
             agent_id = _id_of(answer)
