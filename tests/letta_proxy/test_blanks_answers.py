@@ -51,6 +51,7 @@ def test_shows_no_address_and_no_code(alice: Caller, of_alice: Belongings) -> No
         document = alice.get(path)
 
         assert document, path
+        assert (path, "gws_" in str(document)) == (path, False)
         assert (path, strings_under(document, (*ENDPOINTS, "source_code", "api_key"))) == (path, [])
 
 

@@ -38,7 +38,7 @@ _CREATE_FIELDS: Final = frozenset(
         "embedding_config",
     }
 )
-_UPDATE_FIELDS: Final = ("name", "description", "instructions", "metadata")
+_UPDATE_FIELDS: Final = ("name", "description", "instructions", "metadata", "embedding_config")
 # Measured: larger uploads are accepted and fail while they are parsed.
 _PARSED_BYTES: Final = 52_428_800
 
@@ -94,7 +94,7 @@ async def get_folder(call: Call) -> Row:
 @routes.add("PATCH", "/folders/{folder_id}", "/sources/{folder_id}")
 async def update_folder(call: Call) -> Row:
     """Change a folder."""
-    given = await call.body(allowed=[*_UPDATE_FIELDS, "embedding_config"])
+    given = await call.body(allowed=_UPDATE_FIELDS)
     folder = touch(call.own("sources", "folder_id"), call.actor)
     folder |= {name: given[name] for name in _UPDATE_FIELDS if given.get(name) is not None}
     return _shown(call, folder)
