@@ -129,6 +129,8 @@ def test_makes_one_key_when_a_request_is_repeated(alice: httpx.Client) -> None:
         ({"budget": 0}, "/budget"),
         ({"budget": -1}, "/budget"),
         ({"budget": "NaN"}, "/budget"),
+        ({"models": ["gpt-*", "*a*a*"]}, "/models"),
+        ({"models": ["a+a+*"]}, "/models"),
         ({"budget": "0.00001"}, "/budget"),
         ({"budget": 1e9}, "/budget"),
         ({"budget_period": "1h"}, "/budget_period"),
