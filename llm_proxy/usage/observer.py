@@ -16,7 +16,7 @@ from gateway_core.errors import UpstreamInterrupted
 from gateway_core.proxy.exchange import AnswerFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from gateway_core.proxy.exchange import Exchange, Observer
 
@@ -43,13 +43,21 @@ _TOKENS: Final = (
 # Anthropic counts these beside its input tokens; LiteLLM bills and logs them as part of the prompt.
 _CACHED: Final = ("cache_creation_input_tokens", "cache_read_input_tokens")
 _MOST_TOKENS: Final = 2**53
+# US dollars that a usage record has no room for. One that can't be stored takes its audit event
+# along.
+_COST_BOUND: Final = 10**8
 
 
 def observe(exchange: Exchange) -> Observer:
     """Return the watcher of a model's answer, which notes tokens and cost in the record."""
     facts = exchange.record.facts
     if exchange.is_stream:
-        return StreamObserver(facts, drops_usage=exchange.notes.get(USAGE_UNASKED, False))
+        operation: Any = exchange.operation
+        return StreamObserver(
+            facts,
+            drops_usage=exchange.notes.get(USAGE_UNASKED, False),
+            tells_cost=operation.tells_usage_if_asked,
+        )
     return BodyObserver(facts, exchange.upstream_headers)
 
 
@@ -59,13 +67,18 @@ class StreamObserver:
     Args:
         facts: where tokens and cost are noted; of several, as in an Anthropic stream, the last.
         drops_usage: the caller is not to see the usage.
+        tells_cost: the usage has LiteLLM's cost. In other streams a cost is the caller's own: those
+            of ``responses`` repeat the tools of the request, where anything may be called usage.
     """
 
-    __slots__ = ("_drops_usage", "_facts")
+    __slots__ = ("_drops_usage", "_facts", "_tells_cost")
 
-    def __init__(self, facts: dict[str, Any], *, drops_usage: bool) -> None:
+    def __init__(
+        self, facts: dict[str, Any], *, drops_usage: bool, tells_cost: bool = False
+    ) -> None:
         self._facts = facts
         self._drops_usage = drops_usage
+        self._tells_cost = tells_cost
 
     def feed(self, frames: bytes) -> bytes:
         """See the next frames; return them, without the usage where the caller did not ask for it.
@@ -82,7 +95,10 @@ class StreamObserver:
         """All is noted already."""
 
     def _read(self, frames: bytes) -> bytes:
-        _note_all(self._facts, frames)
+        for usage in _usages(frames):
+            _note(self._facts, usage)
+            if self._tells_cost:
+                _note_cost(self._facts, usage.get("cost"))
         if not self._drops_usage:
             return frames
         kept = (_without_usage(frame) for frame in frames.split(_FRAME_END))
@@ -119,33 +135,39 @@ class BodyObserver:
     def finish(self) -> None:
         """Write down what was found."""
         if self._head:
-            for end in (self._head, self._tail):
-                _note_all(self._facts, end)
+            found: list[Any] = [*_usages(self._head), *_usages(self._tail)]
         else:
             answer = _parsed(self._tail)
-            _note(self._facts, answer.get("usage") if isinstance(answer, dict) else None)
+            found = [answer.get("usage")] if isinstance(answer, dict) else []
+        for usage in found:
+            if isinstance(usage, dict):
+                _note(self._facts, usage)
         try:
-            self._facts["cost"] = float(self._headers["x-litellm-response-cost"])
+            cost = float(self._headers["x-litellm-response-cost"])
         except (KeyError, ValueError):
             return
+        _note_cost(self._facts, cost)
 
 
-def _note_all(facts: dict[str, Any], data: bytes | bytearray) -> None:
+def _usages(data: bytes | bytearray) -> Iterator[dict[str, Any]]:
     for match in _USAGE(data):
-        _note(facts, _object_at(data, match.end()))
+        usage = _object_at(data, match.end())
+        if isinstance(usage, dict):
+            yield usage
 
 
-def _note(facts: dict[str, Any], usage: Any) -> None:
-    if not isinstance(usage, dict):
-        return
+def _note(facts: dict[str, Any], usage: dict[str, Any]) -> None:
     for fact, names in _TOKENS:
         for name in names:
             if _is_count(usage.get(name)):
                 facts[fact] = usage[name]
     if "input_tokens" in usage and "tokens_in" in facts:
         facts["tokens_in"] += sum(usage[name] for name in _CACHED if _is_count(usage.get(name)))
-    if isinstance(usage.get("cost"), (int, float)):
-        facts["cost"] = float(usage["cost"])
+
+
+def _note_cost(facts: dict[str, Any], cost: Any) -> None:
+    if type(cost) in {int, float} and 0 <= cost < _COST_BOUND:
+        facts["cost"] = float(cost)
 
 
 def _is_count(value: Any) -> bool:

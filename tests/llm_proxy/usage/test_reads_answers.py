@@ -46,11 +46,12 @@ def facts_of(body: bytes, *, size: int = 1000, **headers: str) -> dict[str, Any]
 
 
 def stream_of(
-    body: bytes, *, size: int = 1000, drops_usage: bool = False
+    body: bytes, *, size: int = 1000, drops_usage: bool = False, tells_cost: bool = True
 ) -> tuple[dict[str, Any], bytes]:
     """Return what is noted of a stream, and what its caller gets."""
     facts: dict[str, Any] = {}
-    observer, aligner = StreamObserver(facts, drops_usage=drops_usage), FrameAligner()
+    observer = StreamObserver(facts, drops_usage=drops_usage, tells_cost=tells_cost)
+    aligner = FrameAligner()
     seen = b""
     for start in range(0, len(body), size):
         if frames := aligner.feed(body[start : start + size]):
@@ -104,9 +105,27 @@ def test_takes_the_cost_of_a_whole_answer_from_its_header() -> None:
     assert facts_of(b"ID3", x_litellm_response_cost="0.05") == {"cost": 0.05}
 
 
-@pytest.mark.parametrize("cost", ["", "None"])
+@pytest.mark.parametrize("cost", ["", "None", "nan", "inf", "1e8", "-0.01"])
 def test_does_not_know_a_cost_that_is_not_told(cost: str) -> None:
     assert facts_of(b"ID3", x_litellm_response_cost=cost) == {}
+
+
+@pytest.mark.parametrize("cost", [0, 1e300])
+def test_is_not_fooled_by_a_cost_that_a_response_repeats_of_its_request(cost: float) -> None:
+    tools = [{"parameters": {"properties": {"usage": {"cost": cost}}}}]
+    usage = {"input_tokens": 10, "output_tokens": 20}
+    body = event({"type": "response.created", "response": {"tools": tools, "usage": None}})
+    body += event({"type": "response.completed", "response": {"tools": tools, "usage": usage}})
+    assert stream_of(body, tells_cost=False) == (FACTS, body)
+    assert facts_of(orjson.dumps({"output": ["A" * 100_000], "tools": tools, "usage": usage})) == (
+        FACTS
+    )
+
+
+@pytest.mark.parametrize("cost", [True, "0.05", -0.01, 1e8, 1e300])
+def test_notes_no_cost_that_can_not_be_stored(cost: Any) -> None:
+    chunk = event({"choices": [], "usage": {**USAGE, "cost": cost}})
+    assert stream_of(chunk)[0] == FACTS
 
 
 @given(st.binary(max_size=200))
