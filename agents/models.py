@@ -234,4 +234,5 @@ def without_own(tags: Sequence[str]) -> list[str]:
 
 
 # Django finds models where it finds those of the app.
+from agents.upgrades.fleets.models import FleetAgent  # noqa: E402, F401
 from agents.upgrades.models import Migration  # noqa: E402, F401

@@ -21,6 +21,8 @@ from agents import entries
 from agents.drivers import manager
 from agents.drivers.interface import Made
 from agents.models import OWN_TAG, UNSETTLED, Agent, Origin, Status
+from agents.upgrades.applying import resume
+from agents.upgrades.models import Migration
 from gateway_core.errors import GatewayError, UpstreamUnreachable
 from gateway_core.logging import get_logger
 from letta_proxy import services as letta
@@ -45,6 +47,7 @@ class Repair(StrEnum):
     COMPLETED = "creations completed"
     UNDONE = "creations undone"
     DELETED = "deletions finished"
+    MIGRATED = "upgrades brought to an end"
     LOST = "rows of lost agents dropped"
     FORGOTTEN = "owners of lost agents forgotten"
     ORPHANED = "unused agents of no row deleted"
@@ -160,6 +163,8 @@ class _Comparison:
         for row in rows:
             if row.status in UNSETTLED:
                 yield from self._of_unsettled(row)
+            elif row.status == Status.UPGRADING and row.agent_id in self.found:
+                yield from self._of_upgrading(row)
             else:
                 yield from self._of_settled(row)
         known = {row.agent_id for row in rows} | {
@@ -184,6 +189,10 @@ class _Comparison:
             )
         else:
             yield self._finding(Repair.UNDONE, f"row {row.pk}", partial(self._undo, row, made))
+
+    def _of_upgrading(self, row: Agent) -> Iterator[Finding]:
+        for migration in Migration.objects.filter(agent=row).left_behind(self.before):
+            yield self._finding(Repair.MIGRATED, row.agent_id, partial(resume, migration))
 
     def _of_settled(self, row: Agent) -> Iterator[Finding]:
         if row.agent_id not in self.found:

@@ -4,9 +4,11 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from agents import ams_views
+from agents.upgrades.fleets.views import FleetViewSet
 from agents.views import AgentViewSet
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router.register("templates/<uuid:template_id>/migrations", FleetViewSet, basename="fleet-migration")
 router.register("agents", AgentViewSet, basename="agent")
 
 urlpatterns = [

@@ -45,6 +45,19 @@ def visible_version(*, user: User, template_id: UUID, version: str) -> TemplateV
     return row
 
 
+def any_version(*, template_id: UUID, version: str) -> TemplateVersion:
+    """Return a version with its template, whoever may see it: for commands.
+
+    Raises:
+        ResourceNotFound: there is none.
+    """
+    found = TemplateVersion.objects.select_related("template").filter(template=template_id)
+    row = of_text(found, version).first()
+    if row is None:
+        raise ResourceNotFound
+    return row
+
+
 def resolve_version(
     *, user: User, template_id: UUID, version: str = LATEST, allow_deprecated: bool = False
 ) -> TemplateVersion:

@@ -17,7 +17,13 @@ from templates_app.agent_file.variables import names as variable_names
 from templates_app.agent_file.variables import secret_names
 from templates_app.agent_file.versions import parse as parse_version
 from templates_app.bundles import Bundle, Imported, export_template, import_bundle
-from templates_app.lookup import LATEST, resolve_version, visible_template, visible_version
+from templates_app.lookup import (
+    LATEST,
+    any_version,
+    resolve_version,
+    visible_template,
+    visible_version,
+)
 from templates_app.publishing import Place, clone_template, publish_version
 from templates_app.reading import faults_found, read_file
 from templates_app.upkeep import (
@@ -45,6 +51,7 @@ __all__ = (
     "Imported",
     "Place",
     "Traits",
+    "any_version",
     "clone_template",
     "delete_template",
     "deprecate_template",

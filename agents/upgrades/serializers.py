@@ -6,17 +6,18 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from agents.serializers import AgentSerializer, Strict
+from agents.serializers import AgentSerializer
 from agents.upgrades.merging import Choice, Strategy
 from agents.upgrades.models import Migration
 from agents.upgrades.plan import Op, Step
 from agents.upgrades.proposing import Wish
+from gateway_core.intake import StrictSerializer
 from templates_app.services import LATEST
 
 _CHOICES = [choice.value for choice in Choice]
 
 
-class StrategySerializer(Strict):
+class StrategySerializer(StrictSerializer):
     """What becomes of conflicts."""
 
     strategy = serializers.ChoiceField(

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 
+from gateway_project.routes import ROUTES
 from tests.agents.conftest import Caller, InLetta, agent_file
 
 RULES = {"label": "rules", "value": "Be {{tone}}.", "read_only": True}
@@ -29,6 +34,25 @@ def driver(gateway: str) -> str:
     """The gateway itself: what a remote AMS does with an upgrade is not the gateway's doing."""
     del gateway
     return "local"
+
+
+def in_a_process(work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Do what a worker or a command does, and close what a process closes at its end."""
+
+    def call() -> Any:
+        try:
+            return work(*arguments, **named)
+        finally:
+            connections.close_all()
+
+    async def run() -> Any:
+        try:
+            return await sync_to_async(call)()
+        finally:
+            for mount in ROUTES:
+                await mount.route.client().close()
+
+    return asyncio.run(run())
 
 
 @pytest.fixture

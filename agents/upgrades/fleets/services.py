@@ -1,0 +1,182 @@
+"""Asking for the migration of a fleet, and telling how far it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db import transaction
+from django.db.models import Count
+
+from agents.models import Agent, Status
+from agents.upgrades.fleets.models import FleetAgent, Result
+from gateway_core.advisory import AlreadyRunning, only_one
+from gateway_core.audit.services import record_change
+from gateway_core.errors import ResourceConflict, ResourceNotFound
+from gateway_core.jobs import services as jobs
+from gateway_core.jobs.models import Job
+from templates_app import services as templates
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.db.models import QuerySet
+
+    from accounts.models import User
+    from agents.upgrades.merging import Choice
+    from templates_app.models import TemplateVersion
+
+KIND: Final = "fleet migration"
+_BATCH: Final = 1000
+_LIVING: Final = (Status.ACTIVE, Status.SUSPENDED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetWish:
+    """What staff want of the agents of a template.
+
+    Attributes:
+        target_version: a semantic version, or ``latest``.
+        filter: ``versions``, ``user_ids``, ``agent_ids``, ``tag``: agents that are all of it.
+        canary: below 1 a share, else a number of agents that go first; then the job pauses.
+        batch_size: the fewest agents that the error rate is taken over.
+        max_error_rate: a share of failures above which the job pauses.
+    """
+
+    target_version: str
+    filter: dict[str, Any] = field(default_factory=dict)
+    strategy: Choice | None = None
+    is_dry_run: bool = True
+    canary: float = 0
+    batch_size: int = 50
+    max_error_rate: float = 0.1
+
+
+def ask_for_fleet(*, template_id: UUID, by: User | None, wish: FleetWish) -> Job:
+    """Write down what is to be done with which agents; it begins at once, in the background.
+
+    Raises:
+        ResourceNotFound: no such template or version, or not for this user.
+        ResourceConflict: there is another one of this template that has not ended.
+    """
+    version = _version(template_id, by, wish.target_version)
+    try:
+        with only_one(f"{KIND} {template_id}"), transaction.atomic():
+            if jobs.unfinished(KIND, str(template_id)) is not None:
+                raise ResourceConflict(_ANOTHER)
+            return _written_down(version, by, wish)
+    except AlreadyRunning as exc:
+        raise ResourceConflict(_ANOTHER) from exc
+
+
+_ANOTHER: Final = "Another migration of this template's agents has not ended. Cancel it first."
+
+
+def fleet_job(*, template_id: UUID, job_id: UUID) -> Job:
+    """Return the job of a fleet's migration.
+
+    Raises:
+        ResourceNotFound: there is none.
+    """
+    job = fleet_jobs(template_id).filter(pk=job_id).first()
+    if job is None:
+        raise ResourceNotFound
+    return job
+
+
+def fleet_jobs(template_id: UUID) -> QuerySet[Job]:
+    """Return the migrations of a template's agents."""
+    return Job.objects.filter(kind=KIND, subject=str(template_id))
+
+
+def report(job: Job) -> QuerySet[FleetAgent]:
+    """Return what became of each agent."""
+    return FleetAgent.objects.filter(job=job)
+
+
+def counts(job: Job) -> dict[str, int]:
+    """Return how many agents have which result."""
+    found = dict(report(job).order_by().values_list("result").annotate(Count("pk")))
+    return {result.value: found.get(result.value, 0) for result in Result}
+
+
+def steer(*, job: Job, verb: str, by: User | None) -> Job:
+    """Pause, resume or cancel.
+
+    Raises:
+        ResourceConflict: there is nothing to do that to.
+    """
+    with transaction.atomic():
+        if not {"pause": jobs.pause, "resume": jobs.resume, "cancel": jobs.cancel}[verb](job.pk):
+            raise ResourceConflict(f"The migration is {job.state}: there is nothing to {verb}.")
+        _record(by, verb, job)
+    job.refresh_from_db()
+    return job
+
+
+def _version(template_id: UUID, by: User | None, wanted: str) -> TemplateVersion:
+    if by is None:
+        return templates.any_version(template_id=template_id, version=wanted)
+    return templates.resolve_version(
+        user=by, template_id=template_id, version=wanted, allow_deprecated=True
+    )
+
+
+def _written_down(version: TemplateVersion, by: User | None, wish: FleetWish) -> Job:
+    agents = _chosen(version, wish.filter)
+    total = agents.count()
+    canary = wish.canary if wish.canary >= 1 else math.ceil(wish.canary * total)
+    job = jobs.ask_for(
+        KIND,
+        subject=str(version.template_id),
+        wish={
+            "target_version": version.version,
+            "filter": wish.filter,
+            "strategy": wish.strategy,
+            "dry_run": wish.is_dry_run,
+            "canary": 0 if wish.is_dry_run else int(canary),
+            "batch_size": wish.batch_size,
+            "max_error_rate": wish.max_error_rate,
+            "by": str(by.pk) if by else None,
+        },
+    )
+    lines = (
+        FleetAgent(
+            job=job,
+            position=position,
+            row_id=agent.pk,
+            agent_id=agent.agent_id,
+            owner_id=agent.user_id,
+            from_version=agent.version,
+        )
+        for position, agent in enumerate(agents.iterator(_BATCH))
+    )
+    made = FleetAgent.objects.bulk_create(lines, batch_size=_BATCH)
+    Job.objects.filter(pk=job.pk).update(total=len(made))
+    job.total = len(made)
+    _record(by, "begin", job)
+    return job
+
+
+def _chosen(version: TemplateVersion, chosen: dict[str, Any]) -> QuerySet[Agent]:
+    rows = Agent.objects.filter(template_id=str(version.template_id), status__in=_LIVING)
+    rows = rows.exclude(version=version.version)
+    if "versions" in chosen:
+        rows = rows.filter(version__in=chosen["versions"])
+    if "user_ids" in chosen:
+        rows = rows.filter(user_id__in=chosen["user_ids"])
+    if "agent_ids" in chosen:
+        rows = rows.filter(agent_id__in=chosen["agent_ids"])
+    if "tag" in chosen:
+        rows = rows.filter(tags__contains=[chosen["tag"]])
+    return rows.order_by("created_at", "pk").only("id", "agent_id", "user_id", "version")
+
+
+def _record(by: User | None, verb: str, job: Job) -> None:
+    record_change(
+        actor=by,
+        action=f"fleet.{verb}",
+        resource=f"template:{job.subject}",
+        facts={"job": str(job.pk), "total": job.total, "to": job.wish["target_version"]},
+    )

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts.models import User
+from agents.models import Agent
+from agents.upgrades import services as upgrades
+from agents.upgrades.fleets import working
+from agents.upgrades.fleets.models import FleetAgent, Result
+from gateway_core.audit.models import AuditEvent
+from gateway_core.jobs import services as jobs
+from gateway_core.jobs.models import Job
+from tests.agents.conftest import Caller, InLetta
+from tests.agents.upgrades.conftest import HUMAN, RULES, Memory, in_a_process, next_file
+from tests.conftest import Running
+
+
+@pytest.fixture
+def staff(alice: Caller) -> Caller:
+    alice.get("/me")
+    User.objects.update(is_staff=True)
+    return alice
+
+
+@pytest.fixture
+def fleet(staff: Caller, template: str) -> str:
+    """Return a template with four agents and a new version."""
+    for number in range(4):
+        staff.create(template, agent_name=f"Ada {number}", tags=["even"] if not number % 2 else [])
+    staff.post("/templates/publish", json=next_file())
+    return template
+
+
+def work_once() -> bool:
+    return bool(in_a_process(jobs.work_once))
+
+
+def begin(staff: Caller, template: str, **wish: Any) -> str:
+    made = staff.post(f"/templates/{template}/migrations", json={"dry_run": False, **wish})
+    return f"/templates/{template}/migrations/{made['id']}"
+
+
+def results(staff: Caller, where: str) -> list[str]:
+    return [line["result"] for line in staff.get(f"{where}/agents")["data"]][::-1]
+
+
+def versions() -> list[str]:
+    return list(Agent.objects.order_by("created_at").values_list("version", flat=True))
+
+
+def test_finds_out_what_would_be_done_unless_told_otherwise(staff: Caller, fleet: str) -> None:
+    answer = staff("POST", f"/templates/{fleet}/migrations", json={})
+    assert answer.status_code == 202
+    where = answer.headers["location"].removeprefix("/api/v1")
+    assert (answer.json()["state"], answer.json()["total"]) == ("waiting", 4)
+    assert work_once()
+
+    told = staff.get(where)
+    assert (told["state"], told["dry_run"], told["done"]) == ("done", True, 4)
+    assert told["counts"]["planned"] == 4
+    lines = staff.get(f"{where}/agents")["data"]
+    assert {"op": "change", "pointer": "/persona/system_prompt"} in lines[0]["plan"]
+    assert versions() == ["1.0.0"] * 4
+
+
+def test_migrates_all_agents_and_reports_on_each(staff: Caller, fleet: str) -> None:
+    where = begin(staff, fleet)
+    assert work_once()
+
+    assert staff.get(where)["counts"]["migrated"] == 4
+    assert versions() == ["1.1.0"] * 4
+    line = staff.get(f"{where}/agents")["data"][0]
+    migration = staff.get(f"/agents/{line['agent_id']}/migrations/{line['migration']}")
+    assert migration["state"] == "applied"
+    assert staff.get(f"/templates/{fleet}/migrations")["data"] == [staff.get(where)]
+    assert AuditEvent.objects.filter(action="fleet.begin").count() == 1
+    assert AuditEvent.objects.filter(action="agent.upgrade").count() == 4
+
+
+@pytest.mark.parametrize(
+    ("chosen", "count"),
+    [({"tag": "even"}, 2), ({"versions": ["0.9.0"]}, 0), ({"versions": ["1.0.0"]}, 4)],
+)
+def test_migrates_those_that_were_chosen(
+    staff: Caller, fleet: str, chosen: dict[str, Any], count: int
+) -> None:
+    begin(staff, fleet, filter=chosen)
+    work_once()
+    assert versions().count("1.1.0") == count
+
+
+def test_rests_after_the_canary_until_it_is_resumed(staff: Caller, fleet: str) -> None:
+    where = begin(staff, fleet, canary=0.25)
+    assert work_once()
+    told = staff.get(where)
+    assert (told["state"], told["stopped"], told["done"]) == ("paused", "canary", 1)
+    assert not work_once()
+
+    staff.post(f"{where}/resume")
+    assert work_once()
+    assert versions() == ["1.1.0"] * 4
+    assert staff.get(where)["state"] == "done"
+
+
+def test_stops_by_itself_when_too_many_fail(staff: Caller, fleet: str, letta: Running) -> None:
+    letta.fault("^/v1/agents/agent-[^/]*$", method="PATCH", status=500)
+    where = begin(staff, fleet, batch_size=1, max_error_rate=0.5)
+    assert work_once()
+
+    told = staff.get(where)
+    assert (told["state"], told["stopped"], told["done"]) == ("paused", "error rate", 1)
+    assert results(staff, where) == ["failed", "waiting", "waiting", "waiting"]
+    letta.mend()
+    staff.post(f"{where}/resume")
+    assert work_once()
+    assert results(staff, where) == ["failed", "migrated", "migrated", "migrated"]
+    assert staff.get(where)["counts"]["failed"] == 1
+
+
+def test_waits_for_letta_rather_than_failing_agents(
+    staff: Caller, fleet: str, settings: Any
+) -> None:
+    where = begin(staff, fleet)
+    url, settings.LETTA_BASE_URL = settings.LETTA_BASE_URL, "http://127.0.0.1:9"
+    assert work_once()
+    assert staff.get(where)["state"] == "waiting"
+    assert set(results(staff, where)) == {"working", "waiting"}
+
+    settings.LETTA_BASE_URL = url
+    Job.objects.update(not_before="2000-01-01T00:00Z")
+    assert work_once()
+    assert results(staff, where) == ["migrated"] * 4
+
+
+def test_lists_conflicts_and_leaves_such_agents_alone(
+    staff: Caller, template: str, in_letta: InLetta
+) -> None:
+    agent = staff.create(template)
+    staff.create(template)
+    rules = {**RULES, "value": "Be very {{tone}}."}
+    staff.post("/templates/publish", json=next_file(memory_layout={"blocks": [HUMAN, rules]}))
+    Memory(in_letta, agent["id"]).learn("rules", "Be bold.")
+    where = begin(staff, template)
+    assert work_once()
+
+    assert results(staff, where) == ["conflict", "migrated"]
+    line = staff.get(f"{where}/agents?result=conflict")["data"][0]
+    assert line["conflicts"][0]["pointer"] == "/memory_layout/blocks/rules/value"
+
+    begin(staff, template, strategy="keep_agent")
+    assert work_once()
+    assert versions() == ["1.1.0"] * 2
+
+
+@pytest.mark.parametrize("die_at", [0, 1, 3])
+def test_goes_on_after_its_worker_has_died(
+    staff: Caller, fleet: str, monkeypatch: pytest.MonkeyPatch, die_at: int
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    original, calls = upgrades.upgrade_agent, []
+
+    def dying(**named: Any) -> Any:
+        calls.append(named)
+        result = original(**named)
+        if len(calls) == die_at + 1:
+            raise Killed
+        return result
+
+    monkeypatch.setattr(working, "upgrade_agent", dying)
+    where = begin(staff, fleet)
+    with pytest.raises(Killed):
+        work_once()
+    assert not work_once()  # the lease is the dead worker's
+    Job.objects.update(lease_until="2000-01-01T00:00Z")
+
+    assert work_once()
+
+    assert versions() == ["1.1.0"] * 4
+    assert results(staff, where) == ["migrated"] * 4
+    assert staff.get(where)["counts"]["migrated"] == 4
+    assert len(calls) == 4
+
+
+def test_can_be_paused_and_cancelled(staff: Caller, fleet: str) -> None:
+    where = begin(staff, fleet)
+    assert staff.post(f"{where}/pause")["state"] == "paused"
+    assert not work_once()
+    assert staff("POST", f"/templates/{fleet}/migrations", json={}).status_code == 409
+    assert staff.post(f"{where}/cancel")["state"] == "cancelled"
+    for verb in ("pause", "resume", "cancel"):
+        assert staff("POST", f"{where}/{verb}").status_code == 409
+    assert versions() == ["1.0.0"] * 4
+    begin(staff, fleet)
+
+
+def test_is_for_staff(bob: Caller, alice: Caller, template: str) -> None:
+    for caller in (alice, bob):
+        for method in ("GET", "POST"):
+            answer = caller(method, f"/templates/{template}/migrations", json={})
+            assert (answer.status_code, answer.json()["code"]) == (403, "policy_forbidden")
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("wish", "pointer"),
+    [
+        ({"max_error_rate": 2}, "/max_error_rate"),
+        ({"filter": {"name": "x"}}, "/filter/name"),
+        ({"strategy": "x"}, "/strategy"),
+        ({"batch_size": 0}, "/batch_size"),
+    ],
+)
+def test_refuses_bad_wishes(staff: Caller, fleet: str, wish: dict[str, Any], pointer: str) -> None:
+    answer = staff("POST", f"/templates/{fleet}/migrations", json=wish)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, pointer)
+
+
+def command(*arguments: str, **options: Any) -> str:
+    out = StringIO()
+    in_a_process(call_command, "migrate_agents", *arguments, stdout=out, **options)
+    return out.getvalue()
+
+
+def test_the_command_migrates_and_goes_on_where_it_has_stopped(staff: Caller, fleet: str) -> None:
+    assert "4 planned" in command(fleet, "latest", dry_run=True)
+    assert "Paused by canary" in command(fleet, "1.1.0", canary=1)
+    assert versions() == ["1.1.0", *["1.0.0"] * 3]
+    with pytest.raises(CommandError, match=r"1\.1\.0 has not ended"):
+        command(fleet, "1.2.0")
+    assert "4 migrated" in command(fleet, "1.1.0")
+    assert versions() == ["1.1.0"] * 4
+    assert FleetAgent.objects.filter(result=Result.MIGRATED).count() == 4
+    with pytest.raises(CommandError, match="no such"):
+        command(fleet, "9.9.9")
+    del staff
