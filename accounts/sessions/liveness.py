@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from django.conf import settings
 
 from accounts.supabase import client
-from accounts.supabase.client import Standing
+from accounts.supabase.answers import TokenState
 from accounts.tokens.reasons import BANNED, Reason, refuse
 from gateway_core.cache import LocalCache
 from gateway_core.errors import (
@@ -44,9 +44,9 @@ _UNPROVED: Final = (
     "not answer. Repeat the request later."
 )
 _REASONS: Final = {
-    Standing.SESSION_ENDED: Reason.SESSION_ENDED,
-    Standing.ACCOUNT_GONE: Reason.ACCOUNT_GONE,
-    Standing.TOKEN_REFUSED: Reason.REFUSED_AT_SOURCE,
+    TokenState.SESSION_ENDED: Reason.SESSION_ENDED,
+    TokenState.ACCOUNT_GONE: Reason.ACCOUNT_GONE,
+    TokenState.TOKEN_REFUSED: Reason.REFUSED_AT_SOURCE,
 }
 _PAUSE_SECONDS: Final = 2.0
 # Asking blocks, and must not take the threads that look into the database.
@@ -78,7 +78,7 @@ class Session:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Verdict:
     user_id: UUID
-    standing: Standing
+    state: TokenState
     good_until: float
 
 
@@ -118,16 +118,16 @@ def forget_user(user_id: UUID) -> None:
     _verdicts.forget_where(lambda verdict: verdict.user_id == user_id)
 
 
-def refusal_of(standing: Standing) -> GatewayError:
+def refusal_of(state: TokenState) -> GatewayError:
     """Return what a caller is told whose token Supabase does not take."""
-    if standing is Standing.BANNED:
+    if state is TokenState.BANNED:
         return AccountSuspended(BANNED)
-    return refuse(_REASONS[standing])
+    return refuse(_REASONS[state])
 
 
 def _live_until(verdict: _Verdict) -> float:
-    if verdict.standing is not Standing.GOOD:
-        raise refusal_of(verdict.standing)
+    if verdict.state is not TokenState.GOOD:
+        raise refusal_of(verdict.state)
     return verdict.good_until
 
 
@@ -140,29 +140,29 @@ def _ask(session: Session) -> _Verdict:
         raise UpstreamUnreachable(_UNPROVED, retry_after=_PAUSE_SECONDS)
     asked_at = time.time()
     try:
-        standing = _standing(session)
+        state = _state(session)
     except UpstreamCredentialRejected:
         raise
     except UpstreamError as exc:
         _pause.put("", value=True)
         raise UpstreamUnreachable(_UNPROVED, retry_after=exc.retry_after or _PAUSE_SECONDS) from exc
-    if standing is Standing.TOKEN_REFUSED:
+    if state is TokenState.TOKEN_REFUSED:
         # That is about this token and not the session: another token of it may be good.
-        raise refuse(Reason.EXPIRED) if session.expires_at <= asked_at else refusal_of(standing)
+        raise refuse(Reason.EXPIRED) if session.expires_at <= asked_at else refusal_of(state)
     return _Verdict(
         user_id=session.user_id,
-        standing=standing,
+        state=state,
         good_until=asked_at + settings.CACHE_TTL_SESSION,
     )
 
 
-def _standing(session: Session) -> Standing:
-    standing, user = client.standing_of(session.token)
+def _state(session: Session) -> TokenState:
+    state, user = client.state_of(session.token)
     if user is None:
-        return standing
+        return state
     if user.id != session.user_id:
         raise UpstreamAnswerInvalid
     # Before 2.195 Auth says so only here.
     if user.is_banned(datetime.now(UTC)):
-        return Standing.BANNED
-    return standing if user.deleted_at is None else Standing.ACCOUNT_GONE
+        return TokenState.BANNED
+    return state if user.deleted_at is None else TokenState.ACCOUNT_GONE

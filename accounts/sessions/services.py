@@ -18,7 +18,8 @@ from accounts.principals import INVALIDATION_SUBJECT
 from accounts.sessions.liveness import refusal_of
 from accounts.sessions.models import Denial, DenialReason
 from accounts.supabase import client
-from accounts.supabase.client import SignOutScope, Standing
+from accounts.supabase.answers import TokenState
+from accounts.supabase.client import SignOutScope
 from gateway_core import cache
 from gateway_core.audit.services import record_change
 
@@ -88,9 +89,9 @@ def sign_out(*, user: User, session_id: UUID, token: bytes) -> None:
             for another attempt.
         TokenRejected, AccountSuspended: Supabase does not take the token.
     """
-    standing = client.sign_out(token, SignOutScope.LOCAL)
-    if standing not in {Standing.GOOD, Standing.SESSION_ENDED, Standing.ACCOUNT_GONE}:
-        raise refusal_of(standing)
+    state = client.sign_out(token, SignOutScope.LOCAL)
+    if state not in {TokenState.GOOD, TokenState.SESSION_ENDED, TokenState.ACCOUNT_GONE}:
+        raise refusal_of(state)
     has_ended(user_id=user.pk, session_id=session_id, by=user)
 
 

@@ -19,22 +19,15 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
+from accounts.supabase.answers import TokenState, good, is_not_there, read_state
 from accounts.supabase.users import SupabaseUser
-from gateway_core.errors import (
-    FIRST_SERVER_ERROR,
-    UpstreamAnswerInvalid,
-    UpstreamCredentialRejected,
-    UpstreamFailed,
-    UpstreamOverloaded,
-    UpstreamUnreachable,
-)
+from gateway_core.errors import UpstreamAnswerInvalid, UpstreamUnreachable
 from gateway_core.rest import RestClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
-    from gateway_core.errors import UpstreamError
     from gateway_core.rest import RestAnswer
 
 PAGE_SIZE: Final = 200
@@ -45,20 +38,6 @@ _AUTH: Final = "/auth/v1"
 _USERS: Final = f"{_AUTH}/admin/users"
 # A page of a large table is counted and sorted there.
 _PAGE_SECONDS: Final = 60.0
-_NOT_SIGNED_IN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-
-
-class Standing(StrEnum):
-    """What Supabase says of a user's token; the value is its error code, empty when it is good."""
-
-    GOOD = ""
-    SESSION_ENDED = "session_not_found"
-    ACCOUNT_GONE = "user_not_found"
-    BANNED = "user_banned"
-    TOKEN_REFUSED = "bad_jwt"  # noqa: S105 - an error code
-
-
-_REFUSALS: Final = {standing.value: standing for standing in Standing if standing.value}
 
 
 class SignOutScope(StrEnum):
@@ -72,7 +51,7 @@ class SignOutScope(StrEnum):
 def find_user(user_id: UUID) -> SupabaseUser | None:
     """Return a user, None when it is certain that there is none."""
     answer = _administer("GET", f"{_USERS}/{user_id}")
-    return None if _is_not_there(answer) else SupabaseUser.read(_good(answer).json())
+    return None if is_not_there(answer) else SupabaseUser.read(good(answer).json())
 
 
 def find_users(email: str) -> tuple[SupabaseUser, ...]:
@@ -109,7 +88,7 @@ def list_users(*, page_size: int = PAGE_SIZE, part: str = "") -> Iterator[list[S
 
 def count_users() -> int | None:
     """Return how many users there are, None when Supabase does not tell."""
-    answer = _good(_administer("GET", _USERS, params={"page": 1, "per_page": 1}))
+    answer = good(_administer("GET", _USERS, params={"page": 1, "per_page": 1}))
     count = answer.headers.get("x-total-count", "")
     return int(count) if count.isdigit() else None
 
@@ -136,13 +115,13 @@ def delete_user(user_id: UUID, *, softly: bool = False) -> bool:
     """
     payload = {"should_soft_delete": softly}
     answer = _administer("DELETE", f"{_USERS}/{user_id}", payload=payload)
-    if _is_not_there(answer):
+    if is_not_there(answer):
         return False
-    _good(answer).json()
+    good(answer).json()
     return True
 
 
-def sign_out(token: bytes, scope: SignOutScope = SignOutScope.GLOBAL) -> Standing:
+def sign_out(token: bytes, scope: SignOutScope = SignOutScope.GLOBAL) -> TokenState:
     """End sessions of the user of an access token, which goes on until it expires.
 
     Only the user can do this: the service key ends nobody's sessions but by a ban or deletion.
@@ -151,26 +130,26 @@ def sign_out(token: bytes, scope: SignOutScope = SignOutScope.GLOBAL) -> Standin
         What the token was good for. When it is not GOOD, nothing has ended now.
     """
     answer = _in_the_name_of(token, "POST", f"{_AUTH}/logout?scope={scope}")
-    standing = _standing(answer)
-    if standing is Standing.GOOD and answer.status != HTTPStatus.NO_CONTENT:
+    state = read_state(answer)
+    if state is TokenState.GOOD and answer.status != HTTPStatus.NO_CONTENT:
         raise UpstreamAnswerInvalid
-    return standing
+    return state
 
 
-def standing_of(token: bytes) -> tuple[Standing, SupabaseUser | None]:
+def state_of(token: bytes) -> tuple[TokenState, SupabaseUser | None]:
     """Return whether Supabase still takes an access token, and its user when it does.
 
     It looks for user and session in its database; for a ban only since 2.195.
     """
     answer = _in_the_name_of(token, "GET", f"{_AUTH}/user")
-    standing = _standing(answer)
-    return standing, SupabaseUser.read(answer.json()) if standing is Standing.GOOD else None
+    state = read_state(answer)
+    return state, SupabaseUser.read(answer.json()) if state is TokenState.GOOD else None
 
 
 def version() -> str:
     """Ask Supabase Auth whether it is up, and return its version, which it may hide."""
     key = settings.SUPABASE_KEY or settings.SUPABASE_SERVICE_KEY
-    answer = _good(_call("GET", f"{_AUTH}/health", key=key)).json()
+    answer = good(_call("GET", f"{_AUTH}/health", key=key)).json()
     if not isinstance(answer, dict) or answer.get("name") != "GoTrue":
         raise UpstreamAnswerInvalid
     return str(answer.get("version", ""))
@@ -179,7 +158,7 @@ def version() -> str:
 def _page(number: int, page_size: int, part: str) -> list[SupabaseUser]:
     # With page and per_page Auth counts pages also where cursors are switched on (2.194).
     params = {"page": number, "per_page": page_size} | ({"filter": part} if part else {})
-    answer = _good(_administer("GET", _USERS, params=params, read_seconds=_PAGE_SECONDS)).json()
+    answer = good(_administer("GET", _USERS, params=params, read_seconds=_PAGE_SECONDS)).json()
     users = answer.get("users") if isinstance(answer, dict) else None
     if not isinstance(users, list):
         raise UpstreamAnswerInvalid
@@ -188,9 +167,9 @@ def _page(number: int, page_size: int, part: str) -> list[SupabaseUser]:
 
 def _change(user_id: UUID, payload: dict[str, Any]) -> bool:
     answer = _administer("PUT", f"{_USERS}/{user_id}", payload=payload)
-    if _is_not_there(answer):
+    if is_not_there(answer):
         return False
-    SupabaseUser.read(_good(answer).json())
+    SupabaseUser.read(good(answer).json())
     return True
 
 
@@ -235,62 +214,6 @@ def _connections(read_seconds: float) -> RestClient:
         connect_timeout=min(read_seconds, settings.UPSTREAM_CONNECT_TIMEOUT),
         read_timeout=read_seconds,
     )
-
-
-def _standing(answer: RestAnswer) -> Standing:
-    refusal = _REFUSALS.get(_error_code(answer))
-    if refusal is not None:
-        return refusal
-    _good(answer)
-    return Standing.GOOD
-
-
-def _is_not_there(answer: RestAnswer) -> bool:
-    """Say whether this is Auth's own 404: any other could be about the address, not the user."""
-    is_404 = answer.status == HTTPStatus.NOT_FOUND
-    return is_404 and _error_code(answer) == Standing.ACCOUNT_GONE
-
-
-def _good(answer: RestAnswer) -> RestAnswer:
-    """Return an answer that is a success; raise what any other means."""
-    if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-        return answer
-    raise _meaning(answer)
-
-
-def _meaning(answer: RestAnswer) -> UpstreamError:
-    if answer.status in _NOT_SIGNED_IN:
-        return UpstreamCredentialRejected()
-    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return UpstreamOverloaded(
-            "The sign-in service asks to slow down. Repeat the request later.",
-            retry_after=_seconds(answer.headers.get("retry-after", "")),
-        )
-    if answer.status >= FIRST_SERVER_ERROR:
-        return UpstreamFailed()
-    if _error_code(answer):
-        # The request is the gateway's own: whatever is wrong with it is not the caller's.
-        return UpstreamFailed()
-    return UpstreamAnswerInvalid()  # whatever answers there, it is not Supabase Auth
-
-
-def _error_code(answer: RestAnswer) -> str:
-    """Return Auth's own error code: ``error_code`` beside a number, or ``code`` in new answers."""
-    if answer.status < HTTPStatus.BAD_REQUEST:
-        return ""
-    named = answer.headers.get("x-sb-error-code")
-    if named:
-        return str(named)
-    try:
-        body = answer.json()
-    except UpstreamAnswerInvalid:
-        return ""
-    codes = (body.get("error_code"), body.get("code")) if isinstance(body, dict) else ()
-    return next((code for code in codes if isinstance(code, str)), "")
-
-
-def _seconds(text: str) -> float:
-    return float(text) if text.isdigit() else 5.0
 
 
 @receiver(setting_changed)

@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.sessions.models import Denial, DenialReason
 from accounts.sessions.services import deny_user
 from accounts.supabase import client as supabase_client
-from accounts.supabase.client import Standing
+from accounts.supabase.answers import TokenState
 from tests.conftest import RunningSupabase
 
 pytestmark = pytest.mark.django_db
@@ -54,9 +54,9 @@ def test_bans_with_a_suspension_and_lifts_the_ban_with_it(
 ) -> None:
     user, token = alice
     assert act(admin, "suspend", user) == "1 of 1 changed."
-    assert supabase_client.standing_of(token)[0] is Standing.BANNED
+    assert supabase_client.state_of(token)[0] is TokenState.BANNED
     act(admin, "resume", user)
-    assert supabase_client.standing_of(token)[0] is Standing.GOOD
+    assert supabase_client.state_of(token)[0] is TokenState.GOOD
 
 
 def test_takes_off_the_deny_list_what_the_ban_had_put_there(
@@ -90,7 +90,7 @@ def test_suspends_here_also_when_supabase_is_away_and_says_so(
     assert not is_active(user)
     supabase.mend()
     assert act(admin, "suspend", user) == "0 of 1 changed."
-    assert supabase_client.standing_of(token)[0] is Standing.BANNED
+    assert supabase_client.state_of(token)[0] is TokenState.BANNED
 
 
 def test_suspends_somebody_whom_supabase_does_not_know(

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.sessions.models import Denial
 from accounts.supabase import client as supabase_client
-from accounts.supabase.client import Standing
+from accounts.supabase.answers import TokenState
 from gateway_core.audit.models import AuditEvent
 from tests.accounts.sessions.conftest import SignIn, Visit
 from tests.conftest import RunningSupabase
@@ -35,9 +35,9 @@ def test_ends_this_session_there_and_here(sign_in: SignIn) -> None:
     here, elsewhere = sign_in(), sign_in()
     answer = sign_out(here)
     assert (answer.status_code, answer.content) == (204, b"")
-    assert supabase_client.standing_of(here.token)[0] is Standing.SESSION_ENDED
+    assert supabase_client.state_of(here.token)[0] is TokenState.SESSION_ENDED
     refused(call(here, "GET", "/api/v1/me"), 401, "caller_token_revoked")
-    assert supabase_client.standing_of(elsewhere.token)[0] is Standing.GOOD
+    assert supabase_client.state_of(elsewhere.token)[0] is TokenState.GOOD
     assert call(elsewhere, "GET", "/api/v1/me").status_code == 200
 
 

@@ -10,7 +10,8 @@ import jwt
 import pytest
 
 from accounts.supabase import client
-from accounts.supabase.client import SignOutScope, Standing
+from accounts.supabase.answers import TokenState
+from accounts.supabase.client import SignOutScope
 from gateway_core.errors import (
     UpstreamAnswerInvalid,
     UpstreamCredentialRejected,
@@ -75,9 +76,9 @@ def test_bans_and_lifts_the_ban(alice: dict[str, Any]) -> None:
     assert user.banned_until is not None
     assert timedelta(minutes=59) < user.banned_until - now < timedelta(minutes=61)
     assert (user.is_banned(now), user.is_banned(now + timedelta(hours=2))) == (True, False)
-    assert client.standing_of(token_of(alice))[0] is Standing.BANNED
+    assert client.state_of(token_of(alice))[0] is TokenState.BANNED
     assert client.unban_user(id_of(alice))
-    assert client.standing_of(token_of(alice))[0] is Standing.GOOD
+    assert client.state_of(token_of(alice))[0] is TokenState.GOOD
 
 
 def test_bans_for_good(alice: dict[str, Any]) -> None:
@@ -91,7 +92,7 @@ def test_bans_for_good(alice: dict[str, Any]) -> None:
 def test_deletes_a_user(alice: dict[str, Any]) -> None:
     assert client.delete_user(id_of(alice))
     assert client.find_user(id_of(alice)) is None
-    assert client.standing_of(token_of(alice)) == (Standing.ACCOUNT_GONE, None)
+    assert client.state_of(token_of(alice)) == (TokenState.ACCOUNT_GONE, None)
 
 
 def test_deletes_a_user_softly(alice: dict[str, Any]) -> None:
@@ -100,7 +101,7 @@ def test_deletes_a_user_softly(alice: dict[str, Any]) -> None:
     assert user is not None
     assert user.deleted_at is not None
     assert "alice" not in repr(user)
-    assert client.standing_of(token_of(alice))[0] is Standing.SESSION_ENDED
+    assert client.state_of(token_of(alice))[0] is TokenState.SESSION_ENDED
 
 
 @pytest.mark.usefixtures("supabase")
@@ -114,9 +115,9 @@ def test_says_that_there_is_no_such_user() -> None:
 @pytest.mark.parametrize(
     ("scope", "this", "other"),
     [
-        (SignOutScope.LOCAL, Standing.SESSION_ENDED, Standing.GOOD),
-        (SignOutScope.OTHERS, Standing.GOOD, Standing.SESSION_ENDED),
-        (SignOutScope.GLOBAL, Standing.SESSION_ENDED, Standing.SESSION_ENDED),
+        (SignOutScope.LOCAL, TokenState.SESSION_ENDED, TokenState.GOOD),
+        (SignOutScope.OTHERS, TokenState.GOOD, TokenState.SESSION_ENDED),
+        (SignOutScope.GLOBAL, TokenState.SESSION_ENDED, TokenState.SESSION_ENDED),
     ],
 )
 @pytest.mark.usefixtures("_keys")
@@ -124,27 +125,27 @@ def test_ends_sessions_by_scope(
     supabase: RunningSupabase,
     alice: dict[str, Any],
     scope: SignOutScope,
-    this: Standing,
-    other: Standing,
+    this: TokenState,
+    other: TokenState,
 ) -> None:
     elsewhere = sign_in(supabase)
-    assert client.sign_out(token_of(alice), scope) is Standing.GOOD
-    assert client.standing_of(token_of(alice))[0] is this
-    assert client.standing_of(token_of(elsewhere))[0] is other
+    assert client.sign_out(token_of(alice), scope) is TokenState.GOOD
+    assert client.state_of(token_of(alice))[0] is this
+    assert client.state_of(token_of(elsewhere))[0] is other
 
 
 def test_says_that_a_session_has_ended_already(alice: dict[str, Any]) -> None:
     client.sign_out(token_of(alice))
-    assert client.sign_out(token_of(alice)) is Standing.SESSION_ENDED
+    assert client.sign_out(token_of(alice)) is TokenState.SESSION_ENDED
 
 
 def test_says_that_supabase_refuses_a_token(supabase: RunningSupabase) -> None:
     forged = supabase.mint(alg="none")["access_token"].encode()
-    assert client.standing_of(forged) == (Standing.TOKEN_REFUSED, None)
+    assert client.state_of(forged) == (TokenState.TOKEN_REFUSED, None)
 
 
 def test_says_whose_token_it_is(alice: dict[str, Any]) -> None:
-    _, user = client.standing_of(token_of(alice))
+    _, user = client.state_of(token_of(alice))
     assert user is not None
     assert user.id == id_of(alice)
 
@@ -191,7 +192,7 @@ def test_asks_for_the_version() -> None:
 def test_shows_the_secret_key_to_no_call_of_a_user(
     supabase: RunningSupabase, alice: dict[str, Any]
 ) -> None:
-    client.standing_of(token_of(alice))
+    client.state_of(token_of(alice))
     client.sign_out(token_of(alice))
     assert len(supabase.requests("/user|/logout")) == 2
     assert SECRET_KEY not in str(supabase.requests("/user|/logout"))
@@ -199,7 +200,7 @@ def test_shows_the_secret_key_to_no_call_of_a_user(
 
 def test_keeps_no_key_and_no_token(alice: dict[str, Any]) -> None:
     client.find_user(id_of(alice))
-    client.standing_of(token_of(alice))
+    client.state_of(token_of(alice))
     connections = client._connections(5.0)
     kept = repr(connections) + repr(vars(connections._opened()))
     for secret in (SECRET_KEY, PUBLISHABLE_KEY, alice["access_token"]):
@@ -211,7 +212,7 @@ CALLS = {
     "list_users": lambda: next(client.list_users()),
     "ban_user": lambda: client.ban_user(uuid4()),
     "delete_user": lambda: client.delete_user(uuid4()),
-    "standing_of": lambda: client.standing_of(b"a.b.c"),
+    "state_of": lambda: client.state_of(b"a.b.c"),
     "sign_out": lambda: client.sign_out(b"a.b.c"),
     "version": lambda: client.version(),
 }
@@ -227,12 +228,13 @@ every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
         ({"status": 429, "headers": {"retry-after": "7"}}, UpstreamOverloaded),
         ({"status": 401, "body": {"message": "Invalid API key"}}, UpstreamCredentialRejected),
         ({"status": 403, "body": {"code": "not_admin"}}, UpstreamCredentialRejected),
+        ({"status": 403, "body": {"code": "insufficient_aal"}}, UpstreamFailed),
         ({"status": 422, "body": {"error_code": "validation_failed"}}, UpstreamFailed),
         ({"status": 404, "body": {"message": "no Route matched"}}, UpstreamAnswerInvalid),
         ({"status": 302, "headers": {"location": "http://127.0.0.1:1/"}}, UpstreamAnswerInvalid),
         ({"cut_after": 0}, UpstreamInterrupted),
     ],
-    ids=["500", "503", "429", "401", "403", "422", "404", "302", "cut"],
+    ids=["500", "503", "429", "401", "403", "403 of another kind", "422", "404", "302", "cut"],
 )
 def test_tells_failures_apart(
     supabase: RunningSupabase, call: Any, fault: dict[str, Any], meaning: type[UpstreamError]
