@@ -107,7 +107,13 @@ def after_effect() -> Iterator[None]:
 
 
 class AgentManager(Protocol):
-    """A driver."""
+    """A driver.
+
+    Attributes:
+        upgrades_elsewhere: another service plans and carries out upgrades.
+    """
+
+    upgrades_elsewhere: bool
 
     def plan(
         self,
@@ -190,7 +196,7 @@ class AgentManager(Protocol):
 
         Returns:
             ``{plan, diff, warnings, dry_run}``, or ``{plan, applied, new_version}`` when it was
-            done. None: that is the gateway's own to do.
+            done. None without ``upgrades_elsewhere``.
         """
         ...
 

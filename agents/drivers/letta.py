@@ -29,6 +29,8 @@ _TOGETHER = ("model", "model_settings", "context_window_limit")
 class LettaAgents:
     """The methods of a driver that need no templates."""
 
+    upgrades_elsewhere = False
+
     def copy(
         self, order: Order, source_id: str, options: CopyOptions, environment: Mapping[str, str]
     ) -> Made:

@@ -37,6 +37,8 @@ class _NotThere(Exception):
 class RemoteManager(LettaAgents):
     """The driver for ``AMS_BASE_URL``. What an AMS can't do is done in Letta, where agents live."""
 
+    upgrades_elsewhere = True
+
     def __init__(self, base_url: str) -> None:
         self._ams = AmsClient(base_url)
 

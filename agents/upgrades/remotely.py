@@ -49,6 +49,7 @@ def carry_out(migration: Migration, content: Mapping[str, Any]) -> dict[str, Any
     version = (answer or {}).get("new_version")
     if not isinstance(version, str) or not version:
         raise UpstreamAnswerInvalid
+    migration.plan = _lines((answer or {}).get("plan"))
     variables = {**all_variables(agent), **(content["remote"].get("variables") or {})}
     return {
         "template_version_id": None,
@@ -59,3 +60,13 @@ def carry_out(migration: Migration, content: Mapping[str, Any]) -> dict[str, Any
         "variables": variables,
         "secret_names": sorted({*agent.secret_names, *(content["remote"].get("variables") or {})}),
     }
+
+
+def _lines(plan: Any) -> list[dict[str, str]]:
+    """Return an AMS's plan as the gateway's own are; the first AMS may write texts."""
+    return [
+        {"op": str(line.get("op") or "change"), "pointer": str(line.get("pointer") or "")}
+        if isinstance(line, dict)
+        else {"op": "change", "pointer": str(line)}
+        for line in (plan if isinstance(plan, list) else ())
+    ]

@@ -54,12 +54,10 @@ def upgrade_agent(
     """
     migration = begin(agent, Direction.UPGRADE, by=by, revision=revision)
     with given_back(migration):
-        body = remotely.body_of(wish, is_dry_run=False)
-        remote = remotely.plan(migration.agent, wish)
-        if remote is None:
-            _prepare(migration, wish)
+        if manager().upgrades_elsewhere:
+            _prepare_remotely(migration, wish)
         else:
-            _prepare_remotely(migration, remote, body)
+            _prepare(migration, wish)
     return carry_out(migration)
 
 
@@ -127,15 +125,15 @@ def _prepare(migration: Migration, wish: Wish) -> None:
     )
 
 
-def _prepare_remotely(migration: Migration, remote: dict[str, Any], body: dict[str, Any]) -> None:
+def _prepare_remotely(migration: Migration, wish: Wish) -> None:
     document = existing(manager(), migration.agent)
     write_down(
         migration,
         steps=(),
         to_version="",
-        warnings=remote.get("warnings") or (),
+        warnings=(),
         content={
-            "remote": body,
+            "remote": remotely.body_of(wish, is_dry_run=False),
             "snapshot": body_of(document),
             "origin_before": origin_of(migration.agent),
         },

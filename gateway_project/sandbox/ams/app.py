@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway_project.sandbox.ams import agents, clones, templates
+from gateway_project.sandbox.ams import agents, clones, templates, upgrades
 from gateway_project.sandbox.ams.calls import (
     ProblemError,
     answer_problem,
@@ -46,7 +46,7 @@ def create_app(*, api_key: str, state_path: Path | None = None) -> ASGIApp:
     """
     state = State()
     app = Starlette(
-        routes=[*_ROUTES, *templates.ROUTES, *agents.ROUTES, *clones.ROUTES],
+        routes=[*_ROUTES, *templates.ROUTES, *agents.ROUTES, *clones.ROUTES, *upgrades.ROUTES],
         lifespan=Snapshot(state, state_path).lifespan,
         exception_handlers={ProblemError: answer_problem},
     )

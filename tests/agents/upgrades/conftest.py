@@ -29,13 +29,6 @@ def next_file(version: str = "1.1.0", **members: Any) -> dict[str, Any]:
     return {**first, "persona": persona, "memory_layout": layout, "tools": tools, **members}
 
 
-@pytest.fixture
-def driver(gateway: str) -> str:
-    """The gateway itself: what a remote AMS does with an upgrade is not the gateway's doing."""
-    del gateway
-    return "local"
-
-
 def in_a_process(work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """Do what a worker or a command does, and close what a process closes at its end."""
 

@@ -1,0 +1,83 @@
+"""A remote AMS plans and upgrades; the gateway keeps the record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from django.core.management import call_command
+
+from agents.upgrades.models import Migration, MigrationState
+from tests.agents.conftest import Caller
+from tests.agents.upgrades.conftest import Memory, next_file
+from tests.conftest import Running
+
+pytestmark = pytest.mark.parametrize("driver", ["remote"], indirect=True)
+
+
+@pytest.fixture
+def published(alice: Caller, agent: dict[str, Any]) -> dict[str, Any]:
+    alice.post("/ams/templates/publish", json=next_file())
+    return agent
+
+
+def wishes(ams: Running) -> list[Any]:
+    return [orjson.loads(one["body"]) for one in ams.requests("/upgrade$")]
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_passes_upgrades_on_and_always_says_whether_it_is_a_dry_run(
+    alice: Caller, published: dict[str, Any], memory: Memory, ams: Running, *, is_old: bool
+) -> None:
+    if is_old:
+        ams.client.put("/_sandbox/old").raise_for_status()
+    path = f"/agents/{published['id']}/upgrade"
+
+    said = alice.post(path, json={})
+    assert (said["dry_run"], said["plan"]) == (True, [{"op": "change", "pointer": "/system"}])
+    assert wishes(ams) == [{"use_latest": True, "dry_run": True}]
+    assert memory.document()["system"] == "You help Ann."
+
+    done = alice.post(path, json={"target_version": "1.1.0", "dry_run": False})
+    assert (done["applied"], done["new_version"]) == (True, "1.1.0")
+    assert wishes(ams)[-1] == {"target_version": "1.1.0", "dry_run": False}
+    assert done["plan"] == said["plan"]
+    assert memory.document()["system"] == "You serve Ann."
+    agent = alice.get(f"/agents/{published['id']}")
+    assert (agent["status"], agent["template"]["version"]) == ("active", "1.1.0")
+    (told,) = alice.get(f"/agents/{published['id']}/migrations")["data"]
+    assert (told["state"], told["to_version"]) == ("applied", "1.1.0")
+    answer = alice("POST", f"/agents/{published['id']}/migrations/{told['id']}/rollback", json={})
+    assert answer.status_code == 409
+
+
+def test_asks_again_by_the_same_key_when_nobody_knows_what_came_of_it(
+    alice: Caller, published: dict[str, Any], memory: Memory, ams: Running
+) -> None:
+    ams.fault("/upgrade$", cut_after=0)
+    body = {"dry_run": False}
+    answer = alice("POST", f"/agents/{published['id']}/upgrade", json=body)
+    assert answer.status_code in {502, 504}
+    assert memory.document()["system"] == "You serve Ann."
+    assert alice.get(f"/agents/{published['id']}")["status"] == "upgrading"
+    ams.mend()
+
+    call_command("reconcile_agents", grace=0.0, verbosity=0)
+
+    assert Migration.objects.get().state == MigrationState.APPLIED
+    agent = alice.get(f"/agents/{published['id']}")
+    assert (agent["status"], agent["template"]["version"]) == ("active", "1.1.0")
+    keys = {one["headers"]["idempotency-key"] for one in ams.requests("/upgrade$")}
+    assert keys == {f"migration:{Migration.objects.get().pk}"}
+
+
+def test_leaves_the_agent_alone_when_the_ams_refuses(
+    alice: Caller, published: dict[str, Any], ams: Running
+) -> None:
+    path = f"/agents/{published['id']}/upgrade"
+    answer = alice("POST", path, json={"target_version": "9.0.0", "dry_run": False})
+    assert answer.status_code == 404
+    assert alice.get(f"/agents/{published['id']}")["status"] == "active"
+    assert Migration.objects.get().state == MigrationState.FAILED
+    del ams
