@@ -135,7 +135,8 @@ def _check_alias(state: State, wish: Row, *, token: str = "") -> None:
     """Refuse the alias of another key than ``token``; a new key's own value is no excuse."""
     alias = wish.get("key_alias")
     if alias and any(
-        row["key_alias"] == alias and row["token"] != token for row in state.live_keys()
+        row["key_alias"] == alias and row["token"] != token and row.get("status") != "deleted"
+        for row in state.keys.values()
     ):
         text = f"Key with alias '{alias}' already exists. "
         text += "Unique key aliases across all keys are required."

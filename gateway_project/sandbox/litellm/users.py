@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import JSONResponse, Response
@@ -95,9 +96,10 @@ async def list_all(request: Request) -> Response:
     if role := query.get("role"):
         users = [user for user in users if user["user_role"] == role]
     page = page_of(request, users, size_name="page_size", size=_DEFAULT_PAGE)
+    counts = Counter(key["user_id"] for key in state.live_keys())
     return JSONResponse(
         {
-            "users": [_with_key_count(state, user) for user in page["rows"]],
+            "users": [{**user, "key_count": counts[user["user_id"]]} for user in page["rows"]],
             "total": page["total"],
             "page": page["page"],
             "page_size": page["size"],
@@ -132,11 +134,6 @@ def _is_wanted(user: Row, wanted: list[str]) -> bool:
     if len(wanted) == 1:
         return wanted[0] in user["user_id"]
     return user["user_id"] in wanted
-
-
-def _with_key_count(state: State, user: Row) -> Row:
-    count = sum(key["user_id"] == user["user_id"] for key in state.live_keys())
-    return {**user, "key_count": count}
 
 
 def _as_listed(key: Row) -> Row:
