@@ -14,7 +14,7 @@ from gateway_core.errors import FieldInvalid, ResourceConflict, ResourceNotFound
 from templates_app import services as templates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from agents.drivers.interface import AgentManager, Blueprint
     from agents.models import Agent
@@ -103,17 +103,23 @@ def propose(agent: Agent, wish: Wish) -> Proposal:
         now=state_of_agent(document, environment),
         strategy=wish.strategy,
     )
-    warnings = plan.warnings
-    if blueprint.is_deprecated:
-        warnings = (f"Version {blueprint.version} is deprecated.", *warnings)
     context = (str(agent.pk), agent.version, blueprint.version, blueprint.checksum)
     return Proposal(
         blueprint=blueprint,
         plan=plan,
         document=document,
-        warnings=warnings,
+        warnings=(*_warnings(agent, blueprint), *plan.warnings),
         hash=plan.hash(*context),
     )
+
+
+def _warnings(agent: Agent, blueprint: Blueprint) -> Iterator[str]:
+    if blueprint.is_deprecated:
+        yield f"Version {blueprint.version} is deprecated."
+    ways = (blueprint.document or {}).get("migrations") or ()
+    if any(way["from"] == agent.version for way in ways):
+        # Their pointers count blocks, and an agent may have others than its template.
+        yield "The steps in /migrations are not taken: the plan comes from comparing the versions."
 
 
 def existing(driver: AgentManager, agent: Agent) -> dict[str, Any]:

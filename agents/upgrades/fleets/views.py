@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.urls import reverse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.permissions import IsAdminUser
@@ -14,6 +14,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from agents.requests import caller_of, valid
 from agents.upgrades.fleets import services
+from agents.upgrades.fleets.models import Result
 from agents.upgrades.fleets.serializers import (
     FleetAgentSerializer,
     FleetJobSerializer,
@@ -98,7 +99,9 @@ class FleetViewSet(mixins.ListModelMixin, GenericViewSet[Job]):
         return self._steered(request, template_id, pk, "cancel")
 
     @extend_schema(
-        summary="Report what became of each agent", responses=FleetAgentSerializer(many=True)
+        summary="Report what became of each agent",
+        parameters=[OpenApiParameter("result", str, enum=Result.values)],
+        responses=FleetAgentSerializer(many=True),
     )
     @action(detail=True, methods=["get"], pagination_class=_ReportPagination)
     def agents(self, request: Request, template_id: UUID, pk: UUID) -> Response:
