@@ -31,7 +31,7 @@ from accounts.sessions import liveness
 from accounts.sessions.liveness import Session, SessionPolicy
 from accounts.tokens.bearer import bearer_token
 from gateway_core.cache import LocalCache, on_invalidate
-from gateway_core.errors import AccountSuspended, DatabaseUnavailable
+from gateway_core.errors import AccountSuspended, Code, DatabaseUnavailable, TokenRejected
 from gateway_core.metrics import CACHE_LOOKUPS
 from gateway_core.proxy.guard import recheck
 
@@ -116,8 +116,12 @@ def register_prover(prefix: bytes, prove: Callable[[bytes], Proof]) -> None:
     _provers[prefix] = prove
 
 
-async def identify(authorization: bytes | None) -> Principal:
+async def identify(authorization: bytes | None, *, known: Principal | None = None) -> Principal:
     """Return the principal of an Authorization header.
+
+    Args:
+        known: what it was when the request began that is still under way. That its token has
+            expired meanwhile does not hide then that the user was shut out.
 
     Raises:
         TokenRejected: no token, or one that proves nothing here.
@@ -126,16 +130,21 @@ async def identify(authorization: bytes | None) -> Principal:
         UpstreamError: by the policy, Supabase should say whether the session lives, and can't.
         DatabaseUnavailable: PostgreSQL does not answer.
     """
-    return await identify_token(bearer_token(authorization))
+    return await identify_token(bearer_token(authorization), known=known)
 
 
-async def identify_token(token: bytes) -> Principal:
+async def identify_token(token: bytes, *, known: Principal | None = None) -> Principal:
     """Return the principal of a token; raises as ``identify`` does."""
     digest = sha256(token).digest()
     entry = _recall(digest)
     if entry is None:
         epoch = _epoch
-        entry = await _work_out(token)
+        try:
+            entry = await _work_out(token)
+        except TokenRejected as error:
+            if known is not None and error.code is Code.CALLER_TOKEN_EXPIRED:
+                _admitted(await _looked_up_in_thread(known))
+            raise
         _remember(digest, entry, epoch)
     return _admitted(entry)
 
@@ -261,6 +270,14 @@ def _proved(prove: Callable[[bytes], Proof], token: bytes) -> Proof:
         return _denied(proof, Denial.objects.find(proof.principal.user_id))
 
 
+def _looked_up(principal: Principal) -> Proof:
+    """Return how it stands with somebody whose token says nothing any more."""
+    with _database_required():
+        is_active = User.objects.filter(pk=principal.user_id, is_active=True).exists()
+        denial = Denial.objects.find(principal.user_id, principal.session_id)
+    return _denied(Proof(principal=principal, is_suspended=not is_active), denial)
+
+
 def _denied(proof: Proof, denial: Denial | None) -> Proof:
     if denial is None:
         return proof
@@ -275,5 +292,6 @@ def _begin_anew(user_id: UUID) -> None:
 
 # Not "thread sensitive": that would queue every first request of the process on one thread.
 _recognised_in_thread = database_sync_to_async(_recognised, thread_sensitive=False)
+_looked_up_in_thread = database_sync_to_async(_looked_up, thread_sensitive=False)
 _proved_in_thread = database_sync_to_async(_proved, thread_sensitive=False)
 on_invalidate(INVALIDATION_SUBJECT, lambda key: _begin_anew(UUID(key)))

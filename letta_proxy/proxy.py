@@ -43,9 +43,10 @@ if TYPE_CHECKING:
 
 
 async def _identify(exchange: Exchange) -> Principal:
-    principal = await identify(first(exchange.request_headers, b"authorization"))
-    await refuse_suspended_meanwhile(exchange, principal.user_id)
-    return principal
+    known: Principal | None = exchange.principal
+    if known is not None:  # first: it counts for one whose token has expired meanwhile, too
+        await refuse_suspended_meanwhile(exchange, known.user_id)
+    return await identify(first(exchange.request_headers, b"authorization"), known=known)
 
 
 async def _authorize(exchange: Exchange) -> None:

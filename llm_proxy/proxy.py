@@ -43,7 +43,7 @@ async def _identify(exchange: Exchange) -> Principal:
     if authorization is None:
         key = next((key for name in _KEY_HEADERS if (key := first(headers, name))), None)
         authorization = b"Bearer " + key if key else None
-    return await principals.identify(authorization)
+    return await principals.identify(authorization, known=exchange.principal)
 
 
 async def _authorize(exchange: Exchange) -> None:

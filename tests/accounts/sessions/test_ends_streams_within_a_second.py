@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from accounts.models import User
+from accounts.services import suspend_user
 from accounts.sessions.services import deny_session, deny_user
 from accounts.supabase import client as supabase_client
 from tests.accounts.sessions.conftest import SignIn, Visit
@@ -95,6 +97,30 @@ def test_ends_the_streams_of_a_user(here: str, sign_in: SignIn) -> None:
         deny_user(user_id=visit.user_id, by=None)
         assert ending(lines, within=1) == "policy_account_suspended"
         assert still_goes_on(of_bob)
+
+
+@pytest.mark.parametrize("is_suspended", [True, False])
+def test_ends_the_streams_of_a_user_whose_token_has_expired_meanwhile(
+    here: str, sign_in: SignIn, settings: Any, *, is_suspended: bool
+) -> None:
+    visit = sign_in(exp=int(time.time()) - 5)
+    with streaming(here, visit) as lines:
+        settings.TOKEN_LEEWAY_SECONDS = 0
+        if is_suspended:
+            suspend_user(user_id=visit.user_id, by=User.objects.get(pk=visit.user_id))
+        else:
+            deny_user(user_id=visit.user_id, by=None)
+        assert ending(lines, within=1) == "policy_account_suspended"
+
+
+def test_goes_on_with_streams_whose_token_has_merely_expired(
+    here: str, sign_in: SignIn, settings: Any
+) -> None:
+    visit = sign_in(exp=int(time.time()) - 5)
+    with streaming(here, visit) as lines:
+        settings.TOKEN_LEEWAY_SECONDS = 0
+        deny_session(session_id=visit.user_id, user_id=visit.user_id, by=None)
+        assert still_goes_on(lines)
 
 
 def test_ends_streams_in_another_process(there: str, sign_in: SignIn) -> None:
