@@ -10,6 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from accounts.sessions.sensitive import sensitive
 from gateway_core.pages import KeysetPagination
 from llm_proxy.api_keys import services
 from llm_proxy.api_keys.models import ApiKey
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from llm_proxy.api_keys.services import Issued
 
 
+# Not to revoke a key: that must not wait for Supabase.
+@sensitive("create", "partial_update", "rotate")
 @extend_schema(tags=["keys"])
 @extend_schema_view(
     list=extend_schema(summary="List your API keys", description="The newest first."),

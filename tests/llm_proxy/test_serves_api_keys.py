@@ -10,6 +10,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.supabase import client as supabase_client
+from gateway_core import cache
 from gateway_core.audit.models import AuditEvent
 from gateway_core.idempotency.models import IdempotencyRecord
 from llm_proxy.models import ApiKey, UsageRecord
@@ -149,6 +151,22 @@ def test_refuses_what_a_key_can_not_be(
 
     assert code_of(answer) == (422, "caller_field_invalid", param)
     assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", ""), ("POST", "/{id}/rotate"), ("PATCH", "/{id}")]
+)
+def test_keeps_a_session_that_has_ended_at_supabase_from_living_on_in_a_key(
+    alice: httpx.Client, method: str, path: str
+) -> None:
+    made = make(alice)
+    cache.clear_all()  # what Supabase has said is remembered for a while
+    token = alice.headers["authorization"].removeprefix("Bearer ")
+    supabase_client.sign_out(token.encode())
+
+    answer = alice.request(method, KEYS + path.format(**made), json={})
+    assert (answer.status_code, answer.json()["code"]) == (401, "caller_token_revoked")
+    assert ApiKey.objects.count() == 1
 
 
 @pytest.mark.parametrize("body", [[], "cron", 7, None])
