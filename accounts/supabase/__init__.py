@@ -1,5 +1,6 @@
 """Supabase Auth as the gateway asks it: its users, and whether a session still lives.
 
 ``keys`` tells API keys apart, ``users`` reads what Auth says of a user, ``client`` knows its paths
-and errors, ``sync`` brings over what has changed there.
+and ``answers`` its errors; ``sync`` brings over what has changed there, and ``missing`` finds who
+is there no longer.
 """
