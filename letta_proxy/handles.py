@@ -18,6 +18,7 @@ from accounts.plans.services import INVALIDATION_SUBJECT as LIMITS
 from gateway_core.cache import LocalCache, on_invalidate
 from gateway_core.errors import ResourceNotFound, UpstreamUnreachable
 from letta_proxy import client
+from letta_proxy.mode import has_provider
 from letta_proxy.model_provider import EMBEDDING_PREFIX, MODEL_PREFIX, NAME, set_provider
 from letta_proxy.provisioning import account_for
 from letta_proxy.translate import UNKNOWN_HANDLE
@@ -62,6 +63,11 @@ async def require_models(user_id: UUID, handles: Mapping[str, str]) -> None:
         raise ResourceNotFound(UNKNOWN_HANDLE, param=pointer)
 
 
+async def is_offered(user_id: UUID, handle: str) -> bool:
+    """Return whether the gateway offers a user this model. Letta is not asked, nor told."""
+    return not has_provider() or handle in await _wanted(user_id)
+
+
 async def renew_models(user_id: UUID) -> None:
     """Have Letta's list of the user's models as the gateway would answer it."""
     account = await account_for(user_id)
@@ -96,7 +102,7 @@ async def _renewed(user_id: UUID, account: Account) -> frozenset[str]:
 
     A model that has left the list before comes back only with its provider (measured).
     """
-    wanted = frozenset(MODEL_PREFIX + name for name in await agent_models(user_id))
+    wanted = await _wanted(user_id)
     if account.address is None:
         return wanted
     known = await client.models_of(NAME, account.letta_user_id)
@@ -109,6 +115,10 @@ async def _renewed(user_id: UUID, account: Account) -> frozenset[str]:
     if wanted and not wanted & known:
         raise UpstreamUnreachable("Letta can't list its models right now.", retry_after=2)
     return wanted & known
+
+
+async def _wanted(user_id: UUID) -> frozenset[str]:
+    return frozenset(MODEL_PREFIX + name for name in await agent_models(user_id))
 
 
 async def _make_provider_anew(account: Account) -> None:

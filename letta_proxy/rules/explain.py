@@ -21,6 +21,7 @@ from gateway_core.proxy.exchange import Exchange
 from gateway_core.proxy.operations import BodyKind, split_path
 from letta_proxy.catalogue import CATALOGUE
 from letta_proxy.catalogue.operation import operation_of
+from letta_proxy.handles import is_offered
 from letta_proxy.mode import is_cloud
 from letta_proxy.models import AccessRule, LettaAccount, OwnedResource
 from letta_proxy.ownership import owns_all
@@ -33,6 +34,7 @@ from letta_proxy.rules.models import Effect
 from letta_proxy.rules.patterns import letta_path
 from letta_proxy.rules.steps import Explanation, Outcome, Step, passed, stopped
 from letta_proxy.tools import require_allowed
+from letta_proxy.translate import UNKNOWN_HANDLE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -212,6 +214,14 @@ async def _confirm(
             yield stopped("tool", error, detail=f"{tool_id}: {error.detail}")
         else:
             yield passed("tool", f"{tool_id} is on the list of tools.")
+    for handle, pointer in demands.models.items():
+        try:
+            if not await is_offered(question.user.pk, handle):
+                raise ResourceNotFound(UNKNOWN_HANDLE, param=pointer)
+        except GatewayError as error:
+            yield stopped("model", error, detail=f"{handle}: {error.detail}")
+        else:
+            yield passed("model", f"{handle} is among the user's models.")
 
 
 async def _confirm_claim(claim: Claim, question: Question, *, has_account: bool) -> Step:

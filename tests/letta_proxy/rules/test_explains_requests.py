@@ -98,6 +98,8 @@ def _empty_body(operation: LettaOperation) -> dict[str, Any]:
 
 REQUESTS: list[tuple[str, str, Any]] = [
     ("POST", "/agents/", {"name": "Ada", "model": MODEL}),
+    ("POST", "/agents/", {"name": "Ada", "model": "openai-proxy/unheard-of"}),
+    ("POST", "/agents/", {"name": "Ada", "model": "letta/letta-free"}),
     ("POST", "/agents/", {"name": "a.b/c"}),
     ("POST", "/agents/", {"llm_config": {"model_endpoint": "http://127.0.0.1"}}),
     ("POST", "/agents/", {"tools": ["run_code"]}),
