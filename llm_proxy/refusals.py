@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 # LiteLLM has no such key: deleted there, or another database than the one it was made in.
 KEY_UNKNOWN: Final = "token_not_found_in_db"
 
+# Of a response that is another user's, or that LiteLLM has never made (seen on 1.109.1).
+_RESPONSE_FOREIGN: Final = re.compile(r"\bresponse id (was|is) not \w+").search
 _FIELD_PATH: Final = re.compile(r"[A-Za-z_][\w.\[\]-]{0,79}").fullmatch
 
 
@@ -95,6 +97,12 @@ def _failed(_: Refusal) -> GatewayError:
 
 def _credential_rejected(_: Refusal) -> GatewayError:
     """Our key, or LiteLLM's at the provider: neither is the caller's."""
+    return UpstreamCredentialRejected()
+
+
+def _forbidden(refusal: Refusal) -> GatewayError:
+    if _RESPONSE_FOREIGN(refusal.message):
+        return ResourceNotFound("There is no such response.", param="previous_response_id")
     return UpstreamCredentialRejected()
 
 
@@ -181,7 +189,7 @@ _BY_KIND: Final[dict[str, Callable[[Refusal], GatewayError]]] = {
     },
     # Of providers, and of Anthropic's API, whose words ``messages`` uses.
     "authentication_error": _credential_rejected,
-    "permission_error": _credential_rejected,
+    "permission_error": _forbidden,
     "rate_limit_error": _busy,
     "overloaded_error": lambda _: UpstreamOverloaded(),
 }

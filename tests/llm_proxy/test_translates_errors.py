@@ -12,6 +12,8 @@ from gateway_core.errors import Code, GatewayError
 from llm_proxy.refusals import meaning, read
 from llm_proxy.wording import readable
 
+NOT_ISSUED = "Forbidden. This response id was not issued by this proxy, so the proxy cannot tell."
+NOT_OWN = "Forbidden. The response id is not associated with the user, who this key belongs to."
 KEY_HASH = "e3f9e51c8c01cf40f61045f04fd38a0b7582e7fbe3bf981a2265e6cb7cee6e2b"
 GROUP = "\n\nLiteLLM: model group 'stub/x' failed with the error above. No fallback was attempted."
 
@@ -61,6 +63,16 @@ def translated(
 def test_tells_whose_fault_it_is(status: int, kind: str, code: Code, answered: int) -> None:
     error = translated(status, kind, "words")
     assert (error.code, error.status) == (code, answered)
+
+
+@pytest.mark.parametrize("message", [NOT_ISSUED, NOT_OWN])
+def test_takes_a_response_of_others_for_none(message: str) -> None:
+    error = translated(403, "permission_error", message)
+    assert (error.code, error.status, error.param) == (
+        Code.CALLER_NOT_FOUND,
+        404,
+        "previous_response_id",
+    )
 
 
 @pytest.mark.parametrize(
