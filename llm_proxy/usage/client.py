@@ -45,6 +45,7 @@ class LoggedCall:
     """What LiteLLM's log says of one call: a row, or several that were billed for it.
 
     Attributes:
+        row_id: LiteLLM's own id of the row, or of the last one.
         call_id: what the gateway sent as ``x-litellm-call-id``; LiteLLM's own for other calls.
         token_hash: of the key.
         operation: LiteLLM's ``call_type``.
@@ -52,6 +53,7 @@ class LoggedCall:
         is_success: it was answered; a failed one may have cost something all the same.
     """
 
+    row_id: str
     call_id: str
     user_id: str
     token_hash: str
@@ -149,9 +151,9 @@ class Books:
             )
 
     def _rows_of(self, call_id: str) -> list[LoggedCall]:
-        rows, _ = self._page(*_EVER, request_id=call_id)
         # A row whose own id it is, is another's.
-        return [row for row in rows if row.call_id == _ATTEMPT.sub("", call_id)]
+        wanted = _ATTEMPT.sub("", call_id)
+        return [row for row in self._page(*_EVER, request_id=call_id) if row.call_id == wanted]
 
     def _rows(self, since: datetime, until: datetime, user_id: UUID | None) -> Iterator[LoggedCall]:
         """Yield rows page by page, each from the last second of the one before.
@@ -161,9 +163,9 @@ class Books:
         user = {} if user_id is None else {"user_id": str(user_id)}
         page, seen = 1, set[str]()
         while True:
-            rows, ids = self._page(since, until, page=page, **user)
-            for row, row_id in zip(rows, ids, strict=True):
-                if row_id not in seen and _second(row.began_at) <= until:
+            rows = self._page(since, until, page=page, **user)
+            for row in rows:
+                if row.row_id not in seen and _second(row.began_at) <= until:
                     yield row
             if len(rows) < _PAGE_ROWS:
                 return
@@ -172,16 +174,10 @@ class Books:
                 page, since, seen = 1, last, set()
             else:
                 page += 1
-            seen |= {
-                row_id
-                for row, row_id in zip(rows, ids, strict=True)
-                if _second(row.began_at) == last
-            }
+            seen |= {row.row_id for row in rows if _second(row.began_at) == last}
 
-    def _page(
-        self, since: datetime, until: datetime, **query: Any
-    ) -> tuple[list[LoggedCall], list[str]]:
-        """Return a page of rows, the oldest first, and the ids of the rows themselves."""
+    def _page(self, since: datetime, until: datetime, **query: Any) -> list[LoggedCall]:
+        """Return a page of rows, the oldest first."""
         answer = self._get(
             "/spend/logs/v2",
             start_date=since.strftime(_TIME_FORMAT),
@@ -192,9 +188,7 @@ class Books:
             **query,
         )
         with _understanding():
-            return [_row(row) for row in answer["data"]], [
-                row["request_id"] for row in answer["data"]
-            ]
+            return [_row(row) for row in answer["data"]]
 
     def _get(self, target: str, **query: Any) -> Any:
         answer = self._rest.call("GET", target, params=query)
@@ -221,8 +215,10 @@ def _understanding() -> Iterator[None]:
 
 
 def _row(row: Any) -> LoggedCall:
+    row_id = row["request_id"]
     return LoggedCall(
-        call_id=_ATTEMPT.sub("", row.get("litellm_call_id") or row["request_id"]),
+        row_id=row_id,
+        call_id=_ATTEMPT.sub("", row.get("litellm_call_id") or row_id),
         user_id=row["user"] or "",
         token_hash=row["api_key"] or "",
         model=row["model_group"] or row["model"] or "",
