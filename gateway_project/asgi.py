@@ -14,8 +14,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
 django_application = get_asgi_application()
 
 # The rest needs loaded apps.
+from gateway_core.sealed import stored_secrets_fault  # noqa: E402
 from gateway_project.lifecycle import Lifecycle  # noqa: E402
 from gateway_project.routing import route  # noqa: E402
-from llm_proxy.services import stored_keys_fault  # noqa: E402
 
-application = Lifecycle(route(cast("Application", django_application)), fault=stored_keys_fault)
+application = Lifecycle(route(cast("Application", django_application)), fault=stored_secrets_fault)

@@ -13,6 +13,7 @@ class LLMProxyConfig(AppConfig):
         """Let Django find the system checks, and ``principals`` what proves keys and secrets."""
         from accounts import holdings, principals  # noqa: PLC0415 - models must be loaded first
         from accounts.plans import services as plans  # noqa: PLC0415 - models must be loaded first
+        from gateway_core import sealed  # noqa: PLC0415 - models must be loaded first
         from gateway_core.audit import projections  # noqa: PLC0415 - models must be loaded first
         from llm_proxy import checks  # noqa: F401, PLC0415 - models must be loaded first
         from llm_proxy.agent_proxy import prover as agent  # noqa: PLC0415 - likewise
@@ -21,9 +22,15 @@ class LLMProxyConfig(AppConfig):
         from llm_proxy.holdings import HOLDER  # noqa: PLC0415 - models must be loaded first
         from llm_proxy.usage import projection  # noqa: PLC0415 - models must be loaded first
         from llm_proxy.virtual_keys import services as keys  # noqa: PLC0415 - likewise
+        from llm_proxy.virtual_keys.models import VirtualKey, row_of  # noqa: PLC0415 - likewise
 
         plans.when_user_changes.append(keys.tell_of_user)
         holdings.register(HOLDER)
+        sealed.register(
+            sealed.SealedColumn(
+                name="virtual keys", model=VirtualKey, column="sealed_value", bound_to=row_of
+            )
+        )
         projections.register(projection.project)
         principals.register_prover(secret.PREFIX.encode(), prover.prove)
         principals.register_prover(agent_secrets.PREFIX.encode(), agent.prove)

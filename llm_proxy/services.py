@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from llm_proxy.virtual_keys.grants import Grant, credential_for, grant_for
-from llm_proxy.virtual_keys.sealing import stored_keys_fault
 from llm_proxy.virtual_keys.services import (
     block_virtual_key,
     erase_virtual_keys,
@@ -21,7 +20,6 @@ __all__ = (
     "grant_for",
     "replace_virtual_key",
     "retire_virtual_key",
-    "stored_keys_fault",
     "tell_of_user",
     "unblock_virtual_key",
 )

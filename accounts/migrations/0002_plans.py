@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('budget', models.DecimalField(blank=True, decimal_places=4, help_text='US dollars in each period.', max_digits=12, null=True, validators=[django.core.validators.MinValueValidator(0)])),
-                ('allowed_models', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=256, validators=[django.core.validators.RegexValidator('\\A[\\w.:@+*/-]+(?: [\\w.:@+*/-]+)*\\Z', "Write a model's name, or a pattern such as openai/*.")]), blank=True, default=list, help_text='Names and patterns such as openai/*, with commas between them.', size=None)),
+                ('allowed_models', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=256, validators=[django.core.validators.RegexValidator('\\A(?!.*\\*.*\\*.*\\*)(?!.*\\*.*\\+)(?!.*\\+.*\\*)[\\w.:@+*/-]+(?: [\\w.:@+*/-]+)*\\Z', "Write a model's name, or a pattern such as openai/*, with two stars at the most and no plus.")]), blank=True, default=list, help_text='Names and patterns such as openai/*, with commas between them.', size=None)),
                 ('requests_per_minute', models.PositiveIntegerField(blank=True, help_text='Model calls.', null=True)),
                 ('tokens_per_minute', models.PositiveIntegerField(blank=True, help_text='Of model calls, in and out.', null=True)),
                 ('max_parallel_calls', models.PositiveIntegerField(blank=True, help_text='Model calls under way at once, on each key.', null=True)),
@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
             name='UserPlan',
             fields=[
                 ('budget', models.DecimalField(blank=True, decimal_places=4, help_text='US dollars in each period.', max_digits=12, null=True, validators=[django.core.validators.MinValueValidator(0)])),
-                ('allowed_models', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=256, validators=[django.core.validators.RegexValidator('\\A[\\w.:@+*/-]+(?: [\\w.:@+*/-]+)*\\Z', "Write a model's name, or a pattern such as openai/*.")]), blank=True, default=list, help_text='Names and patterns such as openai/*, with commas between them.', size=None)),
+                ('allowed_models', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=256, validators=[django.core.validators.RegexValidator('\\A(?!.*\\*.*\\*.*\\*)(?!.*\\*.*\\+)(?!.*\\+.*\\*)[\\w.:@+*/-]+(?: [\\w.:@+*/-]+)*\\Z', "Write a model's name, or a pattern such as openai/*, with two stars at the most and no plus.")]), blank=True, default=list, help_text='Names and patterns such as openai/*, with commas between them.', size=None)),
                 ('requests_per_minute', models.PositiveIntegerField(blank=True, help_text='Model calls.', null=True)),
                 ('tokens_per_minute', models.PositiveIntegerField(blank=True, help_text='Of model calls, in and out.', null=True)),
                 ('max_parallel_calls', models.PositiveIntegerField(blank=True, help_text='Model calls under way at once, on each key.', null=True)),

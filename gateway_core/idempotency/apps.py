@@ -9,3 +9,17 @@ class IdempotencyConfig(AppConfig):
     name = "gateway_core.idempotency"
     label = "idempotency"
     verbose_name = "Idempotency keys"
+
+    def ready(self) -> None:
+        """Have stored answers go along when encryption keys are rotated."""
+        from gateway_core import sealed  # noqa: PLC0415 - models must be loaded first
+        from gateway_core.idempotency.models import IdempotencyRecord  # noqa: PLC0415 - likewise
+
+        sealed.register(
+            sealed.SealedColumn(
+                name="idempotent answers",
+                model=IdempotencyRecord,
+                column="sealed_answer",
+                bound_to=lambda pk: f"idempotency.idempotencyrecord:{pk}",
+            )
+        )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.core.checks import Error, Tags, register
 
-from llm_proxy.virtual_keys import sealing
+from gateway_core import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,6 @@ HINT: Final = (
 
 @register(Tags.database)
 def check_sealed_values(*, databases: Sequence[str] | None = None, **_options: Any) -> list[Error]:
-    """Return why stored virtual keys can't be opened: ``manage.py check --database default``."""
-    fault = sealing.find_fault() if databases else None
+    """Return why stored secrets can't be opened: ``manage.py check --database default``."""
+    fault = sealed.find_fault() if databases else None
     return [Error(fault, hint=HINT, id="llm_proxy.E006")] if fault else []

@@ -121,3 +121,11 @@ def test_users_plans_are_found_by_whole_words(
     assert len(page.context["cl"].result_list) == count
     by_id: Any = staff.get(USER_PLANS, {"q": str(alice.pk)})
     assert len(by_id.context["cl"].result_list) == 1
+
+
+def test_takes_no_pattern_that_would_hold_litellm(admin_client: Client) -> None:
+    for pattern in ("*a*b*c", "gpt-4+*", "*gpt+"):
+        page = admin_client.post(f"{PLANS}add/", form(allowed_models=pattern))
+        assert page.status_code == 200
+        assert "Item 1 in the array did not validate" in str(page.context["errors"])
+    assert admin_client.post(f"{PLANS}add/", form(allowed_models="a/*-b*")).status_code == 302

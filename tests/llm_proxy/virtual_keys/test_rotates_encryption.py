@@ -15,9 +15,9 @@ from pytest_django import Settings
 from accounts.models import User
 from gateway_core import crypto
 from gateway_core.crypto import SecretUnreadable, key_id
+from gateway_core.sealed import find_fault, keys_in_use, reseal, stored_secrets_fault
 from llm_proxy.models import VirtualKey
 from llm_proxy.virtual_keys.checks import check_sealed_values
-from llm_proxy.virtual_keys.sealing import find_fault, keys_in_use, reseal, stored_keys_fault
 
 pytestmark = pytest.mark.django_db
 OLD, NEW, OTHER = ("11" * 32, "22" * 32, "33" * 32)
@@ -155,7 +155,7 @@ def test_a_key_that_is_missing_is_found_and_named_by_its_id(settings: Settings) 
     (error,) = check_sealed_values(databases=["default"])
     assert isinstance(error, Error)
     assert error.id == "llm_proxy.E006"
-    assert "7 of 8 stored virtual keys" in error.msg
+    assert "7 of 8 stored secrets" in error.msg
     assert OLD_ID in error.msg
     assert OLD not in error.msg
 
@@ -189,7 +189,7 @@ def test_a_database_that_is_away_is_no_fault(closed_port: int) -> None:
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_server_asks_before_it_starts() -> None:
-    assert await stored_keys_fault() is None
+    assert await stored_secrets_fault() is None
 
 
 def test_a_token_names_its_key() -> None:

@@ -7,12 +7,12 @@ from django.core.management.base import BaseCommand, CommandError
 from gateway_core import crypto
 from gateway_core.advisory import AlreadyRunning, only_one
 from gateway_core.progress import Progress
-from llm_proxy.virtual_keys.sealing import keys_in_use, reseal
+from gateway_core.sealed import keys_in_use, reseal
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from llm_proxy.virtual_keys.sealing import Resealing
+    from gateway_core.sealed import Resealing
 
 
 class Command(BaseCommand):
