@@ -10,7 +10,10 @@ from django.template.response import TemplateResponse
 
 from agents import services
 from agents.models import Agent, Status
+from agents.upgrades import admin as upgrades
 from gateway_core.errors import GatewayError
+
+__all__ = ("AgentAdmin", "upgrades")
 
 if TYPE_CHECKING:
     from collections.abc import Callable

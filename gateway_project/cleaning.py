@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from django.conf import settings
 from django.utils import timezone
 
+from accounts.holdings.export import outdated
+from accounts.models import Denial
 from gateway_core.audit.models import AuditEvent
 from gateway_core.idempotency.services import expired
 from letta_proxy.orphans import delete_organizations, orphaned_organizations
@@ -115,6 +117,8 @@ CHORES: Final = (
     rows("old audit events", _old_events),
     rows("old usage records", _old_usage),
     rows("expired idempotency keys", expired),
+    rows("exports that were kept long enough", outdated),
+    rows("denials that are over", Denial.objects.expired),
     things("orphaned LiteLLM users", orphaned_users, delete_orphaned_users, prunes=True),
     things(
         "orphaned Letta organizations", orphaned_organizations, delete_organizations, prunes=True
