@@ -17,9 +17,15 @@ def main() -> None:
         from gateway_project.sandbox.environment import prepare_for_command  # noqa: PLC0415
 
         prepare_for_command(with_engines=not _WITHOUT_DATABASE.intersection(sys.argv[1:2]))
+    from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415
     from django.core.management import execute_from_command_line  # noqa: PLC0415
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as exc:
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(str(exc))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def _from_api_exception(exc: exceptions.APIException) -> GatewayError:  # noqa: 
     match exc:
         case exceptions.ValidationError():
             faults = list(_faults(exc.detail))
-            return FieldInvalid(faults[0]["message"], param=faults[0]["pointer"], errors=faults)
+            return FieldInvalid(_said(faults[0]), param=faults[0]["pointer"], errors=faults)
         case exceptions.ParseError():
             return RequestMalformed(str(exc.detail))
         case exceptions.NotAuthenticated():
@@ -84,9 +84,10 @@ def _from_api_exception(exc: exceptions.APIException) -> GatewayError:  # noqa: 
         case exceptions.NotFound():
             return ResourceNotFound()
         case exceptions.MethodNotAllowed():
-            return MethodNotAllowed(str(exc.detail))
+            return MethodNotAllowed(f"{exc.detail} The Allow header names those that are.")
         case exceptions.UnsupportedMediaType() | exceptions.NotAcceptable():
-            return MediaTypeUnsupported(str(exc.detail), status=exc.status_code)
+            detail = f"{exc.detail} /docs names the types of each path, mostly application/json."
+            return MediaTypeUnsupported(detail, status=exc.status_code)
         case exceptions.Throttled():
             return RateLimited(
                 "Too many requests from here. Wait for the seconds that Retry-After says.",
@@ -102,7 +103,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if not request.path.startswith(_API):
         return defaults.page_not_found(request, exception)
     path = context.shown_path(request.path)
-    return render(ResourceNotFound(f"There is no {request.method} {path}. See /docs."))
+    return render(ResourceNotFound(f"The API has no path {path}. /docs lists those it has."))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -141,6 +142,11 @@ def _remember(error: GatewayError) -> None:
     record = context.current.get()
     if record is not None:
         record.error_code = error.code
+
+
+def _said(fault: dict[str, str]) -> str:
+    """Name the field, which DRF's own messages don't: SDKs show nothing but the sentence."""
+    return fault["message"].replace("This field", fault["pointer"] or "The body", 1)
 
 
 def _faults(detail: Any, pointer: str = "") -> Any:

@@ -24,7 +24,7 @@ SECRET_KEY = secret("DJANGO_SECRET_KEY")
 if not SECRET_KEY and not IS_PRODUCTION:
     SECRET_KEY = "development-only-" + "0" * 50
 if not SECRET_KEY:
-    raise ImproperlyConfigured("Set DJANGO_SECRET_KEY to 50 or more random characters.")
+    raise ImproperlyConfigured("Set DJANGO_SECRET_KEY to the output of: openssl rand -base64 48")
 ALLOWED_HOSTS = list(words("ALLOWED_HOSTS", "" if IS_PRODUCTION else "localhost,127.0.0.1,[::1]"))
 
 # -- storage

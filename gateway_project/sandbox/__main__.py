@@ -57,9 +57,10 @@ def run(data: Path, port: int, *, with_gateway: bool) -> None:
     try:
         sandbox.start_ground(for_gateway=with_gateway)
         if with_gateway:
-            # Before it is ready: whoever waits for that finds everything said.
-            say(_invitation(sandbox))
+            # A line of its own: the gateway's log comes in between.
+            say("starting the gateway …")
             sandbox.start_gateway()
+            say(_invitation(sandbox))
         else:
             say(_exports(sandbox))
         say(strong(f"ready in {time.monotonic() - began:.1f} s") + ", until Ctrl-C")
@@ -101,14 +102,13 @@ def _parser() -> argparse.ArgumentParser:
 def _invitation(sandbox: Sandbox) -> str:
     login = f"   {' / '.join(sandbox.staff)}" if sandbox.staff else ""
     lines = [
-        "starting the gateway …",
         "",
         f"  API       {sandbox.url}/api/v1",
         f"  Docs      {sandbox.url}/docs",
         f"  Admin     {sandbox.url}/admin/{login}",
         f"  Metrics   {sandbox.url}/metrics",
         "",
-        strong("A streamed answer, as soon as it is ready:"),
+        strong("A streamed answer:"),
         "",
         _curl(sandbox),
         "",
@@ -121,7 +121,7 @@ def _invitation(sandbox: Sandbox) -> str:
 def _curl(sandbox: Sandbox) -> str:
     supabase = sandbox.stand_ins.get("supabase")
     bearer = _mint(supabase, _EXAMPLE_EMAIL) if supabase else "YOUR-SUPABASE-ACCESS-TOKEN"
-    model = "sandbox-chat" if "litellm" in sandbox.stand_ins else "gpt-4o-mini"
+    model = "sandbox-chat" if "litellm" in sandbox.stand_ins else "YOUR-MODEL"
     body = f'{{"model": "{model}", "stream": true, "messages": '
     body += '[{"role": "user", "content": "Hello, gateway. Do you stream?"}]}'
     return (

@@ -163,7 +163,8 @@ def test_tells_every_fault_of_a_body_with_its_place(client: Client) -> None:
         "/parts/1/size",
         "/parts/2/size",
     }
-    assert problem["error"]["param"] == problem["errors"][0]["pointer"]
+    assert problem["error"]["param"] == problem["errors"][0]["pointer"] == "/name"
+    assert problem["detail"] == "/name is required."
 
 
 def test_answers_400_when_the_body_is_not_json(client: Client) -> None:
@@ -179,13 +180,19 @@ def test_answers_415_when_the_body_is_of_another_kind(client: Client) -> None:
 
 
 def test_answers_405_when_the_path_has_other_methods(client: Client) -> None:
-    _check_envelope(client.delete("/api/v1/raising/any"), 405, "caller_method_not_allowed")
+    response = client.delete("/api/v1/raising/any")
+
+    problem = _check_envelope(response, 405, "caller_method_not_allowed")
+    assert (
+        problem["detail"] == 'Method "DELETE" not allowed. The Allow header names those that are.'
+    )
+    assert response["allow"] == "GET, POST, HEAD, OPTIONS"
 
 
 def test_answers_404_in_the_envelope_when_there_is_no_such_route(client: Client) -> None:
     problem = _check_envelope(client.get("/api/v1/nowhere"), 404, "caller_not_found")
 
-    assert problem["detail"] == "There is no GET /api/v1/nowhere. See /docs."
+    assert problem["detail"] == "The API has no path /api/v1/nowhere. /docs lists those it has."
 
 
 def test_answers_400_in_the_envelope_when_the_host_is_not_ours(client: Client) -> None:
