@@ -124,4 +124,4 @@ def _counts(tally: Tally) -> str:
 
 
 def _dollars(amount: Decimal) -> str:
-    return f"${amount:.6f}"
+    return f"{'-' if amount < 0 else ''}${abs(amount):.6f}"

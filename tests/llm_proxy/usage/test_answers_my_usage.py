@@ -18,6 +18,7 @@ from gateway_core import cache
 from gateway_core.errors import FieldInvalid
 from llm_proxy.api_keys.models import ApiKey
 from llm_proxy.usage import report
+from llm_proxy.usage.budget import budget_of
 from llm_proxy.usage.models import UsageRecord
 from llm_proxy.usage.report import report_usage
 
@@ -179,6 +180,19 @@ def test_adds_up_by_itself_while_litellm_is_away(
 
     assert (budget["spent"], budget["remaining"], budget["is_exact"]) == ("3", "7", False)
     assert datetime.fromisoformat(budget["resets_at"]).day == 1
+
+
+def test_adds_up_by_itself_until_litellm_notices_that_a_period_is_over(
+    alice: httpx.Client, alice_id: UUID, books: LiteLLMBooks
+) -> None:
+    del alice
+    limits = {"max_budget": 10, "budget_duration": "1d"}
+    books.post("/user/new", {"user_id": str(alice_id), "auto_create_key": False, **limits})
+    used(alice_id, timezone.now() + days(40), cost=3)
+
+    budget = budget_of(alice_id, timezone.now() + days(40))
+
+    assert (budget.spent, budget.is_exact) == (Decimal(3), False)
 
 
 def test_asks_litellm_once_in_a_few_seconds(alice: httpx.Client, litellm: Running) -> None:

@@ -211,6 +211,11 @@ def test_compares_a_budget_period_only(caller: Caller, books: LiteLLMBooks) -> N
     UsageRecord.objects.create(pk=uuid4(), **fields)
 
     assert run().endswith("$0.000000 drift of 1 users")
+    books.post("/user/update", {"user_id": str(USER_ID), "spend": 0.5})
+    said = io.StringIO()
+    with pytest.raises(CommandError):
+        run(stdout=said)
+    assert "$0.050000, LiteLLM counts $0.500000, drift -$0.450000" in said.getvalue()
 
 
 def test_changes_nothing_in_a_dry_run(caller: Caller) -> None:
