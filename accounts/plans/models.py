@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 # LiteLLM gives other names a meaning of their own, and takes a question mark for a regex's.
-# LiteLLM makes a regular expression of a pattern, with ``.*`` for each star and a plus that repeats;
-# one with nine stars holds its worker for good (measured). So: two, and no plus beside them.
+# It makes a regular expression of a pattern, with ``.*`` for each star and a plus that repeats; one
+# with nine stars holds its worker for good (measured). So: two, and no plus beside them.
 _MODEL_PATTERN: Final = RegexValidator(
     r"\A(?!.*\*.*\*.*\*)(?!.*\*.*\+)(?!.*\+.*\*)[\w.:@+*/-]+(?: [\w.:@+*/-]+)*\Z",
     "Write a model's name, or a pattern such as openai/*, with two stars at the most and no plus.",
