@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _ANSWER_LIMIT_BYTES: Final = 1024 * 1024
 _NOT_CONFIGURED: Final = "not configured"
+_REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 def database() -> str:
@@ -90,6 +91,24 @@ def litellm() -> str:
     return _judge(_get(settings.LITELLM_BASE_URL, "/health/readiness", {}))
 
 
+def litellm_master_key() -> str:
+    """Ask LiteLLM for its models as the gateway itself: without its key nobody gets keys.
+
+    Raises:
+        Impaired: it is refused, or nobody can say.
+    """
+    answer = _get(
+        settings.LITELLM_BASE_URL,
+        "/v1/models",
+        {"authorization": f"Bearer {settings.LITELLM_MASTER_KEY}"},
+    )
+    if answer.status == HTTPStatus.OK:
+        return "accepted"
+    if answer.status in _REFUSED:
+        raise Impaired(Status.DEGRADED, _refused("LiteLLM", "LITELLM_MASTER_KEY"))
+    raise Impaired(Status.DEGRADED, f"nobody can say: LiteLLM answered {answer.status}")
+
+
 def letta() -> str:
     """Ask Letta whether it is up."""
     return _judge(_get(settings.LETTA_BASE_URL, "/v1/health/", {}))
@@ -120,8 +139,8 @@ def letta_default_actor() -> str:
             "Letta takes unknown users for one default user, so that all would share its agents. "
             "Set LETTA_NO_DEFAULT_ACTOR=true on the Letta server and restart it.",
         )
-    if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        raise Impaired(Status.DEGRADED, "Letta refuses the gateway's credential: see LETTA_API_KEY")
+    if answer.status in _REFUSED:
+        raise Impaired(Status.DEGRADED, _refused("Letta", "LETTA_API_KEY"))
     raise Impaired(Status.DEGRADED, f"nobody can say: Letta answered {answer.status}")
 
 
@@ -141,6 +160,10 @@ def _get(base_url: str, target: str, headers: dict[str, str]) -> RestAnswer:
         client.close()
 
 
+def _refused(upstream: str, setting: str) -> str:
+    return f"{upstream} refuses the gateway's credential: see {setting}"
+
+
 def _judge(answer: RestAnswer) -> str:
     if answer.status != HTTPStatus.OK:
         raise Impaired(Status.DEGRADED, f"answers with status {answer.status}")
@@ -152,6 +175,7 @@ PROBES: Final = (
     Probe(name="valkey", ask=valkey, no_answer=Status.DEGRADED),
     Probe(name="key_server", ask=key_server, no_answer=Status.FAILED),
     Probe(name="litellm", ask=litellm, no_answer=Status.DEGRADED),
+    Probe(name="litellm_master_key", ask=litellm_master_key, no_answer=Status.DEGRADED),
     Probe(name="letta", ask=letta, no_answer=Status.DEGRADED),
     Probe(name="letta_default_actor", ask=letta_default_actor, no_answer=Status.DEGRADED),
 )

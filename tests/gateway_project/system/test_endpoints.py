@@ -10,7 +10,10 @@ from tests.conftest import Running, RunningSupabase
 
 HEALTH, READY = "/api/v1/system/health", "/api/v1/system/ready"
 INFO, UPSTREAMS = "/api/v1/system/info", "/api/v1/system/upstreams"
-_NAMES = ["database", "valkey", "key_server", "litellm", "letta", "letta_default_actor"]
+_NAMES = [
+    *("database", "valkey", "key_server"),
+    *("litellm", "litellm_master_key", "letta", "letta_default_actor"),
+]
 
 well = pytest.mark.usefixtures("supabase", "litellm", "letta")
 
@@ -75,7 +78,7 @@ def test_stays_ready_but_degraded_when_upstreams_and_valkey_are_gone(
 
     assert response.status_code == 200
     assert response.json()["status"] == "degraded"
-    for name in ("valkey", "litellm", "letta", "letta_default_actor"):
+    for name in ("valkey", "litellm", "litellm_master_key", "letta", "letta_default_actor"):
         assert _check(response, name)["status"] == "degraded"
     assert nowhere.removeprefix("http://") not in response.content.decode()
 
@@ -153,7 +156,7 @@ def test_shows_upstreams_to_staff_without_credentials(client: Client, settings: 
     answer = client.get(UPSTREAMS).json()
 
     assert {upstream["name"]: len(upstream["checks"]) for upstream in answer} == {
-        "litellm": 1,
+        "litellm": 2,
         "letta": 2,
     }
     assert answer[1]["address"] == settings.LETTA_BASE_URL

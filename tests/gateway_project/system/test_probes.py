@@ -14,6 +14,11 @@ from gateway_project.system import probes
 from gateway_project.system.readiness import Impaired, Status
 from tests.conftest import Running, RunningSupabase
 
+_OF_UPSTREAMS = [
+    *(probes.litellm, probes.litellm_master_key),
+    *(probes.letta, probes.letta_default_actor),
+]
+
 
 @pytest.mark.django_db
 def test_finds_the_database() -> None:
@@ -121,7 +126,7 @@ def test_is_degraded_when_an_upstream_answers_with_an_error(
     assert caught.value.status is Status.DEGRADED
 
 
-@pytest.mark.parametrize("probe", [probes.litellm, probes.letta, probes.letta_default_actor])
+@pytest.mark.parametrize("probe", _OF_UPSTREAMS)
 def test_leaves_an_upstream_that_is_gone_to_the_outer_rule(
     settings: Any, nowhere: str, probe: Any
 ) -> None:
@@ -133,7 +138,7 @@ def test_leaves_an_upstream_that_is_gone_to_the_outer_rule(
     assert all(known.no_answer is Status.DEGRADED for known in probes.PROBES if known.ask is probe)
 
 
-@pytest.mark.parametrize("probe", [probes.litellm, probes.letta, probes.letta_default_actor])
+@pytest.mark.parametrize("probe", _OF_UPSTREAMS)
 def test_is_degraded_when_an_upstream_is_not_configured(settings: Any, probe: Any) -> None:
     settings.LITELLM_BASE_URL = settings.LETTA_BASE_URL = ""
 
@@ -141,6 +146,25 @@ def test_is_degraded_when_an_upstream_is_not_configured(settings: Any, probe: An
         probe()
 
     assert caught.value.status is Status.DEGRADED
+
+
+@pytest.mark.usefixtures("litellm")
+def test_says_when_litellm_refuses_the_master_key(settings: Any) -> None:
+    assert probes.litellm_master_key() == "accepted"
+
+    settings.LITELLM_MASTER_KEY = "sk-of-another-proxy"
+    with pytest.raises(Impaired, match="see LITELLM_MASTER_KEY") as caught:
+        probes.litellm_master_key()
+
+    assert caught.value.status is Status.DEGRADED
+    assert "another" not in caught.value.detail
+
+
+def test_is_degraded_when_nobody_can_say_whether_the_master_key_is_good(litellm: Running) -> None:
+    litellm.fault("models", status=500)
+
+    with pytest.raises(Impaired, match="LiteLLM answered 500"):
+        probes.litellm_master_key()
 
 
 def test_is_content_when_letta_refuses_unknown_users(letta: Running) -> None:
