@@ -33,6 +33,7 @@ _SCHEMES: Final = {
     "agent": {"type": "http", "scheme": "bearer", "description": "An agent secret."},
     "api_key": {"type": "http", "scheme": "bearer", "description": "An API key, gwk_…."},
 }
+_UNNAMEABLE: Final = str.maketrans(".-/", "___")
 _PARAMETERS: Final = re.compile(r"\{(\w+)\}").findall
 _MEDIA: Final = {BodyKind.JSON: "application/json", BodyKind.FORM: "multipart/form-data"}
 _ANY_OBJECT: Final = {"schema": {"type": "object"}}
@@ -82,7 +83,8 @@ def _described(mount: Mount) -> Iterator[tuple[str, str, dict[str, Any]]]:
 def _describe(mount: Mount, operation: Operation) -> dict[str, Any]:
     name = f"{mount.route.name}_{operation.name}"
     described: dict[str, Any] = {
-        "operationId": name.replace(".", "_").replace("-", "_"),
+        # Generators make function names of them.
+        "operationId": name.translate(_UNNAMEABLE),
         "summary": operation.summary or operation.name.replace("_", " ").capitalize(),
         "tags": [mount.route.name],
         "security": list(mount.security),

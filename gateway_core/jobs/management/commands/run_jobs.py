@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 class Command(BaseCommand):
     """Does jobs in a process of its own. Any number of them may run."""
 
-    help = "Do what was asked for in the background: exports, erasures, migrations of agents."
+    help = (
+        "Do what was asked for in the background: exports, erasures, migrations of agents. Works "
+        "until it is stopped, or with --until-done until nothing is left. Processes that serve do "
+        "the same by themselves, unless JOBS_SECONDS is 0."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
