@@ -60,6 +60,8 @@ class GatewayAdminSite(admin.AdminSite):
     site_header = "AI Agent Gateway"
     index_title = "Administration"
     site_url = "/docs"
+    # Lists are wide: beside it and the filters, half of their columns were out of sight.
+    enable_nav_sidebar = False
     login_form = SignInForm
 
     def login(

@@ -27,6 +27,7 @@ _TAGS: Final = {
     "templates": "What agents are made from: immutable versions of Agent Files.",
     "agent management": "One's own agents: made from templates, suspended, cloned, exported.",
     "agent management, older calls": "Those of the first agent management service.",
+    "migrations of fleets": "All agents of a template brought to a version, by staff.",
     "system": "The gateway itself.",
 }
 _SCHEMES: Final = {

@@ -91,8 +91,8 @@ class AuditEventAdmin(EventAdmin):
     """Newest first. Searches by index only: a request id, a user id, an event's own id."""
 
     list_display = (
-        *("at", "plane", "route", "action", "status", "code"),
-        *("user_email", "user_id", "resource", "client_ip", "duration_ms", "request_id"),
+        *("at", "action", "status", "code", "who"),
+        *("resource", "client_ip", "duration_ms", "request_id"),
     )
     list_filter = ("at", "plane", RouteFilter, StatusFilter, CodeFilter)
     list_per_page = 100
@@ -102,6 +102,11 @@ class AuditEventAdmin(EventAdmin):
     search_fields = ("request_id", "user_id", "id")
     search_help_text = "A whole request id, user id or event id."
     actions = None
+
+    @admin.display(description="user")
+    def who(self, event: AuditEvent) -> str:
+        """E-mail address, or the id of somebody who has none."""
+        return event.user_email or str(event.user_id or "")
 
     def get_search_results(
         self, _request: HttpRequest, queryset: Events, search_term: str
