@@ -14,7 +14,7 @@ from gateway_core.logging import get_logger
 from gateway_core.proxy.exchange import Route, Timeouts
 from gateway_core.proxy.operations import BodyKind
 from llm_proxy import client, refusals
-from llm_proxy.describe import describes_model
+from llm_proxy.describe import QUERY, describes
 from llm_proxy.operations import CATALOGUE
 from llm_proxy.policy import FormPolicy, check_model_allowed, police
 from llm_proxy.usage.calls import ask_for_usage, call_headers, note_cost_of_failure
@@ -24,6 +24,8 @@ from llm_proxy.virtual_keys.services import remake_virtual_key
 from llm_proxy.wording import readable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from accounts.principals import Principal
     from gateway_core.errors import GatewayError
     from gateway_core.proxy.exchange import Exchange
@@ -58,15 +60,24 @@ async def _authorize(exchange: Exchange) -> None:
     elif operation.body is BodyKind.FORM:
         facts = exchange.record.facts
         exchange.check_form_field = FormPolicy(operation, facts, grant.allow_model).check
-    _pay_with(exchange, grant)
+    if operation.body is BodyKind.NONE:
+        exchange.notes[_GRANT] = grant
+        exchange.headers = {"authorization": f"Bearer {settings.LITELLM_MASTER_KEY}"}
+        exchange.query = QUERY
+    else:
+        _pay_with(exchange, grant)
 
 
 def _pay_with(exchange: Exchange, grant: Grant) -> None:
     exchange.notes[_GRANT] = grant
-    exchange.headers = {"authorization": grant.authorization}
+    exchange.headers = {"authorization": grant.authorization, **call_headers(exchange)}
+    exchange.record.facts["virtual_key_id"] = str(grant.virtual_key_id)
+
+
+def _reshape(exchange: Exchange) -> Callable[[Any], Awaitable[Any]] | None:
     if exchange.operation.body is not BodyKind.NONE:
-        exchange.headers |= call_headers(exchange)
-        exchange.record.facts["virtual_key_id"] = str(grant.virtual_key_id)
+        return None
+    return describes(exchange.notes[_GRANT], "/".join(exchange.params.values()))
 
 
 def _translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
@@ -120,7 +131,7 @@ ROUTE: Final = Route(
     authorize=_authorize,
     translate=_translate,
     mend=_mend,
-    reshape=describes_model,
+    reshape=_reshape,
     observe=observe,
     settle=_settle,
 )

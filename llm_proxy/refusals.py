@@ -42,6 +42,7 @@ KEY_UNKNOWN: Final = "token_not_found_in_db"
 
 # Of a response that is another user's, or that LiteLLM has never made (seen on 1.109.1).
 _RESPONSE_FOREIGN: Final = re.compile(r"\bresponse id (was|is) not \w+").search
+_RESERVED: Final = re.compile(r"\ABudget has been exceeded! (User=|Key=[0-9a-f]{64} )").match
 _FIELD_PATH: Final = re.compile(r"[A-Za-z_][\w.\[\]-]{0,79}").fullmatch
 
 
@@ -140,6 +141,22 @@ def _not_found(refusal: Refusal) -> GatewayError:
     return ResourceNotFound(readable(refusal.message), param=refusal.param)
 
 
+def _budget(refusal: Refusal) -> GatewayError:
+    """Tell a budget that is spent from one that calls under way may use up.
+
+    Unless told not to (``disable_budget_reservation``), LiteLLM takes the dearest answer that a
+    model could give off the budget until the call is over, and refuses what no longer fits in. Only
+    then it names the user, or the key's hash, in these words.
+    """
+    if _RESERVED(refusal.message):
+        return TooManyConcurrent(
+            "What is left of the budget may be used up by the calls under way. Wait for one to "
+            "end, or set max_tokens lower.",
+            retry_after=1,
+        )
+    return BudgetExhausted()
+
+
 def _busy(refusal: Refusal) -> GatewayError:
     """Tell a limit of the caller's key, whose kind LiteLLM names, from one of the provider's."""
     headers = refusal.headers
@@ -176,7 +193,7 @@ def _detail(answer: Any) -> str:
 
 
 _BY_KIND: Final[dict[str, Callable[[Refusal], GatewayError]]] = {
-    "budget_exceeded": lambda _: BudgetExhausted(),
+    "budget_exceeded": _budget,
     "throttling_error": _busy,
     "no_db_connection": _unavailable,
     "auth_provider_unavailable": _unavailable,

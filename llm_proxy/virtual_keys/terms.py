@@ -15,6 +15,10 @@ through; a key without models may use all. The call that crosses a budget still 
 periods are calendar ones in UTC: ``1d`` until midnight, ``7d`` until Monday, ``30d`` until the
 first of the month; a change of period sets the end anew and keeps the spending.
 
+Unless its ``general_settings`` say ``disable_budget_reservation: true``, LiteLLM takes the dearest
+answer that a model could give off a budget until the call is over: with little left, or a model
+that may say much, of several calls at once all but one are refused.
+
 With several workers and no Redis, a worker goes on with old terms for up to a minute, so that the
 gateway checks for itself what it can: blocked keys and models.
 

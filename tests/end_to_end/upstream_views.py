@@ -111,6 +111,21 @@ class LiteLLMAdmin:
         """Change what a virtual key may do."""
         self._http.post("/key/update", json={"key": token_hash, **limits}).raise_for_status()
 
+    def delete_key(self, token_hash: str) -> None:
+        """Delete a virtual key behind the gateway's back."""
+        self._http.post("/key/delete", json={"keys": [token_hash]}).raise_for_status()
+
+    def all_keys(self) -> list[str]:
+        """Return the hashes of everybody's virtual keys."""
+        keys: list[str] = []
+        number = pages = 1
+        while number <= pages:
+            query = {"page": number, "size": 100}
+            page = self._http.get("/key/list", params=query).raise_for_status().json()
+            keys += page["keys"]
+            pages, number = page["total_pages"], number + 1
+        return keys
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()

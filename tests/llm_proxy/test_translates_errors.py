@@ -65,6 +65,37 @@ def test_tells_whose_fault_it_is(status: int, kind: str, code: Code, answered: i
     assert (error.code, error.status) == (code, answered)
 
 
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        # As LiteLLM 1.109.1 says it of a user and of a key whose money is spent,
+        ("ExceededBudget: User=u1 over budget. Spend=0.1, Budget=0.08", "quota_budget_exhausted"),
+        (
+            "Budget has been exceeded! Key=gw:u1 (sk-...73dc) Current cost: 0.1, Max budget: 0.08",
+            "quota_budget_exhausted",
+        ),
+        # and of one whose money other calls may need.
+        (
+            "Budget has been exceeded! User=u1 Current cost: 65.552, Max budget: 10.0",
+            "quota_too_many_concurrent",
+        ),
+        (
+            f"Budget has been exceeded! Key={KEY_HASH} Current cost: 42.77, Max budget: 10.0",
+            "quota_too_many_concurrent",
+        ),
+    ],
+)
+def test_tells_a_spent_budget_from_one_that_calls_under_way_may_use_up(
+    message: str, code: str
+) -> None:
+    error = translated(422, "budget_exceeded", message)
+    assert (error.code, error.status, error.retryable) == (
+        code,
+        429,
+        code == "quota_too_many_concurrent",
+    )
+
+
 @pytest.mark.parametrize("message", [NOT_ISSUED, NOT_OWN])
 def test_takes_a_response_of_others_for_none(message: str) -> None:
     error = translated(403, "permission_error", message)
