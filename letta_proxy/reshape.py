@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from letta_proxy.catalogue.operation import CONFINED, operation_of
 from letta_proxy.catalogue.shapes import UNTOUCHED
-from letta_proxy.cloud import only_own
+from letta_proxy.cloud import only_own, without_tags
 from letta_proxy.handles import only_offered
 from letta_proxy.mode import is_cloud
 from letta_proxy.models import Kind
@@ -103,6 +103,9 @@ def blank(answer: Answer, document: Any, *, with_vectors: bool) -> None:
     for pattern in answer.remarks:
         for holder, key in places(document, pattern):
             holder[key] = told(holder[key]) or holder[key]
+    for pattern in answer.tags:
+        for holder, key in places(document, pattern):
+            holder[key] = without_tags(holder[key] or ())
 
 
 def _nothing_for(key: Any, value: Any) -> Any:

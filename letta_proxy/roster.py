@@ -99,7 +99,12 @@ async def refuse_shut(exchange: Exchange, claims: Collection[Claim]) -> None:
         ResourceConflict: the gateway is changing it.
     """
     exchange.notes.setdefault(_CLAIMS, set()).update(claims)
-    why = await _why_shut(exchange.principal.user_id, claims)
+    await require_open(exchange.principal.user_id, claims)
+
+
+async def require_open(user_id: UUID, claims: Collection[Claim]) -> None:
+    """Stop at what goes with an agent of the user's that is shut; raises as ``refuse_shut``."""
+    why = await _why_shut(user_id, claims)
     if why is not None:
         raise _refusal(why)
 

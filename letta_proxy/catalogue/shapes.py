@@ -20,12 +20,14 @@ class Answer:
         vectors: patterns of embedding vectors, left in for callers who ask for them.
         failures: patterns of what went wrong, left in as far as the gateway has refused a model.
         remarks: patterns of texts in which that is told in the gateway's own words.
+        tags: patterns of lists of tags, in which the gateway's own are nobody's business.
     """
 
     blanks: tuple[str, ...] = ()
     vectors: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def below(self, place: str) -> Answer:
         """Return the answer that has such a thing at that place."""
@@ -34,6 +36,7 @@ class Answer:
             vectors=tuple(place + pattern for pattern in self.vectors),
             failures=tuple(place + pattern for pattern in self.failures),
             remarks=tuple(place + pattern for pattern in self.remarks),
+            tags=tuple(place + pattern for pattern in self.tags),
         )
 
 
@@ -43,6 +46,7 @@ def _and(*answers: Answer) -> Answer:
         vectors=tuple(pattern for answer in answers for pattern in answer.vectors),
         failures=tuple(pattern for answer in answers for pattern in answer.failures),
         remarks=tuple(pattern for answer in answers for pattern in answer.remarks),
+        tags=tuple(pattern for answer in answers for pattern in answer.tags),
     )
 
 
@@ -77,7 +81,12 @@ PASSAGE: Final = _and(_EMBEDDING_CONFIG, Answer(vectors=("/embedding",)))
 PASSAGES: Final = PASSAGE.below("/*")
 FOUND_PASSAGES: Final = PASSAGE.below("/*/passage")
 AGENT: Final = _and(
-    _MODEL_CONFIG, _EMBEDDING_CONFIG, _SECRETS, TOOL.below("/tools/*"), FOLDER.below("/sources/*")
+    _MODEL_CONFIG,
+    _EMBEDDING_CONFIG,
+    _SECRETS,
+    TOOL.below("/tools/*"),
+    FOLDER.below("/sources/*"),
+    Answer(tags=("/tags",)),
 )
 AGENTS: Final = AGENT.below("/*")
 # The error of a run is what a model provider said, in its own words.
@@ -102,7 +111,8 @@ AGENT_FILE: Final = _and(
     _EMBEDDING_CONFIG.below("/agents/*"),
     _EMBEDDING_CONFIG.below("/sources/*"),
     Answer(
-        blanks=("/agents/*/secrets", "/agents/*/tool_exec_environment_variables", "/mcp_servers")
+        blanks=("/agents/*/secrets", "/agents/*/tool_exec_environment_variables", "/mcp_servers"),
+        tags=("/agents/*/tags",),
     ),
 )
 

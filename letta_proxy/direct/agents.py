@@ -197,7 +197,6 @@ def agent_in(document: Any) -> dict[str, Any]:
     if not isinstance(document, dict) or not isinstance(document.get("id"), str):
         raise UpstreamAnswerInvalid
     agent: dict[str, Any] = shown(document)
-    agent["tags"] = without_tags(agent.get("tags") or ())
     return agent
 
 

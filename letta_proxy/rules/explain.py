@@ -27,6 +27,7 @@ from letta_proxy.models import AccessRule, LettaAccount, OwnedResource
 from letta_proxy.ownership import owns_all
 from letta_proxy.policy.reading import read_body, read_path, read_query, refuse_closed
 from letta_proxy.proxy import ROUTE
+from letta_proxy.roster import require_open
 from letta_proxy.rules.book import as_applied
 from letta_proxy.rules.decisions import compiled, decide, matching
 from letta_proxy.rules.enforce import denial
@@ -203,8 +204,8 @@ def _found(demands: Demands, exchange: Exchange, place: str) -> str:
 async def _confirm(
     demands: Demands, question: Question, *, has_account: bool
 ) -> AsyncIterator[Step]:
-    for claim in sorted(demands.claims, key=lambda claim: (claim.kind, claim.upstream_id)):
-        yield await _confirm_claim(claim, question, has_account=has_account)
+    async for step in _confirm_claims(demands, question, has_account=has_account):
+        yield step
     for tool_id, pointer in demands.tools.items():
         try:
             if not has_account:
@@ -222,6 +223,19 @@ async def _confirm(
             yield stopped("model", error, detail=f"{handle}: {error.detail}")
         else:
             yield passed("model", f"{handle} is among the user's models.")
+
+
+async def _confirm_claims(
+    demands: Demands, question: Question, *, has_account: bool
+) -> AsyncIterator[Step]:
+    for claim in sorted(demands.claims, key=lambda claim: (claim.kind, claim.upstream_id)):
+        yield await _confirm_claim(claim, question, has_account=has_account)
+    if not has_account:
+        return
+    try:
+        await require_open(question.user.pk, demands.claims)
+    except GatewayError as error:
+        yield stopped("agent", error)
 
 
 async def _confirm_claim(claim: Claim, question: Question, *, has_account: bool) -> Step:

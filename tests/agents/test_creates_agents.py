@@ -85,7 +85,8 @@ def test_the_agent_is_the_callers_on_lettas_own_api(
 ) -> None:
     path = f"/agents/{agent['id']}"
 
-    assert alice.letta("GET", path).json()["name"] == "Ada"
+    seen = alice.letta("GET", path).json()
+    assert (seen["name"], seen["tags"]) == ("Ada", ["vip"])
     assert bob.letta("GET", path).status_code == 404
     assert bob("GET", path).status_code == 404
     assert OwnedResource.objects.filter(kind=Kind.BLOCK, agent_id=agent["id"]).count() == 2

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import threading
 import time
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 
 from agents import services
 from agents.models import Agent
@@ -50,6 +52,23 @@ def test_nothing_reaches_a_suspended_agent(
         assert answer.json()["code"] == "policy_agent_suspended"
         assert answer.headers["x-should-retry"] == "false"
     assert letta.requests(r"/messages|/chat") == []
+
+
+def test_staff_are_told_why_a_request_is_denied(alice: Caller, agent: dict[str, Any]) -> None:
+    suspend(alice, agent)
+    out = StringIO()
+
+    with pytest.raises(SystemExit):
+        call_command(
+            "explain_access",
+            "GET",
+            f"/v1/agents/{agent['id']}",
+            user="alice@example.com",
+            stdout=out,
+        )
+
+    assert "423" in out.getvalue()
+    assert "suspended" in out.getvalue()
 
 
 def test_other_agents_and_things_go_on(alice: Caller, agent: dict[str, Any], template: str) -> None:
