@@ -125,7 +125,7 @@ class Planner:
             if user_id in known and user_id is not None:
                 if not are_met(user_terms(limits[user_id]), user.row):
                     self._changed_users.add(user.user_id)
-            elif _is_ours(user):
+            elif user_id is not None and _is_ours(user):
                 self._add(Kind.DELETE_USER, user.user_id, user.user_id, "there is no such user")
 
     def _compare_keys(self, keys: Sequence[KeyInfo]) -> None:
@@ -147,6 +147,8 @@ class Planner:
         key, wanted = standing.key, standing.terms.key
         if reason := _reason_to_retire(key, ended):
             self._add_of(key, Kind.RETIRE, reason)
+        elif key.created_at >= self._began:
+            return  # somebody is at it
         elif key.state == _State.CREATING:
             self._add_of(key, Kind.MAKE, "its making was not finished")
         elif key.user_id not in self._seen_users:

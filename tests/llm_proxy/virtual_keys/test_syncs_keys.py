@@ -235,7 +235,8 @@ def test_never_deletes_what_this_gateway_has_not_made(
             books.post(
                 "/key/generate", {"user_id": stranger, "key_alias": alias, "metadata": metadata}
             )
-    books.post("/user/new", {"user_id": "no uuid", "metadata": {}})
+    ours = {"gateway": str(standing.installation_id())}
+    books.post("/user/new", {"user_id": "no uuid", "metadata": ours, "auto_create_key": False})
     before = books.get("/key/list", size=100)["keys"], books.users()
     report = sync("--prune")
     assert done(report) == {}
