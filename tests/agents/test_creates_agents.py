@@ -307,3 +307,16 @@ def test_as_many_as_may_be_are_made_when_all_come_at_once(
 def test_nobody_makes_agents_without_a_token(alice: Caller, template: str) -> None:
     alice.client.headers.pop("authorization")
     assert alice("POST", "/agents", json={"template_id": template}).status_code == 401
+
+
+@BOTH_DRIVERS
+def test_a_repeated_key_makes_one_agent(alice: Caller, template: str, in_letta: InLetta) -> None:
+    body = {"template_id": template, "variables": {"user_name": "Ann"}}
+    headers = {"idempotency-key": "the-first-order"}
+
+    first, again = (alice("POST", "/agents", json=body, headers=headers) for _ in range(2))
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.json() == first.json()
+    assert len(in_letta.ids()) == len(rows()) == 1
