@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from django.conf import settings
-
 from accounts.models import User
 from accounts.principals import Principal, Proof, Scheme
 from gateway_core.errors import TokenRejected
@@ -25,7 +23,6 @@ def prove(token: bytes) -> Proof:
     Raises:
         TokenRejected: it is none, or not any more.
     """
-    keys = settings.AGENT_SECRET_MASTER_KEYS
     claim = claim_of(token)
     if claim is None or claim.version != version_for(claim.user_id):
         raise TokenRejected(_REFUSED)
@@ -40,8 +37,4 @@ def prove(token: bytes) -> Proof:
         expires_at=math.inf,
         scopes=frozenset({SCOPE}),
     )
-    return Proof(
-        principal=principal,
-        is_suspended=not user.is_active,
-        holds=lambda: settings.AGENT_SECRET_MASTER_KEYS is keys,
-    )
+    return Proof(principal=principal, is_suspended=not user.is_active)

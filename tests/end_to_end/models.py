@@ -7,7 +7,7 @@ from typing import Any, Final
 PRICED: Final = "gpt-4o-mini"
 PRICE_OF_A_CALL: Final = 0.05
 AGENT_MODEL: Final = "openai-proxy/stub-chat"
-AGENT_EMBEDDING: Final = "openai/text-embedding-3-small"
+AGENT_EMBEDDING: Final = "gateway/text-embedding-3-small"
 
 
 def say(text: str) -> list[Any]:

@@ -10,6 +10,8 @@ from pytest_django import Settings
 from llm_proxy.agent_proxy.secrets import Claim, claim_of, secret_of
 
 ALICE = Claim(UUID("0b8f2c1e-8d0a-4a53-9d0a-1f2e3d4c5b6a"), 1)
+# Hers under the master key of nothing but aa.
+SECRET = "gws_C48sHo0KSlOdCh8uPUxbagAAAAFpvZLr8ciim9S6BOTr8DTy2yxckCKZybdDP-U9BDbUvw"
 
 
 def test_says_whose_it_is() -> None:
@@ -18,6 +20,13 @@ def test_says_whose_it_is() -> None:
     assert secret.startswith("gws_")
     assert claim_of(secret.encode()) == ALICE
     assert secret_of(ALICE) == secret
+
+
+def test_stays_the_same_from_one_release_to_the_next(settings: Settings) -> None:
+    """Every agent has its secret written down at Letta."""
+    settings.AGENT_SECRET_MASTER_KEYS = ("aa" * 32,)
+
+    assert secret_of(ALICE) == SECRET
 
 
 def test_differs_for_each_user_and_version() -> None:
