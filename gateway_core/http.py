@@ -84,7 +84,9 @@ class UpstreamResponse:
 
 @dataclass(slots=True)
 class UpstreamClient:
-    """A pool of connections to one upstream, opened on first use in the running event loop.
+    """Connections to one upstream: a pool for each event loop, opened on first use there.
+
+    Servers have one loop; jobs beside it and commands may have others, each for a short while.
 
     Attributes:
         name: the upstream's name in logs and metrics.
@@ -97,8 +99,9 @@ class UpstreamClient:
     base_url: str
     connect_timeout: float
     max_connections: int
-    _session: aiohttp.ClientSession | None = field(default=None, init=False)
-    _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
+    _sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = field(
+        default_factory=dict, init=False
+    )
 
     @sensitive_variables()
     async def open(
@@ -179,20 +182,22 @@ class UpstreamClient:
 
     async def close(self) -> None:
         """Close the pool of the running loop."""
-        if self._session is not None and self._loop is asyncio.get_running_loop():
-            await self._session.close()
-            self._session = None
+        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        if session is not None:
+            await session.close()
 
     def __del__(self) -> None:
         """Close what nobody closed."""
-        self._abandon()
+        for loop in list(self._sessions):
+            self._abandon(loop)
 
     def _opened(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
-        if self._session is None or self._loop is not loop:
-            self._abandon()
-            self._loop = loop
-            self._session = aiohttp.ClientSession(
+        session = self._sessions.get(loop)
+        if session is None:
+            for bygone in [one for one in list(self._sessions) if one.is_closed()]:
+                self._abandon(bygone)
+            session = self._sessions[loop] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=self.max_connections,
                     keepalive_timeout=_KEEPALIVE_SECONDS,
@@ -208,15 +213,12 @@ class UpstreamClient:
                 skip_auto_headers=("accept-encoding", "accept", "user-agent"),
                 headers={"user-agent": _USER_AGENT},
             )
-        return self._session
+        return session
 
-    def _abandon(self) -> None:
-        """Let go of the pool of another loop, whose closing can't be awaited in this one.
-
-        Servers have one loop; commands and tests may have one after the other.
-        """
-        session, loop = self._session, self._loop
-        if session is None or loop is None or session.connector is None:
+    def _abandon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let go of the pool of another loop, whose closing can't be awaited in this one."""
+        session = self._sessions.pop(loop, None)
+        if session is None or session.connector is None:
             return
         connector = session.connector
         session.detach()

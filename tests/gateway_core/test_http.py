@@ -46,3 +46,41 @@ def test_goes_on_in_another_event_loop_and_leaves_nothing_open_in_the_first() ->
         gc.collect()
     server.shutdown()
     server.server_close()
+
+
+async def test_leaves_an_answer_under_way_alone_while_another_loop_asks() -> None:
+    go_on = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+        writer.write(b"HTTP/1.1 200 X\r\ncontent-length: 4\r\nconnection: close\r\n\r\n")
+        if path == b"/slow":
+            writer.write(b"12")
+            await go_on.wait()
+            writer.write(b"34")
+        else:
+            writer.write(b"1234")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    client = UpstreamClient(
+        name="test", base_url=f"http://127.0.0.1:{port}", connect_timeout=1, max_connections=2
+    )
+
+    async def ask() -> tuple[int, object]:
+        try:
+            return await client.fetch("GET", "/quick", headers={})
+        finally:
+            await client.close()
+
+    response = await client.open("GET", "/slow", headers={})
+    pieces = response.chunks()
+    assert await anext(pieces) == b"12"
+    assert await asyncio.to_thread(asyncio.run, ask()) == (200, 1234)
+    go_on.set()
+    assert b"".join([piece async for piece in pieces]) == b"34"
+    response.close(reusable=False)
+    await client.close()
+    server.close()
