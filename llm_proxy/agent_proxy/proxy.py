@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
 
 from django.conf import settings
 
@@ -18,6 +17,7 @@ from llm_proxy.agent_proxy.listing import models_for_agents
 from llm_proxy.agent_proxy.operations import CATALOGUE, LIST_MODELS
 from llm_proxy.agent_proxy.prover import SCOPE
 from llm_proxy.agent_proxy.secrets import PREFIX
+from llm_proxy.describe import QUERY
 from llm_proxy.proxy import ROUTE as LLM
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ async def _authorize(exchange: Exchange) -> None:
     if exchange.operation.name == LIST_MODELS:
         # As the administrator sees them: to a user's key LiteLLM does not say what patterns mean.
         exchange.headers = {"authorization": f"Bearer {settings.LITELLM_MASTER_KEY}"}
-        exchange.query = urlencode({"return_wildcard_routes": "true"})
+        exchange.query = QUERY
         return
     user_id = exchange.principal.user_id
     agent_id = await agent_of(user_id, addressed(exchange.scope).agent_id)

@@ -148,12 +148,17 @@ def test_moves_what_was_there_before_with_the_next_request(
 ) -> None:
     alice.get("/agents/")
     agent_id, folder_id = make_as_before(books)
+    wish = {"name": "unseen", "model": MODEL, "embedding": EMBEDDING, "hidden": True}
+    hidden_id = books.call("POST", "/v1/agents/", json=wish)["id"]
     before = books.endpoints(agent_id)
 
     alice.get("/agents/")
 
     assert before != books.expected(agent_id)
     assert books.endpoints(agent_id) == books.expected(agent_id)
+    assert books.endpoints(hidden_id) == books.expected(hidden_id)
+    config = books.call("GET", f"/v1/agents/{agent_id}")["llm_config"]
+    assert (config["provider_name"], config["provider_category"]) == ("gateway", "byok")
     folder = books.call("GET", f"/v1/folders/{folder_id}")
     address = address_for(books.user_id)
     assert address is not None

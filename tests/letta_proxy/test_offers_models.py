@@ -110,13 +110,17 @@ def test_makes_no_agent_that_calls_openai_by_itself(alice: Caller) -> None:
         assert (answer.status_code, answer.json()["error"]["param"]) == (422, "/agent_type")
 
 
-def test_asks_again_for_a_model_that_is_new(alice: Caller, litellm: Running) -> None:
+def test_asks_again_for_a_model_that_is_new(
+    alice: Caller, letta: Running, litellm: Running
+) -> None:
     few = {"data": [{"id": "gpt-4o-mini", "mode": "chat"}]}
     litellm.fault("^/v1/models$", status=200, body=few)
     assert handles(alice) == {"openai-proxy/gpt-4o-mini"}
     litellm.mend()
 
     alice.create_agent(model=MODEL)
+    providers = letta.requests("^/v1/providers/")
+    assert "DELETE" not in {request["method"] for request in providers}
 
 
 def test_asks_once_only_for_a_model_that_is_not_there(alice: Caller, litellm: Running) -> None:
