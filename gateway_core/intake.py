@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import orjson
@@ -39,8 +40,9 @@ class JSONParser(BaseParser):
         if len(content) > settings.MAX_JSON_BYTES:
             raise BodyTooLarge(f"The body is larger than {settings.MAX_JSON_BYTES} bytes.")
         try:
-            value = orjson.loads(content)
-        except orjson.JSONDecodeError as exc:
+            orjson.loads(content)  # which refuses NaN and half a surrogate pair
+            value = json.loads(content, object_pairs_hook=_object)
+        except (ValueError, RecursionError) as exc:
             raise RequestMalformed(f"The body is not JSON: {exc}.") from exc
         if _is_deeper(value, _DEEPEST):
             raise RequestMalformed(f"The body is nested more than {_DEEPEST} deep.")
@@ -61,6 +63,13 @@ class StrictSerializer(serializers.Serializer[Any]):
         if others:
             raise serializers.ValidationError(dict.fromkeys(others, "This can't be set."))
         return super().to_internal_value(data)
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(members)
+    if len(values) < len(members):
+        raise ValueError("a name stands twice in one object")
+    return values
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

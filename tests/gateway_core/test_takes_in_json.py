@@ -22,7 +22,16 @@ def test_reads_json() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"NaN", b'{"a": "\xff"}', b"[" * 33 + b"]" * 33, b"[" * 500_000, b'"\\ud800"'],
+    [
+        b"",
+        b"{",
+        b"NaN",
+        b'{"a": "\xff"}',
+        b"[" * 33 + b"]" * 33,
+        b"[" * 500_000,
+        b'"\\ud800"',
+        b'{"a": 1, "a": 2}',
+    ],
 )
 def test_refuses_what_is_no_json_or_nested_too_deeply(content: bytes) -> None:
     with pytest.raises(RequestMalformed):

@@ -82,7 +82,7 @@ def test_explains_faults_in_the_one_envelope(alice_online: httpx.Client) -> None
     ("body", "status"),
     [
         (b'{"labels":' + b"[" * 100_000, 400),
-        (b'{"labels":' + b"[" * 900 + b"]" * 900 + b"}", 422),
+        (b'{"labels":' + b"[" * 900 + b"]" * 900 + b"}", 400),
         (b'{"description": NaN}', 400),
         (b'{"tags": [], "tags": []}', 400),
         (b"\xff", 400),
