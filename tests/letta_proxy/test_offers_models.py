@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from accounts.models import User
-from accounts.plans.models import UserPlan
-from accounts.plans.services import save_user_plan
+from accounts.plans.models import Plan, UserPlan
+from accounts.plans.services import save_plan, save_user_plan
 from gateway_core import cache
 from tests.conftest import Running
 from tests.letta_proxy.conftest import EMBEDDING, MODEL, Caller
@@ -50,6 +50,26 @@ def test_lists_what_the_plan_allows_as_soon_as_it_does(alice: Caller) -> None:
     (embedding,) = alice.get("/models/embedding")
     assert embedding["handle"] == "gateway/text-embedding-3-small"
     alice.say(alice.create_agent()["id"])
+
+
+def test_lists_what_everybodys_plan_allows_as_soon_as_it_does(alice: Caller) -> None:
+    assert MODEL in handles(alice)
+    plan = Plan.objects.get(is_default=True)
+    plan.allowed_models = ["gpt-4o-mini"]
+
+    save_plan(plan=plan, by=User.objects.get(email="alice@example.com"))
+
+    assert alice("POST", "/agents/", json={"model": MODEL}).status_code == 404
+
+
+def test_offers_nothing_that_only_letta_still_lists(alice: Caller, letta: Running) -> None:
+    alice.get("/agents/")
+    letta.fault("^/v1/providers/.*/refresh$", status=200, body={})  # so Letta says, done or not
+
+    allow("alice@example.com", "gpt-4o-mini")
+
+    assert handles(alice) == {"openai-proxy/gpt-4o-mini"}
+    assert alice("POST", "/agents/", json={"model": MODEL}).status_code == 404
 
 
 @pytest.mark.parametrize("handle", BASE)
