@@ -19,6 +19,7 @@ from llm_proxy.api_keys.models import ApiKey
 from llm_proxy.models import VirtualKey
 from llm_proxy.virtual_keys import grants, making
 from llm_proxy.virtual_keys.grants import credential_for, grant_for
+from llm_proxy.virtual_keys.services import remake_virtual_key
 from llm_proxy.virtual_keys.standing import Standing
 from tests.conftest import Running
 from tests.llm_proxy.conftest import LiteLLMBooks
@@ -120,6 +121,19 @@ async def test_a_change_holds_when_litellm_was_away_at_first(
         await credential_for(caller(user_id))
     settings.LITELLM_BASE_URL = usual
     await credential_for(caller(user_id))
+    assert user_in(books, user_id)["max_budget"] == 3
+
+
+async def test_a_key_that_is_adopted_is_held_to_the_latest_terms(
+    user_id: UUID, books: LiteLLMBooks
+) -> None:
+    """It was made before a crash, and the plan has changed since."""
+    await credential_for(caller(user_id))
+    creating = {"state": VirtualKey.State.CREATING, "applied_limits": ""}
+    await database_sync_to_async(VirtualKey.objects.update)(**creating)
+    await change_plan(allowed_models=["mock-gpt"], budget=Decimal(3))
+    await credential_for(caller(user_id))
+    assert books.keys_of(user_id)[0]["models"] == ["mock-gpt"]
     assert user_in(books, user_id)["max_budget"] == 3
 
 
@@ -242,3 +256,13 @@ async def test_gives_up_when_the_row_changes_again_and_again(
     await change_plan(budget=Decimal(5))
     with pytest.raises(UpstreamError):
         await credential_for(caller(user_id))
+
+
+async def test_of_many_who_find_a_key_lost_the_first_has_it_made_again(user_id: UUID) -> None:
+    lost = await grant_for(caller(user_id))
+    cache.clear_all()
+    latest = await grant_for(caller(user_id))
+    await remake_virtual_key(caller(user_id), lost)
+    assert (await rows())[0].state == VirtualKey.State.ACTIVE
+    await remake_virtual_key(caller(user_id), latest)
+    assert (await rows())[0].state == VirtualKey.State.CREATING
