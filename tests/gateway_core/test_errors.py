@@ -23,7 +23,7 @@ def test_the_prefix_of_a_code_says_whose_fault_the_status_is(kind: type[GatewayE
     who = error.code.split("_")[0]
     statuses = {
         "caller": range(400, 500),
-        "policy": range(403, 404),
+        "policy": (403, 423),
         "quota": range(429, 430),
         "upstream": range(502, 505),
         "gateway": range(500, 504),

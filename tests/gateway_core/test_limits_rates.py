@@ -51,8 +51,9 @@ def limiter(at_rest: None) -> RateLimiter:
 async def at_rest() -> AsyncIterator[None]:
     """Let what a test has begun come to its end before its event loop does."""
     yield
-    while tasks._running:
-        await asyncio.gather(*tasks._running)
+    loop = asyncio.get_running_loop()
+    while own := [task for task in tasks._running if task.get_loop() is loop]:
+        await asyncio.gather(*own)
     await valkey.close()
 
 
