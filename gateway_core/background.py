@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from asgiref.sync import async_to_sync
 
@@ -23,13 +24,17 @@ if TYPE_CHECKING:
 
 _log = get_logger("gateway.background")
 
-_serving: asyncio.AbstractEventLoop | None = None
+_serving: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 def serve() -> None:
-    """Make the running event loop the one that work is left to."""
-    global _serving  # noqa: PLW0603 - a process serves from one loop
-    _serving = asyncio.get_running_loop()
+    """Have work done in the running event loop from now on: it lives on, with what is open in it."""
+    _serving.add(asyncio.get_running_loop())
+
+
+def stop_serving() -> None:
+    """The running event loop is about to end."""
+    _serving.discard(asyncio.get_running_loop())
 
 
 def in_background(work: Work, *, name: str, close: Work) -> None:
@@ -43,7 +48,7 @@ def in_background(work: Work, *, name: str, close: Work) -> None:
     """
 
     async def begin() -> None:
-        if asyncio.get_running_loop() is _serving:
+        if asyncio.get_running_loop() in _serving:
             spawn(_forgiving(work, name), name=name)
         else:
             await _closing(partial(_forgiving, work, name), close)
@@ -59,7 +64,7 @@ def wait_for(work: Work, *, close: Work) -> None:
     """
 
     async def begin() -> None:
-        if asyncio.get_running_loop() is _serving:
+        if asyncio.get_running_loop() in _serving:
             await work()
         else:
             await _closing(work, close)

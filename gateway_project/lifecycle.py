@@ -81,6 +81,7 @@ class Lifecycle:
         worker.start()
 
     async def _stop(self) -> None:
+        background.stop_serving()
         if self._listener is not None:
             self._listener.cancel()
         for mount in ROUTES:

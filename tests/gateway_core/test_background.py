@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from weakref import WeakSet
 
 import pytest
 import structlog
@@ -13,7 +14,7 @@ from gateway_core.errors import UpstreamUnreachable
 
 @pytest.fixture(autouse=True)
 def _nothing_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "_serving", None)
+    monkeypatch.setattr(background, "_serving", WeakSet())
 
 
 async def close() -> None:
@@ -91,3 +92,25 @@ async def test_waits_in_the_loop_that_serves_and_closes_nothing_there() -> None:
 
     await sync_to_async(background.wait_for)(work, close=close_it)
     assert where == [asyncio.get_running_loop()]
+
+
+async def test_goes_on_serving_when_another_loop_of_the_process_does_too() -> None:
+    background.serve()
+
+    async def begin() -> None:
+        background.serve()
+
+    await asyncio.to_thread(asyncio.run, begin())
+    closed: list[str] = []
+
+    async def work() -> None:
+        return
+
+    async def close_it() -> None:
+        closed.append("closed")
+
+    await sync_to_async(background.wait_for)(work, close=close_it)
+    assert not closed
+    background.stop_serving()
+    await sync_to_async(background.wait_for)(work, close=close_it)
+    assert closed == ["closed"]
