@@ -28,7 +28,7 @@ _serving: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 def serve() -> None:
-    """Have work done in the running event loop from now on: it lives on, with what is open in it."""
+    """Have work done in the running event loop from now on, and what it opens there left open."""
     _serving.add(asyncio.get_running_loop())
 
 
