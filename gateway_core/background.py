@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet
 
 from asgiref.sync import async_to_sync
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     Work = Callable[[], Awaitable[None]]
+
+ResultT = TypeVar("ResultT")
 
 _log = get_logger("gateway.background")
 
@@ -56,25 +58,24 @@ def in_background(work: Work, *, name: str, close: Work) -> None:
     async_to_sync(begin)()
 
 
-def wait_for(work: Work, *, close: Work) -> None:
-    """Have work done and wait for it. Raises what it does.
+def wait_for(work: Callable[[], Awaitable[ResultT]], *, close: Work) -> ResultT:
+    """Have work done and return what it does. Raises what it does.
 
     Args:
         close: closes what the work opens in its loop.
     """
 
-    async def begin() -> None:
+    async def begin() -> ResultT:
         if asyncio.get_running_loop() in _serving:
-            await work()
-        else:
-            await _closing(work, close)
+            return await work()
+        return await _closing(work, close)
 
-    async_to_sync(begin)()
+    return async_to_sync(begin)()
 
 
-async def _closing(work: Work, close: Work) -> None:
+async def _closing(work: Callable[[], Awaitable[ResultT]], close: Work) -> ResultT:
     try:
-        await work()
+        return await work()
     finally:
         await close()
 

@@ -25,9 +25,13 @@ from gateway_core.tasks import spawn
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
+    from redis.asyncio.client import PubSub
+
 _log = get_logger("gateway.cache")
 _CHANNEL: Final = "gateway:invalidate"
 _RECONNECT_SECONDS: Final = (0.2, 5.0)
+# After which a connection on which nothing comes has to prove that it lives.
+_SILENCE_SECONDS: Final = 2.0
 _PUBLISH_TIMEOUT_SECONDS: Final = 2
 
 KeyT = TypeVar("KeyT", bound="Hashable")
@@ -196,28 +200,41 @@ def clear_all() -> None:
         clear()
 
 
-def start_listening() -> asyncio.Task[None] | None:
-    """Hear other processes' invalidations from now on, in a task of the running loop."""
-    return spawn(_listen(), name="cache-invalidation") if settings.REDIS_URL else None
-
-
-async def _listen() -> None:
+async def listen() -> None:
+    """Hear other processes' invalidations, until it is cancelled."""
     pause, longest = _RECONNECT_SECONDS
-    while True:
+    while settings.REDIS_URL:
         try:
             async with (
-                redis.asyncio.Redis.from_url(settings.REDIS_URL) as client,
+                redis.asyncio.Redis.from_url(
+                    settings.REDIS_URL,
+                    socket_connect_timeout=_SILENCE_SECONDS,
+                    socket_timeout=_SILENCE_SECONDS,
+                ) as client,
                 client.pubsub(ignore_subscribe_messages=True) as channel,
             ):
                 await channel.subscribe(_CHANNEL)
                 clear_all()
                 pause = _RECONNECT_SECONDS[0]
-                async for message in channel.listen():
-                    _forget(*orjson.loads(message["data"]))
-        except (redis.RedisError, OSError, ValueError, TypeError) as exc:
-            _log.warning("not hearing invalidations", error=str(exc))
+                await _hear(channel)
+        except Exception as exc:  # noqa: BLE001 - a deaf process would serve what is revoked
+            _log.warning("not hearing invalidations", error=f"{type(exc).__name__}: {exc}")
         await asyncio.sleep(pause)
         pause = min(pause * 2, longest)
+
+
+async def _hear(channel: PubSub) -> None:
+    """Take messages in; a connection that is dead without saying so fails the next ping."""
+    is_waiting_for_pong = False
+    while True:
+        message = await channel.get_message(timeout=_SILENCE_SECONDS)
+        if message is None and is_waiting_for_pong:
+            raise redis.ConnectionError("no answer to a ping")
+        is_waiting_for_pong = message is None
+        if message is None:
+            await channel.ping()
+        elif message["type"] == "message":
+            _forget(*orjson.loads(message["data"]))
 
 
 def _forget(subject: str, key: str) -> None:

@@ -145,6 +145,12 @@ def request_id() -> str:
     return record.request_id if record else new_request_id()
 
 
+def user_id() -> str | None:
+    """Return whose request is in hand, None outside of one and while that is not known."""
+    record = current.get()
+    return (record.user_id or None) if record else None
+
+
 def traceparent(record: RequestRecord) -> str:
     """Return a W3C ``traceparent`` for a call that is part of this request."""
     return f"00-{record.trace_id}-{random_hex(16)}-01"

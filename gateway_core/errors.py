@@ -14,7 +14,8 @@
     ├── QuotaError         429  allowed, but not now or not that much
     │   └── RateLimited, TooManyConcurrent, BudgetExhausted, CountExhausted
     ├── UpstreamError      5xx  Letta, LiteLLM, AMS or Supabase is at fault
-    │   └── UpstreamUnreachable, UpstreamTimeout, UpstreamFailed, UpstreamAnswerInvalid,
+    │   └── UpstreamUnreachable, UpstreamTimeout, ProviderTimeout, UpstreamFailed,
+    │       ProviderFailed, BreakerOpen, UpstreamAnswerInvalid,
     │       UpstreamCredentialRejected, UpstreamOverloaded, UpstreamInterrupted
     └── InternalError      5xx  the gateway itself is at fault
         └── DatabaseUnavailable, KeysUnavailable, GatewayOverloaded
@@ -369,8 +370,20 @@ class UpstreamTimeout(UpstreamError):
     detail = "The service behind the gateway did not answer in time."
 
 
+class ProviderTimeout(UpstreamTimeout):
+    """A model provider behind it did not answer in time; it works itself."""
+
+    is_outage = False
+
+
 class UpstreamFailed(UpstreamError):
     """It answered with a failure of its own."""
+
+
+class ProviderFailed(UpstreamFailed):
+    """A model provider behind it failed; it works itself."""
+
+    is_outage = False
 
 
 class UpstreamAnswerInvalid(UpstreamError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,7 @@ from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from gateway_core import context
 from gateway_core.errors import (
+    FIRST_SERVER_ERROR,
     UpstreamAnswerInvalid,
     UpstreamError,
     UpstreamInterrupted,
@@ -20,6 +22,8 @@ from gateway_core.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from gateway_core.breaker import Breaker
 
 _CHUNK_BYTES: Final = 64 * 1024
 
@@ -56,6 +60,7 @@ class RestClient:
         headers: sent with each call.
         connect_timeout, read_timeout: seconds.
         limit: bytes of an answer at the most.
+        breaker: leaves the upstream alone while it fails; None where that would help nobody.
     """
 
     base_url: str
@@ -63,6 +68,7 @@ class RestClient:
     connect_timeout: float = 5.0
     read_timeout: float = 30.0
     limit: int = 16 * 1024 * 1024
+    breaker: Breaker | None = None
     _session: requests.Session | None = field(default=None, init=False)
 
     def call(  # noqa: PLR0913 - the parts of an HTTP request
@@ -84,12 +90,14 @@ class RestClient:
             content: is sent as it is; its media type is the caller's to say in the headers.
 
         Raises:
+            BreakerOpen: the upstream is being left alone.
             UpstreamUnreachable: there was no connection; nothing was sent.
             UpstreamTimeout: no answer in time.
             UpstreamInterrupted: the connection broke.
             UpstreamAnswerInvalid: the answer is longer than the limit.
         """
-        with context.changing(method):
+        watching = self.breaker.watch_sync(context.user_id()) if self.breaker else nullcontext()
+        with watching as watched, context.changing(method):
             try:
                 with self._opened().request(
                     method,
@@ -103,6 +111,8 @@ class RestClient:
                     allow_redirects=False,
                     stream=True,
                 ) as response:
+                    if watched is not None:
+                        watched.answered(is_failure=response.status_code >= FIRST_SERVER_ERROR)
                     body = bytearray()
                     for chunk in response.iter_content(_CHUNK_BYTES):
                         body += chunk

@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway_core import background, cache
+from gateway_core import background, cache, valkey
 from gateway_core.audit import trail
 from gateway_core.jobs import worker
 from gateway_core.logging import get_logger
-from gateway_project.routes import ROUTES
+from gateway_core.tasks import spawn
+from gateway_project.upstreams import keep_up, upstreams
 from llm_proxy.usage import collector
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from gateway_core.asgi import Application, Receive, Scope, Send
 
+    Work = Callable[[], Coroutine[Any, Any, None]]
+
 _log = get_logger("gateway.start")
+# What goes on beside the requests for as long as they are served.
+_KEPT_UP: Final[dict[str, Work]] = {
+    "cache-invalidation": cache.listen,
+    "breakers": keep_up,
+}
 _GC_THRESHOLDS = (20_000, 20, 20)
 
 
@@ -39,7 +47,7 @@ class Lifecycle:
         self._application = application
         self._fault = fault
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._listener: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the process's own life."""
@@ -75,17 +83,18 @@ class Lifecycle:
         self._loop = asyncio.get_running_loop()
         background.serve()
         _freeze()
-        self._listener = cache.start_listening()
+        self._tasks = [spawn(work(), name=name) for name, work in _KEPT_UP.items()]
         trail.start()
         collector.start()
         worker.start()
 
     async def _stop(self) -> None:
         background.stop_serving()
-        if self._listener is not None:
-            self._listener.cancel()
-        for mount in ROUTES:
-            await mount.route.client().close()
+        for task in self._tasks:
+            task.cancel()
+        for upstream in upstreams():
+            await upstream.close()
+        await valkey.close()
         worker.stop()
         await asyncio.to_thread(collector.stop)
         await asyncio.to_thread(trail.stop)

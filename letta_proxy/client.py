@@ -20,6 +20,7 @@ from gateway_core.errors import (
     UpstreamUnreachable,
 )
 from gateway_core.http import UpstreamClient
+from gateway_core.upstream import Timeouts, Upstream, with_limits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,13 +34,43 @@ _NOT_THERE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_EN
 
 
 @cache
-def upstream() -> UpstreamClient:
+def connections() -> UpstreamClient:
     """Return the process's connections to Letta."""
     return UpstreamClient(
         name="letta",
         base_url=settings.LETTA_BASE_URL,
         connect_timeout=settings.UPSTREAM_CONNECT_TIMEOUT,
-        max_connections=settings.LETTA_MAX_CONCURRENT + _OWN_CONNECTIONS,
+        max_connections=settings.LETTA_MAX_CONCURRENT + settings.LETTA_MAX_TURNS + _OWN_CONNECTIONS,
+    )
+
+
+@cache
+def upstream() -> Upstream:
+    """Return Letta, for all that asks no model."""
+    return with_limits(
+        connections(),
+        slots=lambda: settings.LETTA_MAX_CONCURRENT,
+        timeouts=lambda: Timeouts(
+            first_byte=settings.LETTA_QUICK_TIMEOUT,
+            idle=settings.LETTA_QUICK_TIMEOUT,
+            total=settings.LETTA_TIMEOUT,
+        ),
+        is_quick=True,
+    )
+
+
+@cache
+def turns() -> Upstream:
+    """Return Letta, for what a model does there: it takes its time, and fails when models do."""
+    return with_limits(
+        connections(),
+        work="turns",
+        slots=lambda: settings.LETTA_MAX_TURNS,
+        timeouts=lambda: Timeouts(
+            first_byte=settings.UPSTREAM_FIRST_BYTE_TIMEOUT,
+            idle=settings.UPSTREAM_IDLE_TIMEOUT,
+            total=settings.LETTA_TIMEOUT,
+        ),
     )
 
 

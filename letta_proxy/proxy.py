@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from django.conf import settings
-
 from accounts.principals import identify
 from gateway_core.errors import Code, ResourceNotFound
 from gateway_core.headers import first
-from gateway_core.proxy.exchange import Route, Timeouts
+from gateway_core.proxy.exchange import Route
 from letta_proxy import client
 from letta_proxy.abandoned import cancel_abandoned
 from letta_proxy.catalogue import CATALOGUE
@@ -40,6 +38,8 @@ if TYPE_CHECKING:
     from accounts.principals import Principal
     from gateway_core.errors import GatewayError
     from gateway_core.proxy.exchange import Exchange, Observer
+    from gateway_core.upstream import Upstream
+    from letta_proxy.catalogue.operation import LettaOperation
 
 
 async def _identify(exchange: Exchange) -> Principal:
@@ -89,22 +89,16 @@ async def _settle(exchange: Exchange) -> None:
     await settle(exchange)
 
 
-def _timeouts() -> Timeouts:
-    return Timeouts(
-        first_byte=settings.LETTA_TIMEOUT,
-        idle=settings.UPSTREAM_IDLE_TIMEOUT,
-        total=settings.LETTA_TIMEOUT,
-    )
+def _upstream(operation: LettaOperation) -> Upstream:
+    return client.turns() if operation.use is Use.COST else client.upstream()
 
 
 ROUTE: Final = Route(
     name="letta",
     scope="letta",
     prefixes=("/api/v1/letta/v1", "/api/v1/letta"),
-    client=client.upstream,
+    upstream=_upstream,
     catalogue=CATALOGUE,
-    timeouts=_timeouts,
-    max_concurrent=lambda: settings.LETTA_MAX_CONCURRENT,
     identify=_identify,
     authorize=_authorize,
     translate=_translate,

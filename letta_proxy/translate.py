@@ -19,6 +19,8 @@ from gateway_core.errors import (
     GatewayError,
     MediaTypeUnsupported,
     OperationNotOffered,
+    ProviderFailed,
+    ProviderTimeout,
     RequestMalformed,
     ResourceConflict,
     ResourceNotFound,
@@ -113,13 +115,13 @@ def _failure(status: int, answer: Mapping[str, Any], retry_after: float | None) 
     if status == HTTPStatus.NOT_IMPLEMENTED:
         return OperationNotOffered("Letta can't do this in this installation.")
     if status == HTTPStatus.GATEWAY_TIMEOUT or kind == "llm_timeout":
-        return UpstreamTimeout()
+        return ProviderTimeout()
     if status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None:
         return UpstreamOverloaded(
             "Letta is overloaded. Repeat the request.", retry_after=retry_after
         )
     if kind is not None:
-        return UpstreamFailed(_MODEL_FAILED)
+        return ProviderFailed(_MODEL_FAILED)
     return UpstreamFailed()
 
 

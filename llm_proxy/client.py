@@ -28,6 +28,7 @@ from gateway_core.errors import (
 )
 from gateway_core.http import UpstreamClient
 from gateway_core.logging import get_logger
+from gateway_core.upstream import Timeouts, Upstream, with_limits
 from llm_proxy import refusals
 from llm_proxy.wording import readable
 
@@ -84,13 +85,22 @@ class UserInfo:
 
 
 @cache
-def upstream() -> UpstreamClient:
-    """Return the process's connections to LiteLLM."""
-    return UpstreamClient(
+def upstream() -> Upstream:
+    """Return LiteLLM as this process has it."""
+    client = UpstreamClient(
         name="litellm",
         base_url=settings.LITELLM_BASE_URL,
         connect_timeout=settings.UPSTREAM_CONNECT_TIMEOUT,
         max_connections=settings.LITELLM_MAX_CONCURRENT + _OWN_CONNECTIONS,
+    )
+    return with_limits(client, slots=lambda: settings.LITELLM_MAX_CONCURRENT, timeouts=_timeouts)
+
+
+def _timeouts() -> Timeouts:
+    return Timeouts(
+        first_byte=settings.UPSTREAM_FIRST_BYTE_TIMEOUT,
+        idle=settings.UPSTREAM_IDLE_TIMEOUT,
+        total=settings.LITELLM_TIMEOUT,
     )
 
 

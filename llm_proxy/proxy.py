@@ -11,7 +11,7 @@ from accounts import principals
 from gateway_core.errors import UpstreamCredentialRejected, UpstreamFailed
 from gateway_core.headers import first
 from gateway_core.logging import get_logger
-from gateway_core.proxy.exchange import Route, Timeouts
+from gateway_core.proxy.exchange import Route
 from gateway_core.proxy.operations import BodyKind
 from llm_proxy import client, refusals
 from llm_proxy.describe import QUERY, describes
@@ -111,22 +111,12 @@ async def _settle(exchange: Exchange) -> None:
         await remake_virtual_key(exchange.principal, exchange.notes[_GRANT])
 
 
-def _timeouts() -> Timeouts:
-    return Timeouts(
-        first_byte=settings.LITELLM_TIMEOUT,
-        idle=settings.UPSTREAM_IDLE_TIMEOUT,
-        total=settings.LITELLM_TIMEOUT,
-    )
-
-
 ROUTE: Final = Route(
     name="llm",
     scope="llm",
     prefixes=("/api/v1/llm/v1", "/api/v1/llm"),
-    client=client.upstream,
+    upstream=lambda _operation: client.upstream(),
     catalogue=CATALOGUE,
-    timeouts=_timeouts,
-    max_concurrent=lambda: settings.LITELLM_MAX_CONCURRENT,
     identify=_identify,
     authorize=_authorize,
     translate=_translate,

@@ -23,13 +23,14 @@ from gateway_core.errors import (
     FieldInvalid,
     GatewayError,
     ModelNotAllowed,
+    ProviderFailed,
+    ProviderTimeout,
     RateLimited,
     ResourceNotFound,
     TooManyConcurrent,
     UpstreamCredentialRejected,
     UpstreamFailed,
     UpstreamOverloaded,
-    UpstreamTimeout,
     UpstreamUnreachable,
 )
 from llm_proxy.wording import readable
@@ -92,8 +93,9 @@ def meaning(refusal: Refusal) -> GatewayError:
     return make(refusal)
 
 
-def _failed(_: Refusal) -> GatewayError:
-    return UpstreamFailed()
+def _failed(refusal: Refusal) -> GatewayError:
+    """In LiteLLM's own form it is most often a provider's failure that LiteLLM hands on."""
+    return ProviderFailed() if refusal.kind or refusal.message else UpstreamFailed()
 
 
 def _credential_rejected(_: Refusal) -> GatewayError:
@@ -228,7 +230,7 @@ _BY_STATUS: Final[dict[int, Callable[[Refusal], GatewayError]]] = {
     HTTPStatus.UNAUTHORIZED: _credential_rejected,
     HTTPStatus.FORBIDDEN: _credential_rejected,
     HTTPStatus.NOT_FOUND: _not_found,
-    HTTPStatus.REQUEST_TIMEOUT: lambda _: UpstreamTimeout(),
+    HTTPStatus.REQUEST_TIMEOUT: lambda _: ProviderTimeout(),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: lambda _: BodyTooLarge("The model takes less than that."),
     HTTPStatus.UNPROCESSABLE_ENTITY: _invalid,
     HTTPStatus.TOO_MANY_REQUESTS: _busy,

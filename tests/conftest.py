@@ -266,16 +266,25 @@ def gateway(
     from gateway_core import cache  # noqa: PLC0415 - needs the settings above
 
     cache.clear_all()
+    gateway_server.run(_close_circuits())
     yield gateway_server.url
     gateway_server.run(_close_pools())
 
 
+async def _close_circuits() -> None:
+    """Forget the failures that tests before have brought about."""
+    from gateway_project.upstreams import breakers  # noqa: PLC0415 - needs the settings above
+
+    for breaker in breakers().values():
+        await breaker.reset()
+
+
 async def _close_pools() -> None:
     """Close the gateway's connections to upstreams: the next test may use them in its own loop."""
-    from gateway_project.routes import ROUTES  # noqa: PLC0415 - needs the settings above
+    from gateway_project.upstreams import upstreams  # noqa: PLC0415 - needs the settings above
 
-    for mount in ROUTES:
-        await mount.route.client().close()
+    for upstream in upstreams():
+        await upstream.close()
 
 
 @pytest.fixture

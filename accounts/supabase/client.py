@@ -23,6 +23,7 @@ from accounts.supabase.answers import TokenState, good, is_not_there, read_state
 from accounts.supabase.users import SupabaseUser
 from gateway_core.errors import UpstreamAnswerInvalid, UpstreamUnreachable
 from gateway_core.rest import RestClient
+from gateway_core.upstream import breaker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 PAGE_SIZE: Final = 200
 # Supabase has no ban without an end; this is the one that its own documentation uses for it.
 FOR_GOOD: Final = timedelta(hours=876_000)
+
+BREAKER: Final = breaker("supabase")
 
 _AUTH: Final = "/auth/v1"
 _USERS: Final = f"{_AUTH}/admin/users"
@@ -213,6 +216,7 @@ def _connections(read_seconds: float) -> RestClient:
         settings.SUPABASE_URL,
         connect_timeout=min(read_seconds, settings.UPSTREAM_CONNECT_TIMEOUT),
         read_timeout=read_seconds,
+        breaker=BREAKER,
     )
 
 

@@ -34,6 +34,7 @@ from gateway_core.errors import (
     UpstreamTimeout,
 )
 from gateway_core.rest import RestClient
+from gateway_core.upstream import breaker
 from letta_proxy.services import letta_user_for_sync
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from gateway_core.rest import RestAnswer
+
+BREAKER: Final = breaker("ams")
 
 _READ_SECONDS: Final = 60.0
 _LONGEST: Final = 500
@@ -189,5 +192,8 @@ def _text(value: Any) -> str:
 @cache
 def _rest(base_url: str) -> RestClient:
     return RestClient(
-        base_url, connect_timeout=settings.UPSTREAM_CONNECT_TIMEOUT, read_timeout=_READ_SECONDS
+        base_url,
+        connect_timeout=settings.UPSTREAM_CONNECT_TIMEOUT,
+        read_timeout=_READ_SECONDS,
+        breaker=BREAKER,
     )

@@ -7,12 +7,14 @@ count after. Changes of other processes come with ``refresh``, twice a second.
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from gateway_core import background, valkey
 from gateway_core.breaker import machine
+from gateway_core.breaker.call import Call
 from gateway_core.breaker.machine import Circuit, State
 from gateway_core.breaker.store import SharedStore
 from gateway_core.breaker.window import Window
@@ -21,50 +23,15 @@ from gateway_core.logging import get_logger
 from gateway_core.tasks import spawn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable
+    from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator
 
+    from gateway_core.breaker.policy import Policy
     from gateway_core.breaker.store import Store
+
+ResultT = TypeVar("ResultT")
 
 _log = get_logger("gateway.breaker")
 _LONGEST_PROBE_SECONDS: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """When a breaker opens and closes.
-
-    Attributes:
-        window_seconds: what is looked back on.
-        minimum_calls: in the window, before anything is concluded.
-        failure_rate: opens it, as a part of the calls.
-        slow_seconds: until the head of the answer; longer is slow.
-        slow_rate: opens it, as a part of the calls.
-        open_seconds: before probes begin.
-        probes: how many must succeed, and how many are tried at once.
-    """
-
-    window_seconds: float = 30.0
-    minimum_calls: int = 5
-    failure_rate: float = 0.5
-    slow_seconds: float = 60.0
-    slow_rate: float = 0.9
-    open_seconds: float = 60.0
-    probes: int = 3
-
-
-class Call:
-    """One call that a breaker watches."""
-
-    __slots__ = ("_clock", "_started", "seconds")
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._started = clock()
-        self.seconds = 0.0
-
-    def answered(self) -> None:
-        """The head of the answer has come; what is slow after that is not the upstream's start."""
-        self.seconds = self._clock() - self._started
 
 
 class Breaker:
@@ -99,6 +66,18 @@ class Breaker:
             clock=clock,
         )
 
+    def check(self) -> None:
+        """Refuse what has not begun yet while the upstream is left alone.
+
+        Raises:
+            BreakerOpen: it is.
+        """
+        circuit = self.circuit
+        if circuit.state is State.OPEN:
+            now = self._wall_clock()
+            if circuit.until is None or circuit.until > now:
+                raise self._refusal(now)
+
     @asynccontextmanager
     async def watch(self, caller: Hashable = None) -> AsyncIterator[Call]:
         """Watch a call, which is the block.
@@ -106,27 +85,40 @@ class Breaker:
         UpstreamErrors that are the upstream's own count as failures; all else that ends the block
         early, like the caller's leaving, counts for nothing.
 
+        Args:
+            caller: who may have brought a failure about; None when nobody can have.
+
         Raises:
             BreakerOpen: the upstream is being left alone.
         """
-        generation = None
-        if self.circuit.state is not State.CLOSED:
-            generation = await self._begin_probe()
+        is_closed = self.circuit.state is State.CLOSED
+        generation = None if is_closed else await self._begin_probe()
         call = Call(self._clock)
-        is_success: bool | None = None
-        error: UpstreamError | None = None
         try:
             yield call
-            is_success = True
-        except UpstreamError as exc:
-            error = exc
-            is_success = False if exc.is_outage else None
+            call.end()
+        except UpstreamError as error:
+            call.end(error)
             raise
         finally:
-            if generation is not None:
-                spawn(self._end_probe(generation, is_success=is_success))
-            elif is_success is not None:
-                self._count(call, error, caller)
+            if (rest := self._conclude(call, caller, generation)) is not None:
+                spawn(rest())
+
+    @contextmanager
+    def watch_sync(self, caller: Hashable = None) -> Iterator[Call]:
+        """Do the same for synchronous code."""
+        is_closed = self.circuit.state is State.CLOSED
+        generation = None if is_closed else _waited_for(self._begin_probe)
+        call = Call(self._clock)
+        try:
+            yield call
+            call.end()
+        except UpstreamError as error:
+            call.end(error)
+            raise
+        finally:
+            if (rest := self._conclude(call, caller, generation)) is not None:
+                _waited_for(rest)
 
     async def refresh(self) -> None:
         """Hear what other processes have made of the circuit."""
@@ -140,9 +132,10 @@ class Breaker:
         self._adopt(circuit)
 
     async def reset(self) -> None:
-        """Close it."""
+        """Close it, and count anew."""
         circuit, _ = await self._store.change(self.name, machine.closed)
         self._adopt(circuit)
+        self._window.clear()
 
     def rates(self) -> tuple[int, float, float]:
         """Return calls, failure rate and slow-call rate of this process's window."""
@@ -191,31 +184,42 @@ class Breaker:
         )
         self._adopt(circuit)
 
-    def _count(self, call: Call, error: UpstreamError | None, caller: Hashable) -> None:
-        policy = self._policy()
-        self._window.add(
-            is_failure=error is not None,
-            is_slow=call.seconds > policy.slow_seconds,
-            # That there is no connection is nobody's doing.
-            caller=None if isinstance(error, UpstreamUnreachable) else caller,
-        )
-        if error is None and call.seconds <= policy.slow_seconds:
-            return
-        calls, failure_rate, slow_rate = self._window.rates()
-        if calls < policy.minimum_calls:
-            return
-        if failure_rate >= policy.failure_rate:
-            self._open(f"{failure_rate:.0%} of {calls} calls failed")
-        elif slow_rate >= policy.slow_rate:
-            self._open(f"{slow_rate:.0%} of {calls} calls were slow")
-
-    def _open(self, reason: str) -> None:
-        if self.circuit.state is not State.CLOSED:
-            return
+    def _conclude(
+        self, call: Call, caller: Hashable, generation: int | None
+    ) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        """Count a call that is over; return what is left to be told to the others."""
+        if generation is not None:
+            return partial(self._end_probe, generation, is_success=call.is_success)
+        if call.is_success is None:
+            return None
+        reason = self._count(call, caller)
+        if not reason or self.circuit.state is not State.CLOSED:
+            return None
         until = self._wall_clock() + self._policy().open_seconds
         # Here at once; the others hear of it through the store.
         self._adopt(machine.opened(self.circuit, until=until, reason=reason))
-        spawn(self._share_opening(until, reason))
+        return partial(self._share_opening, until, reason)
+
+    def _count(self, call: Call, caller: Hashable) -> str:
+        """Return why the circuit has to open, empty when it hasn't to."""
+        policy = self._policy()
+        is_slow = call.seconds > policy.slow_seconds
+        self._window.add(
+            is_failure=not call.is_success,
+            is_slow=is_slow,
+            # That there is no connection is nobody's doing.
+            caller=None if isinstance(call.error, UpstreamUnreachable) else caller,
+        )
+        if call.is_success and not is_slow:
+            return ""
+        calls, failure_rate, slow_rate = self._window.rates()
+        if calls < policy.minimum_calls:
+            return ""
+        if failure_rate >= policy.failure_rate:
+            return f"{failure_rate:.0%} of {calls} calls failed"
+        return (
+            f"{slow_rate:.0%} of {calls} calls were slow" if slow_rate >= policy.slow_rate else ""
+        )
 
     async def _share_opening(self, until: float, reason: str) -> None:
         circuit, _ = await self._store.change(
@@ -239,6 +243,10 @@ class Breaker:
     def _refusal(self, now: float) -> BreakerOpen:
         left = (self.circuit.until or now) - now
         return BreakerOpen(retry_after=max(1.0, left))
+
+
+def _waited_for(work: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:
+    return background.wait_for(work, close=valkey.close)
 
 
 def _fewer_than_open(policy: Policy) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -45,6 +46,8 @@ class Window:
         self._seconds = seconds
         self._limit_each = limit_each
         self._clock = clock
+        # The event loop and the control plane's threads share a window.
+        self._lock = threading.Lock()
         self._buckets: deque[_Bucket] = deque()
 
     def add(self, *, is_failure: bool, is_slow: bool, caller: Hashable = None) -> None:
@@ -53,32 +56,35 @@ class Window:
         Args:
             caller: who may have brought a failure about; None when nobody can have.
         """
-        bucket = self._bucket()
-        bucket.calls += 1
-        bucket.slow += is_slow
-        if is_failure:
-            if caller is None:
+        with self._lock:
+            bucket = self._bucket()
+            bucket.calls += 1
+            bucket.slow += is_slow
+            if is_failure and caller is None:
                 bucket.failures += 1
-            else:
+            elif is_failure:
                 bucket.failures_of[caller] += 1
 
     def rates(self) -> tuple[int, float, float]:
         """Return the number of calls and, of those, the parts that failed and that were slow."""
-        self._drop_old()
-        calls = sum(bucket.calls for bucket in self._buckets)
+        with self._lock:
+            self._drop_old()
+            buckets = list(self._buckets)
+        calls = sum(bucket.calls for bucket in buckets)
         if not calls:
             return 0, 0.0, 0.0
-        failures = sum(bucket.failures for bucket in self._buckets)
+        failures = sum(bucket.failures for bucket in buckets)
         of_callers: Counter[Hashable] = Counter()
-        for bucket in self._buckets:
+        for bucket in buckets:
             of_callers.update(bucket.failures_of)
         most = self._limit_each()
         failures += sum(min(count, most) for count in of_callers.values())
-        return calls, failures / calls, sum(bucket.slow for bucket in self._buckets) / calls
+        return calls, failures / calls, sum(bucket.slow for bucket in buckets) / calls
 
     def clear(self) -> None:
         """Forget everything."""
-        self._buckets.clear()
+        with self._lock:
+            self._buckets.clear()
 
     def _bucket(self) -> _Bucket:
         now = self._clock()

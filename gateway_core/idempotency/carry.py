@@ -59,7 +59,7 @@ async def carry_once(exchange: Exchange, carry: Carry, *, is_streamed: bool) -> 
     _refuse_unrepeatable(exchange, is_streamed=is_streamed)
     found = await _reserve(
         _keyed(exchange, header),
-        lease_seconds=exchange.route.timeouts().total + settings.IDEMPOTENCY_LEASE_SECONDS,
+        lease_seconds=exchange.upstream.timeouts().total + settings.IDEMPOTENCY_LEASE_SECONDS,
     )
     if isinstance(found, Answer):
         await _replay(exchange, found)

@@ -17,6 +17,7 @@ from gateway_core.errors import (
 )
 from gateway_core.headers import first
 from gateway_core.proxy.form import FormFilter, boundary_of
+from gateway_core.proxy.holding import hold
 from gateway_core.proxy.operations import BodyKind
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ async def take_in(exchange: Exchange) -> None:
 
     Raises:
         BodyTooLarge, MediaTypeUnsupported, RequestMalformed: as they say.
+        GatewayOverloaded: there is no memory for it now.
         CallerGone: the client left before its body was complete.
     """
     kind = exchange.operation.body
@@ -54,7 +56,7 @@ async def take_in(exchange: Exchange) -> None:
         raise MediaTypeUnsupported("Send the body as application/json.")
     try:
         async with asyncio.timeout(_SECONDS):
-            body = b"".join([piece async for piece in pieces(exchange)])
+            body = b"".join([piece async for piece in _held(exchange)])
     except TimeoutError as exc:
         raise _too_slow(_SECONDS) from exc
     exchange.payload = _parse(body)
@@ -91,6 +93,12 @@ async def pieces(exchange: Exchange, *, idle_seconds: float | None = None) -> As
             exchange.record.bytes_in += len(piece)
             check_size(exchange, exchange.record.bytes_in)
             yield piece
+
+
+async def _held(exchange: Exchange) -> AsyncIterator[bytes]:
+    async for piece in pieces(exchange):
+        hold(exchange, len(piece))
+        yield piece
 
 
 async def _message(exchange: Exchange, idle_seconds: float | None) -> Message:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway_core.proxy.exchange import Timeouts
+    from gateway_core.upstream import Timeouts
 
 
 class Deadline:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from gateway_core.asgi import Receive, Scope, Send
     from gateway_core.context import RequestRecord
     from gateway_core.errors import GatewayError
-    from gateway_core.http import UpstreamClient
     from gateway_core.proxy.form import FieldCheck
     from gateway_core.proxy.operations import Catalogue, Operation
+    from gateway_core.upstream import Upstream
 
 
 Carry: TypeAlias = "Callable[[Exchange], Awaitable[None]]"
@@ -68,15 +68,6 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """Seconds: until the head of the answer, between two pieces of it, and for all of it."""
-
-    first_byte: float
-    idle: float
-    total: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """What a proxying app declares: an upstream, its operations, and its part in each step.
 
@@ -84,7 +75,7 @@ class Route:
         name: of the route, a metric label.
         scope: what a credential with scopes must have to go this way.
         prefixes: path prefixes below which the route lives; the rest is matched.
-        client: the upstream, made on first use.
+        upstream: returns which upstream an operation leads to.
         catalogue: everything that may be forwarded.
         identify: reads the caller's credential; again, while the request is under way, when
             something has changed for the user. Raises TokenRejected, KeysUnavailable.
@@ -104,10 +95,8 @@ class Route:
     name: str
     scope: str
     prefixes: tuple[str, ...]
-    client: Callable[[], UpstreamClient]
+    upstream: Callable[[Any], Upstream]
     catalogue: Catalogue[Any]
-    timeouts: Callable[[], Timeouts]
-    max_concurrent: Callable[[], int]
     identify: Callable[[Exchange], Awaitable[Principal]]
     authorize: Callable[[Exchange], Awaitable[None]]
     translate: Callable[[Exchange, int, bytes], GatewayError]
@@ -125,7 +114,8 @@ class Exchange:
     ``request_headers`` are the caller's, for reading; ``headers`` are what goes upstream.
     ``payload`` is the parsed JSON body and is what is forwarded; of a form, ``check_form_field``
     sees each field. ``is_sent`` says that the upstream may have begun with it; ``upstream_status``
-    and ``upstream_headers`` are those of the answer, once its head has come.
+    and ``upstream_headers`` are those of the answer, once its head has come. ``held`` are the bytes
+    of it in memory. ``is_waiting_for_client`` says that the answer goes no faster than it is read.
     """
 
     route: Route
@@ -136,6 +126,7 @@ class Exchange:
     request_headers: list[tuple[bytes, bytes]]
     principal: Any = None
     operation: Operation | Any = None
+    upstream: Upstream | Any = None
     params: dict[str, str] = field(default_factory=dict)
     query: str = ""
     target: str = ""
@@ -150,4 +141,6 @@ class Exchange:
     is_settled: bool = False
     observer: Observer | None = None
     client_gone: bool = False
+    is_waiting_for_client: bool = False
+    held: int = 0
     notes: dict[str, Any] = field(default_factory=dict)

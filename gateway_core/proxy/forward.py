@@ -52,19 +52,17 @@ async def _send(exchange: Exchange, guard: Guard) -> UpstreamResponse:
     if operation.body is BodyKind.FORM:
         body = Upload(exchange, when_moved=guard.deadline.upload_moved, when_complete=guard.listen)
         sent["content-type"] = body.content_type
+    elif exchange.payload is not None:
+        body = orjson.dumps(exchange.payload)
+        sent["content-type"] = "application/json"
     else:
-        guard.listen()
-        if exchange.payload is not None:
-            body = orjson.dumps(exchange.payload)
-            sent["content-type"] = "application/json"
-        else:
-            sent.pop("content-type", None)
+        sent.pop("content-type", None)
     sent["x-request-id"] = exchange.record.request_id
     sent["traceparent"] = context.traceparent(exchange.record)
     sent.update(exchange.headers)
     exchange.is_sent = True
     try:
-        return await exchange.route.client().open(
+        return await exchange.upstream.client.open(
             operation.method,
             f"{exchange.target}?{exchange.query}" if exchange.query else exchange.target,
             headers=sent,

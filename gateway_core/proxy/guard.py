@@ -40,7 +40,7 @@ class Guard:
     """Ends the block it guards with the error that ``end`` is given.
 
     Attributes:
-        deadline: the upstream's; when it is over, the block ends with UpstreamTimeout.
+        deadline: of the upstream, or of the client who does not read what has come.
     """
 
     __slots__ = ("_error", "_exchange", "_listener", "_loop", "_task", "deadline")
@@ -51,13 +51,21 @@ class Guard:
         self._task = asyncio.current_task()
         self._listener: asyncio.Task[None] | None = None
         self._error: GatewayError | None = None
-        self.deadline = Deadline(exchange.route.timeouts(), self._loop.time)
+        self.deadline = Deadline(exchange.upstream.timeouts(), self._loop.time)
 
     def end(self, error: GatewayError) -> None:
         """End the block. The first error counts."""
         if self._error is None and self._task is not None:
             self._error = error
             self._task.cancel()
+
+    def time_is_over(self) -> None:
+        """End the block: nothing has moved for too long, by the fault of one side or the other."""
+        if self._exchange.is_waiting_for_client:
+            self._exchange.client_gone = True
+            self.end(CallerGone("The answer was not read."))
+        else:
+            self.end(UpstreamTimeout())
 
     def listen(self) -> None:
         """Begin to hear the client's leaving, which ends the block with CallerGone.
@@ -137,5 +145,5 @@ def _sweep(loop: asyncio.AbstractEventLoop) -> None:
     now = loop.time()
     for guard in list(guards):
         if guard.deadline.is_over(now):
-            guard.end(UpstreamTimeout())
+            guard.time_is_over()
     loop.call_later(_SWEEP_SECONDS, _sweep, loop)

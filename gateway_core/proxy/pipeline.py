@@ -21,9 +21,11 @@ from gateway_core.proxy.body import take_in
 from gateway_core.proxy.exchange import Exchange
 from gateway_core.proxy.forward import forward
 from gateway_core.proxy.guard import Guard
+from gateway_core.proxy.holding import let_go
 from gateway_core.proxy.identify import identify
 from gateway_core.proxy.operations import BodyKind, split_path
 from gateway_core.proxy.relay import refuse, relay
+from gateway_core.proxy.repeat import may_repeat
 from gateway_core.proxy.settle import settle
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ _log = get_logger("gateway.proxy")
 
 def proxy(route: Route) -> Application:
     """Return the ASGI application of a route."""
-    cap = ConcurrencyCap(route.max_concurrent, lambda: settings.MAX_CONCURRENT_PER_USER)
+    cap = ConcurrencyCap(lambda: settings.MAX_CONCURRENT_PER_USER)
     in_flight = metrics.IN_FLIGHT.labels(route.name)
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,6 +55,7 @@ def proxy(route: Route) -> Application:
             await refuse(exchange, InternalError())
         finally:
             in_flight.dec()
+            let_go(exchange)
             await settle(exchange)
 
     return handle
@@ -62,6 +65,7 @@ async def _carry(exchange: Exchange, cap: ConcurrencyCap) -> None:
     route = exchange.route
     await identify(exchange)
     _match(exchange)
+    exchange.upstream.breaker.check()
     with cap.hold(exchange.principal.user_id):
         await take_in(exchange)
         await (_go_on(exchange) if route.once is None else route.once(exchange, _go_on))
@@ -73,32 +77,32 @@ async def _go_on(exchange: Exchange) -> None:
 
 
 async def _exchange(exchange: Exchange) -> None:
-    """Forward and relay; once more when the route has mended what the upstream has refused."""
+    """Forward and relay; once more when what made it fail is over."""
+    exchange.upstream.retries.pay_in()
     try:
         await _attempt(exchange)
-    except UpstreamError:
-        if not await _is_mended(exchange):
+    except UpstreamError as error:
+        if not await may_repeat(exchange, error):
             raise
         await _attempt(exchange)
 
 
-async def _is_mended(exchange: Exchange) -> bool:
-    mend = exchange.route.mend
-    # A form streams through: there is nothing left to send again.
-    is_spent = exchange.started or exchange.operation.body is BodyKind.FORM
-    return mend is not None and not is_spent and await mend(exchange)
-
-
 async def _attempt(exchange: Exchange) -> None:
-    """Forward and relay, until something ends it."""
-    async with Guard(exchange) as guard:
-        response = await forward(exchange, guard)
-        is_whole = False
-        try:
-            await relay(exchange, response, guard.deadline)
-            is_whole = True
-        finally:
-            response.close(reusable=is_whole)
+    """Forward and relay when it is this user's turn, until something ends it."""
+    upstream, user_id = exchange.upstream, exchange.principal.user_id
+    async with upstream.breaker.watch(user_id) as call, Guard(exchange) as guard:
+        if exchange.operation.body is not BodyKind.FORM:
+            guard.listen()
+        async with upstream.bulkhead.slot(user_id):
+            call.begin()
+            response = await forward(exchange, guard)
+            call.answered()
+            is_whole = False
+            try:
+                await relay(exchange, response, guard.deadline)
+                is_whole = True
+            finally:
+                response.close(reusable=is_whole)
 
 
 def _begin(route: Route, scope: Scope, receive: Receive, send: Send) -> Exchange:
@@ -125,5 +129,6 @@ def _match(exchange: Exchange) -> None:
     exchange.operation, exchange.params = exchange.route.catalogue.match(
         exchange.scope["method"], split_path(tail)
     )
+    exchange.upstream = exchange.route.upstream(exchange.operation)
     exchange.record.operation = exchange.operation.name
     exchange.target = exchange.operation.target(exchange.params)

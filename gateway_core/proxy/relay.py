@@ -14,6 +14,7 @@ from gateway_core.errors import (
     UpstreamAnswerInvalid,
 )
 from gateway_core.proxy.exchange import AnswerFailed
+from gateway_core.proxy.holding import hold
 from gateway_core.proxy.settle import settle
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ async def _relay_bytes(exchange: Exchange, response: UpstreamResponse, deadline:
 async def _relay_document(
     exchange: Exchange, response: UpstreamResponse, reshape: Callable[[Any], Awaitable[Any]]
 ) -> None:
-    raw = await response.read(_DOCUMENT_BYTES)
+    raw = await _document(exchange, response)
     try:
         document = orjson.loads(raw) if raw else None
     except orjson.JSONDecodeError as exc:
@@ -129,6 +130,16 @@ async def _relay_document(
     fields.append((b"content-length", b"%d" % len(body)))
     await _start(exchange, response.status, fields)
     await _write(exchange, body, more=False)
+
+
+async def _document(exchange: Exchange, response: UpstreamResponse) -> bytes:
+    document = bytearray()
+    async for piece in response.chunks():
+        hold(exchange, len(piece))
+        document += piece
+        if len(document) > _DOCUMENT_BYTES:
+            raise UpstreamAnswerInvalid
+    return bytes(document)
 
 
 def _observer(exchange: Exchange) -> Observer | None:
@@ -149,7 +160,9 @@ async def _write(exchange: Exchange, piece: bytes, *, more: bool, settles: bool 
     exchange.record.bytes_out += len(piece)
     if settles or not more:
         await settle(exchange)
+    exchange.is_waiting_for_client = True
     await exchange.send({"type": "http.response.body", "body": piece, "more_body": more})
+    exchange.is_waiting_for_client = False
 
 
 def _caches(pair: tuple[bytes, bytes]) -> bool:

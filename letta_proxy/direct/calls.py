@@ -75,5 +75,8 @@ def call_or_none(user_id: UUID, method: str, target: str, **parts: Any) -> Any:
 @cache
 def _rest(base_url: str) -> RestClient:
     return RestClient(
-        base_url, connect_timeout=settings.UPSTREAM_CONNECT_TIMEOUT, read_timeout=_READ_SECONDS
+        base_url,
+        connect_timeout=settings.UPSTREAM_CONNECT_TIMEOUT,
+        read_timeout=_READ_SECONDS,
+        breaker=client.upstream().breaker,
     )

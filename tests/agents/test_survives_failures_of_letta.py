@@ -118,7 +118,7 @@ def test_lettas_absence_on_its_own_api_leaves_no_row(
     alice: Caller,
 ) -> None:
     alice.letta("GET", "/agents/").raise_for_status()
-    upstream = client.upstream()
+    upstream = client.connections()
     address, upstream.base_url = upstream.base_url, "http://127.0.0.1:1"
     try:
         answer = alice.letta("POST", "/agents/", json={"name": "Bare", "model": MODEL})

@@ -11,6 +11,7 @@ from django.conf import settings
 
 from gateway_core import cache
 from gateway_core.cache import LocalCache
+from gateway_core.tasks import spawn
 
 
 class Clock:
@@ -44,8 +45,7 @@ def test_the_least_recently_used_entry_goes_first() -> None:
 async def test_an_invalidation_of_another_process_is_heard_within_a_second() -> None:
     local: LocalCache[str, int] = LocalCache("t3", ttl=lambda: 100, max_entries=9)
     cache.on_invalidate("t3", local.forget)
-    listener = cache.start_listening()
-    assert listener is not None
+    listener = spawn(cache.listen())
     try:
         with redis.Redis.from_url(settings.REDIS_URL) as client:
             async with asyncio.timeout(2):

@@ -248,7 +248,7 @@ def test_frees_the_key_of_what_never_reached_letta(
     say: Say, letta: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(client.upstream(), "base_url", f"http://127.0.0.1:{free_port()}")
+        patch.setattr(client.connections(), "base_url", f"http://127.0.0.1:{free_port()}")
         assert code_of(say()) == (503, "upstream_unreachable")
 
     assert say().status_code == 200

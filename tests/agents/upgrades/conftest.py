@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections
 
-from gateway_project.routes import ROUTES
+from gateway_project.upstreams import upstreams
 from tests.agents.conftest import Caller, InLetta, agent_file
 
 RULES = {"label": "rules", "value": "Be {{tone}}.", "read_only": True}
@@ -42,8 +42,8 @@ def in_a_process(work: Callable[..., Any], *arguments: Any, **named: Any) -> Any
         try:
             return await sync_to_async(call)()
         finally:
-            for mount in ROUTES:
-                await mount.route.client().close()
+            for upstream in upstreams():
+                await upstream.close()
 
     return asyncio.run(run())
 

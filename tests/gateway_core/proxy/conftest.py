@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import httpx
 import pytest
 
+from gateway_core import valkey
 from gateway_core.http import UpstreamClient
-from gateway_core.proxy.exchange import Route, Timeouts
+from gateway_core.proxy.exchange import Route
 from gateway_core.proxy.operations import Catalogue
 from gateway_core.proxy.pipeline import proxy
+from gateway_core.upstream import Timeouts, with_limits
 from tests.gateway_core.proxy.loopback import (
     OPERATIONS,
     Gateway,
@@ -41,16 +44,19 @@ def knobs() -> Knobs:
 @pytest.fixture
 async def gateway(upstream: Upstream, knobs: Knobs) -> AsyncIterator[Gateway]:
     pool = UpstreamClient(
-        name="test", base_url=upstream.url, connect_timeout=1, max_connections=100
+        name=f"test-{uuid4()}", base_url=upstream.url, connect_timeout=1, max_connections=100
+    )
+    limited = with_limits(
+        pool,
+        timeouts=lambda: Timeouts(first_byte=knobs.first_byte, idle=knobs.idle, total=knobs.total),
+        slots=lambda: knobs.max_concurrent,
     )
     route = Route(
         name="test",
         scope="test",
         prefixes=("/api/v1/test/v1", "/api/v1/test"),
-        client=lambda: knobs.hooks.get("client", pool),
+        upstream=lambda _operation: knobs.hooks.get("upstream", limited),
         catalogue=Catalogue(OPERATIONS, refuse=refuse),
-        timeouts=lambda: Timeouts(first_byte=knobs.first_byte, idle=knobs.idle, total=knobs.total),
-        max_concurrent=lambda: knobs.max_concurrent,
         identify=identify,
         authorize=lambda exchange: knobs.hooks.get("authorize", authorize)(exchange),
         translate=translate,
@@ -66,3 +72,4 @@ async def gateway(upstream: Upstream, knobs: Knobs) -> AsyncIterator[Gateway]:
     ):
         yield Gateway(url, client)
     await pool.close()
+    await valkey.close()

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from gateway_core.http import UpstreamClient
 from gateway_core.proxy import body
+from gateway_core.upstream import Timeouts, with_limits
 from tests.gateway_core.proxy.loopback import STREAM_HEAD, Call, chunk, reply
 
 if TYPE_CHECKING:
@@ -123,9 +125,14 @@ async def test_translates_an_upstream_error_answer(gateway: Gateway, upstream: U
 
 async def test_says_503_when_nobody_listens(knobs: Knobs, gateway: Gateway) -> None:
     nobody = UpstreamClient(
-        name="nobody", base_url="http://127.0.0.1:1", connect_timeout=1, max_connections=1
+        name=f"nobody-{uuid4()}",
+        base_url="http://127.0.0.1:1",
+        connect_timeout=1,
+        max_connections=1,
     )
-    knobs.hooks["client"] = nobody
+    knobs.hooks["upstream"] = with_limits(
+        nobody, slots=lambda: 1, timeouts=lambda: Timeouts(first_byte=1, idle=1, total=1)
+    )
     problem(await gateway.client.get("/api/v1/test/things/7"), 503, "upstream_unreachable")
     await nobody.close()
 
@@ -200,9 +207,10 @@ async def test_cuts_a_broken_download_short_rather_than_ending_it_well(
         await gateway.client.get("/api/v1/test/things/7")
 
 
-async def test_says_503_over_the_concurrency_cap_and_recovers(
-    knobs: Knobs, upstream: Upstream, gateway: Gateway
+async def test_says_503_when_all_slots_are_held_and_nobody_may_wait(
+    knobs: Knobs, upstream: Upstream, gateway: Gateway, settings: Any
 ) -> None:
+    settings.UPSTREAM_QUEUE_PLACES = 0
     knobs.max_concurrent = 2
     release = asyncio.Event()
 

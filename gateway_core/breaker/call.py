@@ -1,0 +1,45 @@
+"""One call that a breaker watches, and what became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway_core.errors import UpstreamError
+
+
+class Call:
+    """One call that a breaker watches.
+
+    Attributes:
+        seconds: until the head of the answer.
+        error: why it failed; None for an answer that was a failure.
+        is_success: None while nothing can be said, as of a call that its caller has left.
+    """
+
+    __slots__ = ("_clock", "_is_failure", "_started", "error", "is_success", "seconds")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._is_failure = False
+        self.seconds = 0.0
+        self.error: UpstreamError | None = None
+        self.is_success: bool | None = None
+
+    def begin(self) -> None:
+        """It is sent now; how long it had to wait for that is not the upstream's doing."""
+        self._started = self._clock()
+
+    def answered(self, *, is_failure: bool = False) -> None:
+        """The head of the answer has come; what is slow after that is not the upstream's start."""
+        self.seconds = self._clock() - self._started
+        self._is_failure = is_failure
+
+    def end(self, error: UpstreamError | None = None) -> None:
+        """It is over."""
+        self.error = error
+        if error is None or error.is_outage:
+            self.is_success = error is None and not self._is_failure
