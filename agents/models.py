@@ -69,7 +69,8 @@ class AgentQuerySet(models.QuerySet["Agent"]):
 
     def called(self, agent_id: str) -> AgentQuerySet:
         """Return the one of this id in Letta."""
-        return self.filter(agent_id=agent_id).exclude(agent_id="")
+        is_none = not agent_id or "\0" in agent_id  # which PostgreSQL would not even look for
+        return self.none() if is_none else self.filter(agent_id=agent_id)
 
     def searched(self, words: str) -> AgentQuerySet:
         """Return those with all of these words in name or description."""

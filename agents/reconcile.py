@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final
 
-from django.db import transaction
+from django.db import DataError, transaction
 from django.utils import timezone
 
 from agents import entries
@@ -110,7 +110,7 @@ def reconcile(
                 outcome.counts[finding.repair] += 1
         except UpstreamUnreachable:
             raise
-        except GatewayError as error:
+        except (GatewayError, DataError) as error:  # nobody's agents keep others' from it
             outcome.failed += 1
             _log.warning("agents not reconciled", user_id=str(user_id), error=str(error))
         outcome.users = done

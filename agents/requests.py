@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import orjson
 from django.utils.http import parse_etags
 
 from agents.making import Traits
-from gateway_core.errors import BodyTooLarge, EtagMismatch, RequestMalformed
+from gateway_core.errors import BodyTooLarge, EtagMismatch
+from gateway_core.intake import values_of
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from accounts.models import User
     from agents.models import Agent
+
+# Of a file and what is around it: in Letta's bodies there may be 64 levels.
+_DEEPEST: Final = 80
 
 
 def caller_of(request: Request) -> User:
@@ -52,10 +55,7 @@ def large_json(request: Request, max_bytes: int) -> Any:
         BodyTooLarge, RequestMalformed: it can't be read.
     """
     content, _media_type = raw_body(request, max_bytes)
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError as exc:
-        raise RequestMalformed("The body is not JSON.") from exc
+    return values_of(content, deepest=_DEEPEST)
 
 
 def traits_of(wish: dict[str, Any]) -> Traits:

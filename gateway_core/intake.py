@@ -10,12 +10,13 @@ from django.conf import settings
 from rest_framework import serializers
 from rest_framework.parsers import BaseParser
 
-from gateway_core.errors import BodyTooLarge, RequestMalformed
+from gateway_core.errors import BodyTooLarge, FieldInvalid, RequestMalformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DEEPEST: Final = 32
+_SHOWN: Final = 80  # characters of a name that an error repeats
 
 
 class JSONParser(BaseParser):
@@ -33,20 +34,13 @@ class JSONParser(BaseParser):
 
         Raises:
             BodyTooLarge: it has more than MAX_JSON_BYTES bytes.
-            RequestMalformed: it is no JSON, or nested more than 32 deep.
+            RequestMalformed, FieldInvalid: as ``values_of`` says.
         """
         del media_type, parser_context
         content = stream.read(settings.MAX_JSON_BYTES + 1)
         if len(content) > settings.MAX_JSON_BYTES:
             raise BodyTooLarge(f"The body is larger than {settings.MAX_JSON_BYTES} bytes.")
-        try:
-            orjson.loads(content)  # which refuses NaN and half a surrogate pair
-            value = json.loads(content, object_pairs_hook=_object)
-        except (ValueError, RecursionError) as exc:
-            raise RequestMalformed(f"The body is not JSON: {exc}.") from exc
-        if _is_deeper(value, _DEEPEST):
-            raise RequestMalformed(f"The body is nested more than {_DEEPEST} deep.")
-        return value
+        return values_of(content)
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -65,6 +59,24 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
+def values_of(content: bytes, *, deepest: int = _DEEPEST) -> Any:
+    """Return the values of a JSON text that can be stored, and written again.
+
+    Raises:
+        RequestMalformed: it is none, or nested deeper.
+        FieldInvalid: it has a text that PostgreSQL can't hold, or a number that orjson can't write.
+    """
+    try:
+        orjson.loads(content)  # which refuses NaN and half a surrogate pair
+        value = json.loads(content, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as exc:
+        raise RequestMalformed(f"The body is not JSON: {exc}.") from exc
+    if _is_deeper(value, deepest):
+        raise RequestMalformed(f"The body is nested more than {deepest} deep.")
+    _refuse_unkept(value, ())
+    return value
+
+
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(members)
     if len(values) < len(members):
@@ -77,3 +89,31 @@ def _is_deeper(value: Any, levels: int) -> bool:
         return False
     inner = value.values() if isinstance(value, dict) else value
     return not levels or any(_is_deeper(one, levels - 1) for one in inner)
+
+
+def _refuse_unkept(value: Any, way: tuple[Any, ...]) -> None:
+    """Take one value; ``way`` holds the way to its holder, and its place there."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _refuse_unkept(name, way)
+            _refuse_unkept(item, (way, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_unkept(item, (way, index))
+    elif isinstance(value, str) and "\0" in value:
+        raise _invalid(way, "may not have a NUL character")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise _invalid(way, "has a number of more than 64 bits")
+
+
+def _invalid(way: tuple[Any, ...], problem: str) -> FieldInvalid:
+    steps: list[str] = []
+    while way:
+        way, step = way
+        steps.insert(0, str(step)[:_SHOWN].replace("~", "~0").replace("/", "~1"))
+    where = "".join(f"/{step}" for step in steps)
+    return FieldInvalid(
+        f"{where or 'The body'} {problem}.",
+        param=where,
+        errors=[{"pointer": where, "message": problem}],
+    )

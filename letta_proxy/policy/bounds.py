@@ -18,7 +18,8 @@ def refuse_unwieldy(document: Any) -> None:
     Takes time by the number of values at most, whatever is in them.
 
     Raises:
-        FieldInvalid: it is too deep, has too many values, or a name that is too long.
+        FieldInvalid: it is too deep, has too many values, a name that is too long, or a NUL: Letta
+            keeps one in JSON (measured), which no row of ours could.
     """
     level = _containers([document])
     values = 0
@@ -33,12 +34,19 @@ def refuse_unwieldy(document: Any) -> None:
 
 
 def _items(holder: Any) -> Any:
+    _refuse_nul(holder)  # in an object these are the names
     if isinstance(holder, list):
         return holder
     for name in holder:
         if len(name) > _LONGEST_NAME:
             raise invalid(f"/{name}", f"has a name of more than {_LONGEST_NAME} characters")
+    _refuse_nul(holder.values())
     return holder.values()
+
+
+def _refuse_nul(items: Any) -> None:
+    if any(isinstance(item, str) and "\0" in item for item in items):
+        raise invalid("", "may not have a NUL character")
 
 
 def _containers(items: Any) -> list[Any]:

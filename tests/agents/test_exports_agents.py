@@ -169,6 +169,7 @@ def test_a_file_brings_nothing_of_others(
         (b'{"file": {"format": "other", "format_version": 1, "agent": {"body": {}}}}', 422),
         (b'{"file": {"format": "gateway-agent", "format_version": 2, "agent": {}}}', 422),
         (b'{"file": {"format": "gateway-agent", "format_version": 1, "agent": {"body": 1}}}', 422),
+        (b'{"file": ' + b"[" * 600 + b"]" * 600 + b"}", 400),
     ],
 )
 def test_refuses_what_is_no_export(alice: Caller, body: bytes, status: int) -> None:

@@ -54,6 +54,11 @@ def test_follows_what_is_done_with_lettas_own_api(alice: Caller, agent: dict[str
     assert not Agent.objects.exists()
 
 
+def test_finds_nothing_by_what_is_no_id(alice: Caller) -> None:
+    assert alice("GET", "/agents/%00").status_code == 404
+    assert alice("DELETE", "/agents/%00").status_code == 404
+
+
 def test_goes_on_where_a_page_ended(alice: Caller, template: str) -> None:
     made = [alice.create(template)["id"] for _ in range(5)]
 

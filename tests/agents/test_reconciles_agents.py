@@ -227,6 +227,21 @@ def test_goes_on_with_other_users_when_one_fails(
         command(grace=0.0)
 
 
+def test_goes_on_with_other_users_when_one_has_what_can_not_be_stored(
+    alice: Caller, bob: Caller, in_letta: InLetta
+) -> None:
+    """Letta keeps a NUL in metadata, PostgreSQL does not."""
+    for caller in (alice, bob):
+        caller.letta("GET", "/agents/").raise_for_status()
+    for email, metadata in (("alice@example.com", {"a": "\0"}), ("bob@example.com", {})):
+        body = {"name": "Bare", "model": MODEL, "metadata": metadata}
+        in_letta("POST", "/agents/", email=email, json=body)
+
+    outcome = reconcile(grace_seconds=0)
+
+    assert (outcome.users, outcome.failed, outcome.counts[Repair.ADOPTED]) == (2, 1, 1)
+
+
 def test_runs_once_at_a_time(agent: dict[str, Any], in_letta: InLetta) -> None:
     in_letta("DELETE", f"/agents/{agent['id']}")
     held, over = threading.Event(), threading.Event()

@@ -7,7 +7,7 @@ import pytest
 from django.test import override_settings
 from rest_framework import serializers
 
-from gateway_core.errors import BodyTooLarge, RequestMalformed
+from gateway_core.errors import BodyTooLarge, FieldInvalid, RequestMalformed
 from gateway_core.intake import JSONParser, StrictSerializer
 
 
@@ -18,6 +18,7 @@ def parse(content: bytes) -> Any:
 def test_reads_json() -> None:
     assert parse(b'{"a": [1, 2.5, null, "\xc3\xa9"]}') == {"a": [1, 2.5, None, "é"]}
     assert parse(b"[" * 32 + b"]" * 32)
+    assert parse(rb'["\\u0000", 18446744073709551615]') == [r"\u0000", 2**64 - 1]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,22 @@ def test_reads_json() -> None:
 def test_refuses_what_is_no_json_or_nested_too_deeply(content: bytes) -> None:
     with pytest.raises(RequestMalformed):
         parse(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "pointer"),
+    [
+        (b'"\\u0000"', ""),
+        (b'{"a/b": [1, "\\u0000"]}', "/a~1b/1"),
+        (b'{"a": {"\\u0000": 1}}', "/a"),
+        (b'{"a": 18446744073709551616}', "/a"),
+        (b"[-9223372036854775809]", "/0"),
+    ],
+)
+def test_refuses_what_can_not_be_stored_or_written_again(content: bytes, pointer: str) -> None:
+    with pytest.raises(FieldInvalid) as refusal:
+        parse(content)
+    assert refusal.value.param == pointer
 
 
 @override_settings(MAX_JSON_BYTES=10)

@@ -195,6 +195,8 @@ def chained(depth: int) -> Any:
         ({"metadata": chained(1000)}, "nested too deeply"),
         ({"messages": [0] * 100_000}, "at most 100000 values"),
         ({"metadata": [[0] * 1000] * 100}, "at most 100000 values"),
+        ({"metadata": {"a": ["\0"]}}, "NUL"),
+        ({"metadata": {"a\0": 1}}, "NUL"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

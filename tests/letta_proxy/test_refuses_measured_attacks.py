@@ -275,7 +275,7 @@ def test_gives_each_user_an_organization_of_their_own(
     assert len(letta.requests("^/v1/admin/orgs/$")) == 2
 
 
-@pytest.mark.parametrize("odd", ["agent-\0x", "agent-1/../2", "a" * 900_000, "ä"])
+@pytest.mark.parametrize("odd", ["agent-\1x", "agent-1/../2", "a" * 900_000, "ä"])
 def test_finds_nothing_by_an_odd_id(alice: Caller, letta: Running, odd: str) -> None:
     agent_id = alice.create_agent()["id"]
     letta.client.delete("/_sandbox/requests")
@@ -291,6 +291,13 @@ def test_finds_nothing_by_an_odd_id(alice: Caller, letta: Running, odd: str) -> 
 
 def test_takes_no_nul_in_a_query(alice: Caller, letta: Running) -> None:
     answer = alice("GET", "/agents/?name=a%00b")
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "caller_field_invalid")
+    assert letta.requests("^/v1/agents/") == []
+
+
+def test_takes_no_nul_in_metadata_that_letta_would_keep(alice: Caller, letta: Running) -> None:
+    answer = alice("POST", "/agents/", json={"model": MODEL, "metadata": {"a": "\0"}})
 
     assert (answer.status_code, answer.json()["code"]) == (422, "caller_field_invalid")
     assert letta.requests("^/v1/agents/") == []
