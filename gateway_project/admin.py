@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from unicodedata import normalize
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.forms import AdminAuthenticationForm
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import path
 
+from gateway_core.errors import ResourceNotFound
 from gateway_project.throttling import address, seconds_to_wait
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
+
+    from accounts.models import User
 
 _TOO_MANY: Final = "too_many_attempts"
 _TOO_MANY_REQUESTS: Final = 429
@@ -63,6 +69,28 @@ class GatewayAdminSite(admin.AdminSite):
     # Lists are wide: beside it and the filters, half of their columns were out of sight.
     enable_nav_sidebar = False
     login_form = SignInForm
+    index_template = "gateway/admin_index.html"
+
+    def get_urls(self) -> list[Any]:
+        """Add the page of the upstreams, which have no table."""
+        view = self.admin_view(self.upstreams)
+        return [path("upstreams/", view, name="upstreams"), *super().get_urls()]
+
+    def upstreams(self, request: HttpRequest) -> HttpResponse:
+        """Show the circuit breakers; trip or reset one."""
+        staff = cast("User", request.user)
+        if request.method == "POST":
+            _act(request, staff)
+            return redirect("admin:upstreams")
+        from gateway_project.system import circuits  # noqa: PLC0415 - needs loaded apps
+
+        context = {
+            **self.each_context(request),
+            "title": "Upstreams",
+            "circuits": circuits.circuits(),
+            "may_change": staff.is_superuser,
+        }
+        return TemplateResponse(request, "gateway/upstreams.html", context)
 
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -73,3 +101,20 @@ class GatewayAdminSite(admin.AdminSite):
         if form is not None and form.is_bound and form.has_error(NON_FIELD_ERRORS, _TOO_MANY):
             response.status_code = _TOO_MANY_REQUESTS
         return response
+
+
+def _act(request: HttpRequest, staff: User) -> None:
+    from gateway_project.system import circuits  # noqa: PLC0415 - needs loaded apps
+
+    if not staff.is_superuser:
+        raise PermissionDenied
+    name, action = request.POST.get("name", ""), request.POST.get("action")
+    try:
+        if action == "trip":
+            report = circuits.trip(name=name, reason=f"tripped by {staff.email}", by=staff)
+        else:
+            report = circuits.reset(name=name, by=staff)
+    except ResourceNotFound as error:
+        messages.error(request, error.detail)
+    else:
+        messages.success(request, f"{report.name} is {report.state} now, in every process.")

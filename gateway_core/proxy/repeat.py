@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway_core.errors import UpstreamInterrupted, UpstreamUnreachable
+from gateway_core.errors import UpstreamUnreachable
 from gateway_core.proxy.operations import BodyKind
 
 if TYPE_CHECKING:
@@ -13,23 +13,14 @@ if TYPE_CHECKING:
 
 
 async def may_repeat(exchange: Exchange, error: UpstreamError) -> bool:
-    """Say whether to send a request again: nothing was done, or the route has mended the cause.
+    """Say whether to send a request again: it never got there, or the route has mended the cause.
 
-    A form can't be: it has streamed through.
+    A form can't be: it has streamed through. What a server drops together with an idle connection,
+    the HTTP client repeats itself where the method allows that.
     """
     if exchange.started or exchange.operation.body is BodyKind.FORM:
         return False
-    if _did_nothing(exchange, error):
+    if isinstance(error, UpstreamUnreachable) and not exchange.upstream_status:
         return exchange.upstream.retries.spend()
     mend = exchange.route.mend
     return mend is not None and await mend(exchange)
-
-
-def _did_nothing(exchange: Exchange, error: UpstreamError) -> bool:
-    """Say whether the upstream, which has not answered, can have done nothing that matters."""
-    if exchange.upstream_status:
-        return False
-    is_read = exchange.operation.method == "GET"
-    return isinstance(error, UpstreamUnreachable) or (
-        is_read and isinstance(error, UpstreamInterrupted)
-    )

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from gateway_core.breaker.machine import State
 from gateway_project.system.readiness import Status
 
 _STATUSES = [status.value for status in Status]
@@ -44,6 +45,29 @@ class UpstreamSerializer(serializers.Serializer[Any]):
     is_configured = serializers.BooleanField()
 
 
+class CircuitSerializer(serializers.Serializer[Any]):
+    """A circuit breaker, and the queue before it."""
+
+    name = serializers.CharField()
+    state = serializers.ChoiceField([state.value for state in State])
+    until = serializers.DateTimeField(
+        allow_null=True, help_text="When it is tried again; null when closed, or open until reset."
+    )
+    reason = serializers.CharField(allow_blank=True)
+    calls = serializers.IntegerField(help_text="Of the process that answers, lately.")
+    failure_rate = serializers.FloatField()
+    slow_rate = serializers.FloatField()
+    in_use = serializers.IntegerField(help_text="Users' calls under way in this process.")
+    waiting = serializers.IntegerField(help_text="Users' calls that wait for their turn.")
+
+
+class BreakerActionSerializer(serializers.Serializer[Any]):
+    """What to do with a breaker."""
+
+    action = serializers.ChoiceField(["trip", "reset"])
+    reason = serializers.CharField(default="tripped by staff", max_length=200)
+
+
 class ExaminedUpstreamSerializer(UpstreamSerializer):
     """The same for staff."""
 
@@ -51,6 +75,7 @@ class ExaminedUpstreamSerializer(UpstreamSerializer):
     timeout_seconds = serializers.FloatField()
     max_concurrent = serializers.IntegerField()
     checks = CheckSerializer(many=True)
+    circuits = CircuitSerializer(many=True)
 
 
 class EnabledSerializer(serializers.Serializer[Any]):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from gateway_project.routes import prefix_of
+from gateway_project.system.circuits import circuits
 
 if TYPE_CHECKING:
     from gateway_project.system.readiness import Report
@@ -72,6 +73,7 @@ def examined(report: Report) -> list[dict[str, object]]:
             "checks": [
                 finding for finding in report.findings if finding.name.startswith(upstream.name)
             ],
+            "circuits": [one for one in circuits() if one.name.startswith(upstream.name)],
         }
         for upstream, described_one in zip(UPSTREAMS, described(), strict=True)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django.conf import settings
 from drf_spectacular.utils import extend_schema
@@ -14,9 +14,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import SupabaseAuthentication
+from gateway_project.system import circuits
 from gateway_project.system.probes import PROBES
 from gateway_project.system.readiness import Readiness, Status
 from gateway_project.system.serializers import (
+    BreakerActionSerializer,
+    CircuitSerializer,
     ExaminedUpstreamSerializer,
     HealthSerializer,
     InfoSerializer,
@@ -27,6 +30,8 @@ from gateway_project.throttling import AddressThrottle
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
+
+    from accounts.models import User
 
 _STARTED: Final = time.monotonic()
 _TAGS: Final = ["system"]
@@ -112,6 +117,35 @@ class UpstreamsView(APIView):
         """Addresses, limits, and what the last probes found. For staff only."""
         upstreams: Any = examined(readiness.report())
         return _answer(ExaminedUpstreamSerializer(upstreams, many=True).data)
+
+
+class BreakerView(APIView):
+    """For staff: with a token, or signed in to the admin."""
+
+    authentication_classes = [SupabaseAuthentication, SessionAuthentication]
+    permission_classes = [IsAdminUser]
+
+    @extend_schema(summary="Show a circuit breaker", tags=_TAGS, responses=CircuitSerializer)
+    def get(self, _request: Request, name: str) -> Response:
+        """Its state, which all processes share, and what this process has counted."""
+        return _answer(CircuitSerializer(circuits.circuit(name)).data)
+
+    @extend_schema(
+        summary="Trip or reset a circuit breaker",
+        tags=_TAGS,
+        request=BreakerActionSerializer,
+        responses=CircuitSerializer,
+    )
+    def post(self, request: Request, name: str) -> Response:
+        """Tripped, it stays open until it is reset. In force in every process within a second."""
+        asked = BreakerActionSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        by = cast("User", request.user)
+        if asked.validated_data["action"] == "trip":
+            report = circuits.trip(name=name, reason=asked.validated_data["reason"], by=by)
+        else:
+            report = circuits.reset(name=name, by=by)
+        return _answer(CircuitSerializer(report).data)
 
 
 def _answer(data: Any, status: int = HTTPStatus.OK) -> Response:

@@ -51,6 +51,7 @@ async def gateway(upstream: Upstream, knobs: Knobs) -> AsyncIterator[Gateway]:
         timeouts=lambda: Timeouts(first_byte=knobs.first_byte, idle=knobs.idle, total=knobs.total),
         slots=lambda: knobs.max_concurrent,
     )
+    knobs.hooks["limited"] = limited
     route = Route(
         name="test",
         scope="test",

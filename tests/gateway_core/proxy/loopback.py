@@ -15,6 +15,7 @@ import httpx
 import uvicorn
 
 from gateway_core.errors import (
+    CallerError,
     GatewayError,
     ResourceNotFound,
     TokenRejected,
@@ -137,6 +138,8 @@ async def mend(_exchange: Exchange) -> bool:
 
 
 def translate(_exchange: Exchange, status: int, _body: bytes, *_rest: Any) -> GatewayError:
+    if status in {400, 404, 422}:
+        return CallerError(status=status)
     return UpstreamFailed(f"upstream said {status}")
 
 

@@ -1,0 +1,107 @@
+"""The breakers of what stands behind the gateway: how they are, and what staff do with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from gateway_core import background, valkey
+from gateway_core.audit.services import record_change
+from gateway_core.errors import ResourceNotFound
+from gateway_project.upstreams import breakers, upstreams
+
+if TYPE_CHECKING:
+    from accounts.models import User
+    from gateway_core.breaker import Breaker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitReport:
+    """A breaker as this process knows it.
+
+    Attributes:
+        state: closed, open or half_open; shared by all processes.
+        until: when it is tried again; None while it is closed, or open until staff close it.
+        calls, failure_rate, slow_rate: of this process, in the last while.
+        in_use, waiting: users' calls of this process that are under way, and that wait for that.
+    """
+
+    name: str
+    state: str
+    until: datetime | None
+    reason: str
+    calls: int
+    failure_rate: float
+    slow_rate: float
+    in_use: int
+    waiting: int
+
+
+def circuits() -> list[CircuitReport]:
+    """Return them all."""
+    return [_report(breaker) for breaker in breakers().values()]
+
+
+def circuit(name: str) -> CircuitReport:
+    """Return one.
+
+    Raises:
+        ResourceNotFound: there is none of that name.
+    """
+    return _report(_named(name))
+
+
+def trip(*, name: str, reason: str, by: User) -> CircuitReport:
+    """Leave an upstream alone until somebody closes its circuit.
+
+    Raises:
+        ResourceNotFound: there is none of that name.
+    """
+    breaker = _named(name)
+    with transaction.atomic():
+        facts = {"reason": reason}
+        record_change(actor=by, action="breaker.trip", resource=f"breaker:{name}", facts=facts)
+        background.wait_for(partial(breaker.trip, reason), close=valkey.close)
+    return _report(breaker)
+
+
+def reset(*, name: str, by: User) -> CircuitReport:
+    """Let everything through again; failures are counted anew.
+
+    Raises:
+        ResourceNotFound: there is none of that name.
+    """
+    breaker = _named(name)
+    with transaction.atomic():
+        record_change(actor=by, action="breaker.reset", resource=f"breaker:{name}")
+        background.wait_for(breaker.reset, close=valkey.close)
+    return _report(breaker)
+
+
+def _named(name: str) -> Breaker:
+    found = breakers().get(name)
+    if found is None:
+        names = ", ".join(breakers())
+        raise ResourceNotFound(f"There is no upstream of that name. There are: {names}.")
+    return found
+
+
+def _report(breaker: Breaker) -> CircuitReport:
+    now = breaker.circuit
+    calls, failure_rate, slow_rate = breaker.rates()
+    bulkhead = next((one.bulkhead for one in upstreams() if one.breaker is breaker), None)
+    return CircuitReport(
+        name=breaker.name,
+        state=now.state.value,
+        until=datetime.fromtimestamp(now.until, UTC) if now.until else None,
+        reason=now.reason,
+        calls=calls,
+        failure_rate=round(failure_rate, 3),
+        slow_rate=round(slow_rate, 3),
+        in_use=bulkhead.in_use if bulkhead else 0,
+        waiting=bulkhead.waiting if bulkhead else 0,
+    )
