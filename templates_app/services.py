@@ -16,6 +16,7 @@ from templates_app.agent_file.validation import Report, validate
 from templates_app.agent_file.variables import names as variable_names
 from templates_app.agent_file.variables import secret_names
 from templates_app.agent_file.versions import parse as parse_version
+from templates_app.agent_file.ways import ways_from
 from templates_app.bundles import Bundle, Imported, export_template, import_bundle
 from templates_app.lookup import (
     LATEST,
@@ -74,6 +75,7 @@ __all__ = (
     "variable_names",
     "visible_template",
     "visible_version",
+    "ways_from",
 )
 
 

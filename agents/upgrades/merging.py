@@ -11,14 +11,25 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.upgrades.states import BLOCKS, CONTEXT_WINDOW, EMBEDDING, ENGINE, MODEL, State
+from agents.upgrades.states import (
+    ABSENT,
+    BLOCKS,
+    CONTEXT_WINDOW,
+    EMBEDDING,
+    ENGINE,
+    MODEL,
+    State,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     _Block = Mapping[str, Any] | None
 
-_ABSENT: Final = object()
+# What is said of conflicts, after their pointers.
+BOTH: Final = "was changed by the template and by the agent"
+TAKEN_FROM_AGENT: Final = "was changed by the template and taken away from the agent"
+TAKEN_BY_TEMPLATE: Final = "was taken away by the template and changed by the agent"
 
 
 class Choice(StrEnum):
@@ -68,9 +79,8 @@ class Merged:
     warnings: tuple[str, ...]
 
 
-def merge(*, old: State, new: State, now: State, strategy: Strategy) -> Merged:
+def merge(*, old: State, new: State, now: State, merging: Merging) -> Merged:
     """Bring an agent of one version to another one."""
-    merging = _Merging(strategy)
     settings = merging.settings(old, new, now)
     blocks = merging.blocks(old, new, now)
     state = State(
@@ -81,20 +91,26 @@ def merge(*, old: State, new: State, now: State, strategy: Strategy) -> Merged:
     )
     return Merged(
         state=state,
-        conflicts=tuple(sorted(merging.conflicts)),
+        conflicts=tuple(sorted(set(merging.conflicts))),
         warnings=tuple(merging.warnings),
     )
 
 
 @dataclass(slots=True)
-class _Merging:
-    """Collects what can't be decided, and what somebody should know."""
+class Merging:
+    """Decides what can be decided, and collects what can't be, and what somebody should know.
+
+    Attributes:
+        agent: as it is before anything is done.
+    """
 
     strategy: Strategy
+    agent: State
     conflicts: list[Conflict] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def settings(self, old: State, new: State, now: State) -> dict[str, Any]:
+        """Return the agent's settings after it."""
         merged = dict(now.settings)
         for pointer in sorted(old.settings.keys() | new.settings.keys()):
             if pointer not in new.settings:
@@ -103,20 +119,24 @@ class _Merging:
                 # The agent has what Letta has given it, which nobody has chosen.
                 merged[pointer] = new.settings[pointer]
             else:
-                value = self._value(
-                    pointer, *(state.settings.get(pointer, _ABSENT) for state in (old, new, now))
+                value = self.value(
+                    pointer, *(state.settings.get(pointer, ABSENT) for state in (old, new, now))
                 )
-                if value is not _ABSENT:
+                if value is not ABSENT:
                     merged[pointer] = value
-        if merged.get(MODEL) != now.settings.get(MODEL) and CONTEXT_WINDOW not in new.settings:
+        if (
+            merged.get(MODEL) != self.agent.settings.get(MODEL)
+            and CONTEXT_WINDOW not in new.settings
+        ):
             merged.pop(CONTEXT_WINDOW, None)  # the new model's own
-        if merged.get(EMBEDDING) != now.settings.get(EMBEDDING):
+        if merged.get(EMBEDDING) != self.agent.settings.get(EMBEDDING):
             self.warnings.append(
                 f"With another {EMBEDDING} the agent may not find passages that it has now."
             )
         return merged
 
     def blocks(self, old: State, new: State, now: State) -> dict[str, Mapping[str, Any]]:
+        """Return the agent's blocks after it."""
         merged = dict(now.blocks)
         for label in sorted(old.blocks.keys() | new.blocks.keys()):
             block = self._block(label, *(state.blocks.get(label) for state in (old, new, now)))
@@ -131,22 +151,22 @@ class _Merging:
         if now is None:
             if old is None or new is None:
                 return new
-            message = "was changed by the template and taken away from the agent"
-            chosen: _Block = None if new == old else self._chosen(pointer, new, now, message)
+            chosen: _Block = (
+                None if new == old else self.chosen(pointer, new, now, TAKEN_FROM_AGENT)
+            )
             return chosen
         if new is None:
             if old is not None and now["value"] == old["value"]:
                 return None
-            message = "was taken away by the template and changed by the agent"
-            kept: _Block = self._chosen(pointer, new, now, message)
+            kept: _Block = self.chosen(pointer, new, now, TAKEN_BY_TEMPLATE)
             return kept
         merged = {**now, "value": self._learned(pointer, old, new, now)}
         for name in sorted(new.keys() - {"value"}):
             # Of what the old version did not say, the agent has what Letta has given it.
-            before = (old or {}).get(name, now.get(name, _ABSENT))
-            value = now.get(name, _ABSENT)
-            chosen = self._value(f"{pointer}/{name}", before, new[name], value)
-            if chosen is not _ABSENT:
+            before = (old or {}).get(name, now.get(name, ABSENT))
+            value = now.get(name, ABSENT)
+            chosen = self.value(f"{pointer}/{name}", before, new[name], value)
+            if chosen is not ABSENT:
                 merged[name] = chosen
         if len(merged["value"]) > merged.get("limit", math.inf):
             merged["limit"] = len(merged["value"])
@@ -156,17 +176,19 @@ class _Merging:
     def _learned(
         self, pointer: str, old: _Block, new: Mapping[str, Any], now: Mapping[str, Any]
     ) -> Any:
-        before = old["value"] if old else _ABSENT
-        return self._value(f"{pointer}/value", before, new["value"], now["value"])
+        before = old["value"] if old else ABSENT
+        return self.value(f"{pointer}/value", before, new["value"], now["value"])
 
-    def _value(self, pointer: str, old: Any, new: Any, now: Any) -> Any:
+    def value(self, pointer: str, old: Any, new: Any, now: Any) -> Any:
+        """Return what becomes of a value: only two of the three have to agree."""
         if new in (old, now):
             return now
-        if now in (old, _ABSENT):
+        if now in (old, ABSENT):
             return new
-        return self._chosen(pointer, new, now, "was changed by the template and by the agent")
+        return self.chosen(pointer, new, now, BOTH)
 
-    def _chosen(self, pointer: str, new: Any, now: Any, message: str) -> Any:
+    def chosen(self, pointer: str, new: Any, now: Any, message: str) -> Any:
+        """Return what somebody has chosen; the agent's, and note it, when nobody has."""
         match self.strategy.at(pointer):
             case Choice.TAKE_TEMPLATE:
                 return new

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from django.utils.crypto import salted_hmac
 
-from agents.upgrades.merging import is_of_engine, merge
+from agents.upgrades.merging import Merging, is_of_engine, merge
+from agents.upgrades.patching import patched
 from agents.upgrades.states import BLOCKS, ENGINE, ENVIRONMENT, SYSTEM, TOOLS, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from agents.upgrades.merging import Conflict, Strategy
+    from agents.upgrades.patching import Operation
 
 _MASK: Final = "********"
 
@@ -86,6 +88,7 @@ class Plan:
 
     Attributes:
         before, after: the agent, as far as templates say anything about it.
+        base: what the new version says of it: what later changes are told from.
     """
 
     steps: tuple[Step, ...]
@@ -93,6 +96,7 @@ class Plan:
     warnings: tuple[str, ...]
     before: State = field(repr=False)
     after: State = field(repr=False)
+    base: State = field(repr=False)
 
     def hash(self, *context: str) -> str:
         """Return what changes whenever anything that would be done does.
@@ -111,15 +115,27 @@ class Plan:
         return salted_hmac("agents.upgrades.plan", text, algorithm="sha256").hexdigest()
 
 
-def make_plan(*, old: State, new: State, now: State, strategy: Strategy) -> Plan:
-    """Return how an agent of one version becomes one of another."""
-    merged = merge(old=old, new=new, now=now, strategy=strategy)
+def make_plan(
+    *, old: State, new: State, now: State, strategy: Strategy, operations: Sequence[Operation] = ()
+) -> Plan:
+    """Return how an agent of one version becomes one of another.
+
+    Args:
+        operations: what the new version says is to be done before they are compared.
+
+    Raises:
+        FieldInvalid: one of these does not fit the agent.
+    """
+    merging = Merging(strategy, now)
+    before, after, patched_now = patched(old, new, now, operations=operations, merging=merging)
+    merged = merge(old=before, new=after, now=patched_now, merging=merging)
     return Plan(
         steps=tuple(difference(now, merged.state)),
         conflicts=merged.conflicts,
         warnings=merged.warnings,
         before=now,
         after=merged.state,
+        base=after,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agents.drivers import manager
 from agents.sealing import all_variables
 from agents.upgrades.merging import Strategy
+from agents.upgrades.patching import operations_in
 from agents.upgrades.plan import make_plan
 from agents.upgrades.states import state_of_agent, state_of_file
 from gateway_core.errors import FieldInvalid, ResourceConflict, ResourceNotFound
@@ -48,12 +49,14 @@ class Proposal:
     Attributes:
         blueprint: what the agent would be made from.
         document: the agent in Letta.
+        ways: those of the new version's ``migrations`` whose steps are taken.
         hash: of everything that would be done.
     """
 
     blueprint: Blueprint
     plan: Plan
     document: Mapping[str, Any] = field(repr=False)
+    ways: tuple[Mapping[str, str], ...]
     warnings: tuple[str, ...]
     hash: str
 
@@ -68,6 +71,7 @@ class Proposal:
                 {"pointer": conflict.pointer, "message": conflict.message}
                 for conflict in plan.conflicts
             ],
+            "migrations": [dict(way) for way in self.ways],
             "warnings": list(self.warnings),
             "plan_hash": self.hash,
         }
@@ -79,7 +83,8 @@ def propose(agent: Agent, wish: Wish) -> Proposal:
     Raises:
         ResourceNotFound: the agent, its template or the version is gone.
         ResourceConflict: the agent was made from no template, or the version is not higher.
-        FieldInvalid: the version asks for variables that the agent does not have.
+        FieldInvalid: the version asks for variables that the agent does not have, or one of its
+            steps does not fit the agent.
         UpstreamError: Letta failed.
     """
     driver = manager()
@@ -97,29 +102,35 @@ def propose(agent: Agent, wish: Wish) -> Proposal:
         require_higher(agent.version, blueprint.version)
     document = existing(driver, agent)
     environment = environment_of(driver, agent)
+    made_from = blueprint.document or {}
+    ways = templates.ways_from(made_from, agent.version)
     plan = make_plan(
         old=state_of_file(agent.built_from, environment),
-        new=state_of_file(blueprint.document or {}, blueprint.environment),
+        new=state_of_file(made_from, blueprint.environment),
         now=state_of_agent(document, environment),
         strategy=wish.strategy,
+        operations=operations_in(made_from, ways),
     )
     context = (str(agent.pk), agent.version, blueprint.version, blueprint.checksum)
     return Proposal(
         blueprint=blueprint,
         plan=plan,
         document=document,
-        warnings=(*_warnings(agent, blueprint), *plan.warnings),
+        ways=tuple(_ends(made_from["migrations"][way]) for way in ways),
+        warnings=(*_warnings(agent, blueprint, has_ways=bool(ways)), *plan.warnings),
         hash=plan.hash(*context),
     )
 
 
-def _warnings(agent: Agent, blueprint: Blueprint) -> Iterator[str]:
+def _ends(way: Mapping[str, Any]) -> dict[str, str]:
+    return {"from": way["from"], "to": way["to"]}
+
+
+def _warnings(agent: Agent, blueprint: Blueprint, *, has_ways: bool) -> Iterator[str]:
     if blueprint.is_deprecated:
         yield f"Version {blueprint.version} is deprecated."
-    ways = (blueprint.document or {}).get("migrations") or ()
-    if any(way["from"] == agent.version for way in ways):
-        # Their pointers count blocks, and an agent may have others than its template.
-        yield "The steps in /migrations are not taken: the plan comes from comparing the versions."
+    if (blueprint.document or {}).get("migrations") and not has_ways:
+        yield f"No steps in /migrations lead on from {agent.version}: the versions are compared."
 
 
 def existing(driver: AgentManager, agent: Agent) -> dict[str, Any]:

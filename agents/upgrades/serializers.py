@@ -82,6 +82,16 @@ class DifferenceSerializer(serializers.Serializer[Any]):
     after = serializers.JSONField(allow_null=True)
 
 
+class WaySerializer(serializers.Serializer[Any]):
+    """Versions between which the steps of an Agent File were taken."""
+
+    to = serializers.CharField()
+
+    def get_fields(self) -> dict[str, Any]:
+        """Add what can't be a name in a class."""
+        return {"from": serializers.CharField(), **super().get_fields()}
+
+
 class ConflictSerializer(serializers.Serializer[Any]):
     """Something that template and agent have both changed."""
 
@@ -134,6 +144,7 @@ class UpgradedSerializer(serializers.Serializer[Any]):
     plan = PlanLineSerializer(many=True)
     diff = DifferenceSerializer(many=True, required=False)
     conflicts = ConflictSerializer(many=True, required=False)
+    migrations = WaySerializer(many=True, required=False)
     warnings = serializers.ListField(child=serializers.CharField())
     plan_hash = serializers.CharField(required=False)
     migration = MigrationSerializer(required=False)

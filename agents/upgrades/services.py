@@ -14,7 +14,7 @@ from agents.upgrades.merging import Choice, Strategy
 from agents.upgrades.models import Direction, Migration, MigrationState
 from agents.upgrades.plan import make_plan
 from agents.upgrades.proposing import Proposal, Wish, existing, propose
-from agents.upgrades.states import State, state_of_agent
+from agents.upgrades.states import State, file_of_state, state_of_agent
 from gateway_core.errors import ResourceConflict
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ def _prepare(migration: Migration, wish: Wish) -> None:
     _require_chosen(proposal.plan.conflicts)
     upgraded = copy(agent)
     be_made_from(upgraded, proposal.blueprint)
+    if proposal.ways:
+        upgraded.built_from |= file_of_state(proposal.plan.base)
     write_down(
         migration,
         steps=proposal.plan.steps,

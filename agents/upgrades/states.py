@@ -5,7 +5,7 @@ Pointers are those of Agent Files, but for blocks: they go by their labels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ MODEL_SETTINGS: Final[Mapping[str, str]] = {
     "/engine/hyperparams/parallel_tool_calls": "parallel_tool_calls",
 }
 _OF_BLOCK: Final = ("value", "limit", "description", "read_only")
+# What is not there.
+ABSENT: Final = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,29 @@ class State:
     blocks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    def value_at(self, pointer: str) -> Any:
+        """Return a setting, a block or a member of one; ``ABSENT`` when it is not there."""
+        label, member = block_in(pointer)
+        if not label:
+            return self.settings.get(pointer, ABSENT)
+        block = self.blocks.get(label)
+        if block is None or not member:
+            return ABSENT if block is None else block
+        return block.get(member, ABSENT)
+
+    def with_value(self, pointer: str, value: Any) -> Self:
+        """Return it with a setting, a block or a member of one that is there."""
+        label, member = block_in(pointer)
+        if not label:
+            return replace(self, settings={**self.settings, pointer: value})
+        block = {**self.blocks[label], member: value} if member else value
+        return replace(self, blocks={**self.blocks, label: block})
+
+    def without_block(self, label: str) -> Self:
+        """Return it without a block."""
+        blocks = {name: block for name, block in self.blocks.items() if name != label}
+        return replace(self, blocks=blocks)
+
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return {
@@ -59,6 +84,14 @@ class State:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Return what ``as_json`` was told of."""
         return cls(**{**values, "tools": tuple(values["tools"])})
+
+
+def block_in(pointer: str) -> tuple[str, str]:
+    """Return label and member of the block that a pointer leads to, empty where it does not."""
+    if not pointer.startswith(f"{BLOCKS}/"):
+        return "", ""
+    label, _, member = pointer.removeprefix(f"{BLOCKS}/").partition("/")
+    return label, member
 
 
 def state_of_file(document: Mapping[str, Any], environment: Mapping[str, str]) -> State:
@@ -80,6 +113,22 @@ def state_of_file(document: Mapping[str, Any], environment: Mapping[str, str]) -
         blocks={block["label"]: _block(block) for block in layout.get("blocks") or ()},
         environment=dict(environment),
     )
+
+
+def file_of_state(state: State) -> dict[str, Any]:
+    """Return the sections of an Agent File that say this; the way back from ``state_of_file``."""
+    engine: dict[str, Any] = {}
+    for pointer, value in state.settings.items():
+        *holders, name = pointer.split("/")[2:]
+        if pointer != SYSTEM:
+            (engine.setdefault("hyperparams", {}) if holders else engine)[name] = value
+    blocks = [{"label": label, **block} for label, block in state.blocks.items()]
+    return {
+        "engine": engine,
+        "persona": {"system_prompt": state.settings[SYSTEM]},
+        "memory_layout": {"blocks": blocks},
+        "tools": list(state.tools),
+    }
 
 
 def state_of_agent(document: Mapping[str, Any], environment: Mapping[str, str]) -> State:

@@ -54,6 +54,8 @@ def fill(document: dict[str, Any], values: Mapping[str, Any], *, at: str = "") -
     filled = {name: filling.fill(document[name]) for name in SECTIONS if name in document}
     persona = document["persona"]
     filled["persona"] = {**persona, "system_prompt": filling.fill(persona["system_prompt"])}
+    if "migrations" in document:
+        filled["migrations"] = [filling.fill_patches(way) for way in document["migrations"]]
     filled = {**document, **filled}
     _refuse(
         Fault(at, f"make {fault.pointer} wrong, which {fault.message}")
@@ -80,6 +82,18 @@ class _Filling:
         if isinstance(value, list):
             return [self.fill(item) for item in value]
         return value
+
+    def fill_patches(self, way: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a migration with the values of its patches filled; pointers have no variables."""
+        steps = [
+            {**step, "patch": [self._fill_value(operation) for operation in step["patch"]]}
+            for step in way["steps"]
+        ]
+        return {**way, "steps": steps}
+
+    def _fill_value(self, operation: Mapping[str, Any]) -> dict[str, Any]:
+        filled = {"value": self.fill(operation["value"])} if "value" in operation else {}
+        return {**operation, **filled}
 
     def _text(self, match: re.Match[str]) -> str:
         text = self._texts[match[1]]

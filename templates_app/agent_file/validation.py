@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from templates_app.agent_file import schemas
 from templates_app.agent_file.checks import content_faults, doubts
 from templates_app.agent_file.declarations import declaration_faults, unused
 from templates_app.agent_file.faults import in_order
+from templates_app.agent_file.shape import SHAPE
+from templates_app.agent_file.ways import patch_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from templates_app.agent_file.faults import Fault
-
-_SHAPE: Final = json.loads((Path(__file__).parent / "schema.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +44,6 @@ def validate(document: Any) -> Report:
 
 def document_faults(document: Any) -> Iterator[Fault]:
     """Yield what is wrong with a document but for its variables."""
-    yield from schemas.faults(_SHAPE, document)
+    yield from schemas.faults(SHAPE, document)
     yield from content_faults(document)
+    yield from patch_faults(document)

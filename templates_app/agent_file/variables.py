@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from templates_app.agent_file.faults import Fault, pointer_to
-from templates_app.agent_file.places import one_value
+from templates_app.agent_file.places import one_value, values
 from templates_app.agent_file.schemas import faults
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ SCHEMA: Final = "/persona/variables_schema"
 SECRET: Final = "x-secret"  # noqa: S105 - a keyword of schemas
 NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
 PLACEHOLDER: Final = re.compile(rf"\{{\{{\s*({NAME})\s*\}}\}}", re.ASCII)
-# What an agent is made from; the rest of a file is about the template.
+# What an agent is made from; of the rest of a file only patches use variables, in their values.
+PATCHED: Final = "/migrations/*/steps/*/patch/*/value"
 SECTIONS: Final[tuple[str, ...]] = ("engine", "memory_layout", "tools", "tool_env", "init_messages")
 
 
@@ -77,6 +78,8 @@ def _texts(document: Any) -> Iterator[tuple[str, str]]:
         yield from _texts_in(document.get(section), f"/{section}")
     prompt = "/persona/system_prompt"
     yield from _texts_in(one_value(document, prompt, str), prompt)
+    for pointer, value in values(document, PATCHED, object):
+        yield from _texts_in(value, pointer)
 
 
 def _texts_in(value: Any, pointer: str) -> Iterator[tuple[str, str]]:

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from agents.upgrades.merging import Choice, Strategy
+from agents.upgrades.patching import Operation
 from agents.upgrades.plan import Plan, difference, done, make_plan
-from agents.upgrades.states import State, state_of_agent, state_of_file
+from agents.upgrades.states import State, file_of_state, state_of_agent, state_of_file
+from gateway_core.errors import FieldInvalid
 
 UNDECIDED = Strategy()
 KEEP, TAKE = (Strategy(in_all=choice) for choice in (Choice.KEEP_AGENT, Choice.TAKE_TEMPLATE))
@@ -67,6 +69,39 @@ def test_an_agent_that_nobody_has_changed_becomes_what_the_version_says(
     assert after.blocks.keys() == new.blocks.keys()
     for label, block in new.blocks.items():
         assert after.blocks[label].items() >= block.items()
+
+
+LABELS = some.sampled_from("kmnp").map("/memory_layout/blocks/{}".format)
+OPERATIONS = some.builds(
+    Operation,
+    op=some.sampled_from(["add", "replace", "remove", "move", "copy"]),
+    path=LABELS,
+    source=LABELS,
+    value=some.fixed_dictionaries({"value": WORDS}, optional={"description": WORDS}),
+    place=some.just("/migrations/0/steps/0/patch/0"),
+).filter(lambda one: one.path != one.source)
+
+
+@given(
+    old=STATES,
+    new=STATES,
+    now=AGENTS,
+    strategy=some.sampled_from([UNDECIDED, KEEP]),
+    operations=some.lists(OPERATIONS, max_size=4),
+)
+def test_steps_lose_nothing_that_an_agent_has_learned_unless_the_template_is_chosen(
+    old: State, new: State, now: State, strategy: Strategy, operations: list[Operation]
+) -> None:
+    try:
+        made = make_plan(old=old, new=new, now=now, strategy=strategy, operations=operations)
+    except FieldInvalid:
+        return
+    after = done(now, made.steps)
+    values = {block["value"] for block in after.blocks.values()}
+    for label, block in now.blocks.items():
+        if label not in old.blocks or old.blocks[label]["value"] != block["value"]:
+            assert block["value"] in values
+    assert done(after, [step.inverse for step in reversed(made.steps)]) == now
 
 
 @given(old=STATES, now=AGENTS, strategy=STRATEGIES)
@@ -179,6 +214,15 @@ def test_values_of_the_environment_are_shown_to_nobody() -> None:
         {"pointer": "/tool_env/KEY", "before": None, "after": "********"}
     ]
     assert "secret" not in repr(made)
+
+
+@given(state=STATES)
+def test_a_state_as_a_file_is_the_same_state(state: State) -> None:
+    document = file_of_state(state)
+    bare = {key: value for key, value in state.settings.items() if value}
+    assert state_of_file(document, state.environment) == replace(
+        state, settings={"/persona/system_prompt": "", **bare}
+    )
 
 
 def test_a_file_and_its_agent_are_the_same() -> None:

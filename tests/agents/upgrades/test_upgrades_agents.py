@@ -211,15 +211,6 @@ def test_warns_of_a_deprecated_version(alice: Caller, published: dict[str, Any])
     assert said["warnings"] == ["Version 1.1.0 is deprecated."]
 
 
-def test_warns_of_steps_that_it_does_not_take(alice: Caller, agent: dict[str, Any]) -> None:
-    patch = [{"op": "replace", "path": "/engine/model", "value": "x"}]
-    way = {"from": "1.0.0", "to": "1.1.0", "steps": [{"type": "json_patch", "patch": patch}]}
-    alice.post("/templates/publish", json=next_file(migrations=[way]))
-
-    (warning,) = upgrade(alice, agent)["warnings"]
-    assert "/migrations are not taken" in warning
-
-
 def test_leaves_agents_of_no_template_alone(alice: Caller) -> None:
     made = alice.letta("POST", "/agents/", json={"name": "Bare", "model": MODEL}).json()
     answer = alice("POST", f"/agents/{made['id']}/upgrade", json={})

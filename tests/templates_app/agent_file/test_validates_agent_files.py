@@ -147,15 +147,83 @@ def patch(**operation: Any) -> dict[str, Any]:
 
 def test_takes_patches_of_every_kind() -> None:
     steps = [
-        patch(op="add", path="/tools/-", value="memory"),
-        patch(op="replace", path="/engine/model", value=None),
-        patch(op="test", path="", value={}),
-        patch(op="remove", path="/a~1b/~0"),
-        patch(op="move", path="/a", **{"from": "/b"}),
-        patch(op="copy", path="/a", **{"from": "/b"}),
+        patch(op="add", path="/memory_layout/blocks/goals", value={"value": "Serve {{user_name}}"}),
+        patch(op="replace", path="/engine/model", value="openai-proxy/other"),
+        patch(op="replace", path="/memory_layout/blocks/human/limit", value=10),
+        patch(op="test", path="/engine/hyperparams/temperature", value=0.5),
+        patch(op="remove", path="/memory_layout/blocks/human"),
+        patch(op="move", path=f"{BLOCK}person", **{"from": f"{BLOCK}human"}),
+        patch(op="copy", path=f"{BLOCK}person", **{"from": f"{BLOCK}human"}),
     ]
 
     assert faults(agent_file(migrations=[migration(*steps)])) == {}
+
+
+BLOCK = "/memory_layout/blocks/"
+ELSEWHERE = "can't be patched: only"
+
+
+@pytest.mark.parametrize(
+    ("operation", "pointer", "complaint"),
+    [
+        *(
+            ({"op": "add", "path": path, "value": "x"}, "path", ELSEWHERE)
+            for path in (
+                *("", "/tools/-", "/tool_env/KEY", "/template/version", "/engine"),
+                *("/engine/hyperparams", "/engine/hyperparams/seed", "/persona", "/compat"),
+                *(f"{BLOCK}0", f"{BLOCK}0/value", f"{BLOCK}-", f"{BLOCK}human/", BLOCK),
+                *(f"{BLOCK}human/label", f"{BLOCK}human/value/0", f"{BLOCK}a~1b"),
+            )
+        ),
+        ({"op": "replace", "path": "/engine/model", "value": None}, "value", "must be a text"),
+        (
+            {"op": "add", "path": "/engine/hyperparams/temperature", "value": 3},
+            "value",
+            "at most 2",
+        ),
+        ({"op": "add", "path": f"{BLOCK}a", "value": "x"}, "value", "must be an object"),
+        ({"op": "add", "path": f"{BLOCK}a", "value": {"limit": 1}}, "value/value", "is required"),
+        (
+            {"op": "add", "path": f"{BLOCK}a", "value": {"value": "", "label": "b"}},
+            "value/label",
+            "not known",
+        ),
+        ({"op": "replace", "path": f"{BLOCK}a/value", "value": "x" * 100_001}, "value", "at most"),
+        ({"op": "replace", "path": f"{BLOCK}a/value", "value": "{{api_key}}"}, "value", "secret"),
+        ({"op": "replace", "path": f"{BLOCK}a/value", "value": "{{who}}"}, "value", "declare"),
+        ({"op": "remove", "path": f"{BLOCK}a/limit"}, "path", "must be a whole block"),
+        ({"op": "remove", "path": "/engine/embedding"}, "path", "must be a whole block"),
+        ({"op": "test", "path": f"{BLOCK}a", "value": {"value": "x"}}, "path", "a member"),
+        (
+            {"op": "move", "path": f"{BLOCK}a", "from": "/persona/system_prompt"},
+            "from",
+            "must be a whole block",
+        ),
+        (
+            {"op": "copy", "path": f"{BLOCK}a/value", "from": f"{BLOCK}b"},
+            "path",
+            "must be a whole block",
+        ),
+        ({"op": "move", "path": f"{BLOCK}a", "from": f"{BLOCK}a"}, "path", "another block"),
+    ],
+)
+def test_lets_patches_change_what_an_agent_keeps_for_itself(
+    operation: dict[str, Any], pointer: str, complaint: str
+) -> None:
+    found = faults(agent_file(migrations=[migration(patch(**operation))]))
+
+    assert list(found) == [f"/migrations/0/steps/0/patch/0/{pointer}"]
+    assert complaint in found[f"/migrations/0/steps/0/patch/0/{pointer}"]
+
+
+def test_bounds_operations_in_all() -> None:
+    many = [{"op": "test", "path": "/engine/model", "value": "m"}] * 501
+    step = {"type": "json_patch", "patch": many}
+
+    assert faults(agent_file(migrations=[migration(step)])) == {}
+    assert faults(agent_file(migrations=[migration(step, step)])) == {
+        "/migrations": "must have at most 1000 operations in all"
+    }
 
 
 @pytest.mark.parametrize(
@@ -166,13 +234,12 @@ def test_takes_patches_of_every_kind() -> None:
         ({}, "/type", "is required"),
         ({"type": "json_patch"}, "/patch", "is required"),
         ({"type": "json_patch", "patch": []}, "/patch", "at least 1"),
-        (patch(op="add", path="/a"), "/patch/0/value", "is required"),
-        (patch(op="move", path="/a"), "/patch/0/from", "is required"),
-        (patch(op="eval", path="/a"), "/patch/0/op", "one of"),
+        (patch(op="add", path="/engine/model"), "/patch/0/value", "is required"),
+        (patch(op="move", path=f"{BLOCK}a"), "/patch/0/from", "is required"),
+        (patch(op="eval", path="/engine/model"), "/patch/0/op", "one of"),
         (patch(op="remove", path="a"), "/patch/0/path", "JSON pointer"),
-        (patch(op="remove", path="/~2"), "/patch/0/path", "JSON pointer"),
-        (patch(op="remove", path="/a", run="x"), "/patch/0/run", "not known"),
-        ({**patch(op="remove", path="/a"), "script": "x"}, "/script", "not known"),
+        (patch(op="remove", path=f"{BLOCK}a", run="x"), "/patch/0/run", "not known"),
+        ({**patch(op="remove", path=f"{BLOCK}a"), "script": "x"}, "/script", "not known"),
     ],
 )
 def test_refuses_steps_that_are_no_patch(
