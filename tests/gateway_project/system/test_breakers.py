@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from accounts.supabase import client as supabase_client
+from gateway_core import valkey
+from gateway_core.audit.models import AuditEvent
+from gateway_core.breaker import machine
+from gateway_core.breaker.store import SharedStore
+from gateway_core.errors import BreakerOpen
+from tests.conftest import Running, RunningSupabase
+
+BREAKER = "/api/v1/system/upstreams/{}/breaker"
+CHAT = "/api/v1/llm/chat/completions"
+HI = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+SignIn = Callable[[str], httpx.Client]
+
+
+@pytest.fixture
+def staff(client_for: SignIn) -> httpx.Client:
+    somebody = client_for("staff@example.com")
+    somebody.get("/api/v1/me").raise_for_status()
+    User.objects.filter(email="staff@example.com").update(is_staff=True, is_superuser=True)
+    return client_for("staff@example.com")
+
+
+def test_staff_trip_and_reset_a_breaker(
+    staff: httpx.Client, client_for: SignIn, litellm: Running
+) -> None:
+    tripped = staff.post(BREAKER.format("litellm"), json={"action": "trip", "reason": "new keys"})
+    assert tripped.status_code == 200, tripped.text
+    assert {"state": "open", "until": None, "reason": "new keys"}.items() <= tripped.json().items()
+    litellm.client.delete("/_sandbox/requests")
+    alice = client_for("alice@example.com")
+    refused = alice.post(CHAT, json=HI)
+    assert (refused.status_code, refused.json()["code"]) == (503, "upstream_circuit_open")
+    assert litellm.requests("chat") == []
+    assert staff.get(BREAKER.format("litellm")).json()["state"] == "open"
+
+    assert staff.post(BREAKER.format("litellm"), json={"action": "reset"}).json()["state"] == (
+        "closed"
+    )
+    assert alice.post(CHAT, json=HI).status_code == 200
+    changes = AuditEvent.objects.filter(action__startswith="breaker.").order_by("id")
+    assert [(one.action, one.resource) for one in changes] == [
+        ("breaker.trip", "breaker:litellm"),
+        ("breaker.reset", "breaker:litellm"),
+    ]
+
+
+def test_what_another_process_has_tripped_holds_here_within_a_second(
+    staff: httpx.Client, client_for: SignIn
+) -> None:
+    async def trip_elsewhere() -> None:
+        await SharedStore().change(
+            "letta", lambda was: machine.opened(was, until=None, reason="elsewhere")
+        )
+        await valkey.close()
+
+    alice = client_for("alice@example.com")
+    alice.get("/api/v1/letta/v1/agents/").raise_for_status()
+    asyncio.run(trip_elsewhere())
+    answers = [alice.get("/api/v1/letta/v1/agents/").status_code for _ in _for_a_second()]
+    assert answers[-1] == 503
+    shown = staff.get("/api/v1/system/upstreams").json()
+    letta = next(one for one in shown if one["name"] == "letta")
+    assert {(one["name"], one["state"]) for one in letta["circuits"]} == {
+        ("letta", "open"),
+        ("letta-turns", "closed"),
+    }
+
+
+def _for_a_second() -> Any:
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        yield
+        time.sleep(0.05)
+
+
+def test_names_those_there_are_when_there_is_none_of_that_name(staff: httpx.Client) -> None:
+    answer = staff.get(BREAKER.format("nothing"))
+    assert answer.status_code == 404
+    assert "litellm, letta, letta-turns, ams, supabase" in answer.json()["detail"]
+
+
+def test_is_for_staff_only(client_for: SignIn) -> None:
+    alice = client_for("alice@example.com")
+    assert alice.post(BREAKER.format("litellm"), json={"action": "trip"}).status_code == 403
+    assert alice.get(BREAKER.format("litellm")).status_code == 403
+
+
+def test_calls_of_the_control_plane_spare_an_open_upstream_too(
+    staff: httpx.Client, supabase: RunningSupabase
+) -> None:
+    staff.post(BREAKER.format("supabase"), json={"action": "trip"}).raise_for_status()
+    supabase.client.delete("/_sandbox/requests")
+    with pytest.raises(BreakerOpen):
+        supabase_client.find_user(UUID(int=1))
+    assert supabase.requests("admin") == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_admin_shows_and_sets_them(client: Client, gateway: str) -> None:
+    del gateway
+    client.force_login(User.objects.create_superuser("root", "right-password"))
+    page = client.get("/admin/upstreams/")
+    assert page.status_code == 200
+    assert b"letta-turns" in page.content
+
+    client.post("/admin/upstreams/", {"name": "litellm", "action": "trip"})
+    assert b"Reset" in client.get("/admin/upstreams/").content
+    client.post("/admin/upstreams/", {"name": "litellm", "action": "reset"})
+    assert b"Reset" not in client.get("/admin/upstreams/").content
+    assert AuditEvent.objects.filter(action="breaker.trip").count() == 1
+
+
+@pytest.mark.django_db
+def test_staff_who_are_no_superusers_only_look(client: Client) -> None:
+    client.force_login(User.objects.create_user("viewer", is_staff=True))
+    assert b"Trip" not in client.get("/admin/upstreams/").content
+    answer = client.post("/admin/upstreams/", {"name": "litellm", "action": "trip"})
+    assert answer.status_code == 403
