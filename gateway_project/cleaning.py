@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.holdings.export import outdated
 from accounts.models import Denial
-from gateway_core.audit.models import AuditEvent
+from gateway_core.audit import months
 from gateway_core.idempotency.services import expired
 from letta_proxy.orphans import delete_organizations, orphaned_organizations
 from llm_proxy.api_keys.models import ApiKey, State
@@ -41,6 +41,7 @@ class Chore:
         name: of the things, in the plural.
         count: says how many there are now.
         run: throws them away, so many at a time at the most; yields how many each time.
+        which: names the things, where there are few.
         prunes: what is thrown away is an upstream's. If our database is not the one that the
             upstream was used with, that is everything.
     """
@@ -48,6 +49,7 @@ class Chore:
     name: str
     count: Callable[[], int]
     run: Callable[[int], Iterator[int]]
+    which: Callable[[], Sequence[object]] | None = None
     prunes: bool = False
 
 
@@ -102,8 +104,14 @@ def _forgotten_keys() -> QuerySet[ApiKey]:
     return _older(keys, "revoked_at", settings.USAGE_RETENTION_DAYS)
 
 
-def _old_events() -> QuerySet[AuditEvent]:
-    return _older(AuditEvent.objects.all(), "at", settings.AUDIT_RETENTION_DAYS)
+def _old_months() -> list[months.Month]:
+    return months.past_retention(timezone.now(), settings.AUDIT_RETENTION_DAYS)
+
+
+def _drop_months(_batch_size: int) -> Iterator[int]:
+    for month in _old_months():
+        months.drop(month)
+        yield 1
 
 
 def _old_usage() -> QuerySet[UsageRecord]:
@@ -114,7 +122,12 @@ CHORES: Final = (
     Chore(name="expired API keys", count=lambda: _expired_keys().count(), run=revoke_expired),
     things("retiring virtual keys", retiring_keys, delete_retiring_keys),
     rows("long revoked API keys", _forgotten_keys),
-    rows("old audit events", _old_events),
+    Chore(
+        name="old months of audit events",
+        count=lambda: len(_old_months()),
+        run=_drop_months,
+        which=_old_months,
+    ),
     rows("old usage records", _old_usage),
     rows("expired idempotency keys", expired),
     rows("exports that were kept long enough", outdated),

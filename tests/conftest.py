@@ -65,6 +65,7 @@ def _prepare_environment() -> None:
         "DJANGO_SECRET_KEY": "test-" + "0" * 50,
         "ENCRYPTION_KEYS": "11" * 32,
         "AGENT_SECRET_MASTER_KEY": "22" * 32,
+        "AUDIT_SIGNING_KEY": "33" * 32,
         "GATEWAY_INTERNAL_URL": _GATEWAY.url,
         "AUDIT_SPOOL_DIR": str(_DATA / "spool"),
         "JOBS_SECONDS": "0",  # nor does anybody else do a test's jobs

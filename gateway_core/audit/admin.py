@@ -9,10 +9,12 @@ from django.conf import settings
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Q
+from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 from django.utils.module_loading import import_string
 
-from gateway_core.audit.models import AuditEvent
+from gateway_core.audit.models import AuditBatch, AuditEvent, UnsealedChange, WithdrawnState
 from gateway_core.errors import Code
 
 if TYPE_CHECKING:
@@ -20,14 +22,15 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     Events = QuerySet[AuditEvent]
-    EventAdmin = admin.ModelAdmin[AuditEvent]
+    AnyAdmin = admin.ModelAdmin[Any]
     EventPaginator = Paginator[AuditEvent]
 else:
-    EventAdmin = admin.ModelAdmin
+    AnyAdmin = admin.ModelAdmin
     EventPaginator = Paginator
 
 _COUNTED_ROWS: Final = 10_000
 _CHANGES: Final = "changes"
+_SEQUENCE_DIGITS: Final = 18
 
 
 class BoundedPaginator(EventPaginator):
@@ -86,8 +89,28 @@ class StatusFilter(admin.SimpleListFilter):
         return queryset
 
 
+class ReadOnlyAdmin(AnyAdmin):
+    """Pages on which nothing can be made, changed or deleted."""
+
+    actions = None
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        """Nobody writes history by hand."""
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Nobody rewrites it."""
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Nobody erases it."""
+        return False
+
+
 @admin.register(AuditEvent)
-class AuditEventAdmin(EventAdmin):
+class AuditEventAdmin(ReadOnlyAdmin):
     """Newest first. Searches by index only: a request id, a user id, an event's own id."""
 
     list_display = (
@@ -97,11 +120,18 @@ class AuditEventAdmin(EventAdmin):
     list_filter = ("at", "plane", RouteFilter, StatusFilter, CodeFilter)
     list_per_page = 100
     paginator = BoundedPaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     search_fields = ("request_id", "user_id", "id")
     search_help_text = "A whole request id, user id or event id."
-    actions = None
+    readonly_fields = ("sealed_in",)
+    exclude = ("batch", "replaces")
+
+    @admin.display(description="batch")
+    def sealed_in(self, event: AuditEvent) -> str:
+        """Lead to the batch that has sealed the event."""
+        if event.batch is None:
+            return "not sealed yet"
+        page = reverse("admin:audit_auditbatch_change", args=[event.batch])
+        return format_html('<a href="{}">{}</a>', page, event.batch)
 
     @admin.display(description="user")
     def who(self, event: AuditEvent) -> str:
@@ -121,14 +151,41 @@ class AuditEventAdmin(EventAdmin):
             return queryset.filter(wanted), False
         return queryset.filter(wanted | Q(user_id=identifier) | Q(pk=identifier)), False
 
-    def has_add_permission(self, _request: HttpRequest) -> bool:
-        """Nobody writes history by hand."""
-        return False
 
-    def has_change_permission(self, _request: HttpRequest, _obj: AuditEvent | None = None) -> bool:
-        """Nobody rewrites it."""
-        return False
+@admin.register(AuditBatch)
+class AuditBatchAdmin(ReadOnlyAdmin):
+    """The chain, its end first. ``verify_audit`` says whether it holds."""
 
-    def has_delete_permission(self, _request: HttpRequest, _obj: AuditEvent | None = None) -> bool:
-        """Nobody erases it."""
-        return False
+    list_display = ("sequence", "at", "kind", "events", "key_id", "hash")
+    list_filter = ("kind", "at")
+    paginator = BoundedPaginator
+    search_fields = ("sequence", "hash")
+    search_help_text = "A number or a whole hash."
+
+    def get_search_results(
+        self, _request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[Any, bool]:
+        """Match whole values only."""
+        if not search_term:
+            return queryset, False
+        wanted = Q(hash=search_term)
+        if search_term.isdecimal() and len(search_term) <= _SEQUENCE_DIGITS:
+            wanted |= Q(pk=int(search_term))
+        return queryset.filter(wanted), False
+
+
+@admin.register(WithdrawnState)
+class WithdrawnStateAdmin(ReadOnlyAdmin):
+    """What is left of what erased users' events said: hashes."""
+
+    list_display = ("event_id", "batch")
+    paginator = BoundedPaginator
+
+
+@admin.register(UnsealedChange)
+class UnsealedChangeAdmin(ReadOnlyAdmin):
+    """Changes that wait for the next batch; a refused one was changed before it was sealed."""
+
+    list_display = ("event_id", "key_id", "is_refused")
+    list_filter = ("is_refused",)
+    paginator = BoundedPaginator

@@ -23,7 +23,7 @@ CONTROL_ROUTE: Final = "control"
 # What looks after itself or serves everybody the same: nobody asks later who read these.
 _REFUSED: Final = frozenset({400, 401, 404, 405, 429})
 _NOT_WORTH_KEEPING: Final = re.compile(
-    r"/(?:(?:static|docs|redoc|metrics)(?:[/?]|$)|favicon\.ico|api/schema|api/v1/system/(?:health|ready|info)\b)"
+    r"/(?:(?:static|docs|redoc|metrics)(?:[/?]|$)|favicon\.ico|admin/jsi18n/|api/schema|api/v1/system/(?:health|ready|info)\b)"
 ).match
 
 _VERSION_7: Final = 0x7 << 76

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.utils.crypto import salted_hmac
 
+from gateway_core.audit import chain
+from gateway_core.audit.batches import Kind
+from gateway_core.audit.leaves import SQL_CONTENT, SQL_LEAF
 from gateway_core.audit.models import AuditEvent
+from gateway_core.audit.sealing import seal_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,16 +21,28 @@ _BATCH: Final = 500
 _PURPOSE: Final = "audit pseudonym"
 _UUID_BYTES: Final = 16
 # An event may be about somebody who did not make it, so the id is looked for wherever it may be.
-_RENAME: Final = """
-UPDATE audit_auditevent SET
+_RENAME: Final = f"""
+WITH before AS (
+    SELECT id, batch, {SQL_CONTENT} AS content, {SQL_LEAF} AS leaf, replaces
+    FROM audit_auditevent WHERE id = ANY(%(ids)s) FOR UPDATE
+), withdrawn AS (
+    INSERT INTO audit_withdrawnstate (event_id, batch, content, replaces)
+    SELECT id, batch, content, replaces FROM before WHERE batch IS NOT NULL
+)
+UPDATE audit_auditevent AS event SET
     user_id = CASE WHEN user_id = %(user)s::uuid THEN %(pseudonym)s::uuid ELSE user_id END,
     user_email = CASE WHEN user_id = %(user)s::uuid THEN '' ELSE user_email END,
     client_ip = CASE WHEN user_id = %(user)s::uuid THEN '' ELSE client_ip END,
     path = replace(path, %(user)s, %(pseudonym)s),
     resource = replace(resource, %(user)s, %(pseudonym)s),
-    facts = replace(facts::text, %(user)s, %(pseudonym)s)::jsonb
-WHERE id = ANY(%(ids)s)
-"""
+    facts = replace(facts::text, %(user)s, %(pseudonym)s)::jsonb,
+    batch = CASE WHEN event.batch IS NULL THEN NULL ELSE %(batch)s END,
+    salt = gen_random_uuid(),
+    replaces = coalesce(before.leaf, ''::bytea)
+FROM before WHERE event.id = before.id
+RETURNING event.id, event.batch
+"""  # noqa: S608 - names
+_LEAVES: Final = f"SELECT id, {SQL_LEAF} FROM audit_auditevent WHERE id = ANY(%s) ORDER BY id"  # noqa: S608 - names
 
 
 def pseudonym_of(user_id: UUID) -> UUID:
@@ -41,14 +57,29 @@ def events_of(user_id: UUID) -> Iterator[AuditEvent]:
 
 
 def rename(user_id: UUID) -> int:
-    """Put a user's pseudonym wherever the trail names them; return the number of events."""
-    names = {"user": str(user_id), "pseudonym": str(pseudonym_of(user_id))}
+    """Put a user's pseudonym wherever the trail names them; return the number of events.
+
+    What the events said is forgotten, with the salts of its hashes. A batch says what they say now.
+    """
     ids = list(AuditEvent.objects.filter(user_id=user_id).values_list("pk", flat=True)) + list(
         AuditEvent.objects.filter(resource__contains=str(user_id))
         .exclude(user_id=user_id)
         .values_list("pk", flat=True)
     )
+    # A change's own signature is good for what it says now.
+    seal_changes()
     for start in range(0, len(ids), _BATCH):
-        with connection.cursor() as cursor:
-            cursor.execute(_RENAME, {**names, "ids": ids[start : start + _BATCH]})
+        _rename(user_id, ids[start : start + _BATCH])
     return len(ids)
+
+
+def _rename(user_id: UUID, ids: list[UUID]) -> None:
+    names = {"user": str(user_id), "pseudonym": str(pseudonym_of(user_id))}
+    with transaction.atomic(), connection.cursor() as cursor:
+        last = chain.begin()
+        cursor.execute(_RENAME, {**names, "ids": ids, "batch": last.sequence + 1})
+        sealed = [pk for pk, batch in cursor.fetchall() if batch is not None]
+        if sealed:
+            cursor.execute(_LEAVES, [sealed])
+            digests = chain.digests_of((str(pk), leaf) for pk, leaf in cursor.fetchall())
+            chain.append(last, kind=Kind.ERASURE, digests=digests)

@@ -49,4 +49,4 @@ def record_change(
         "bytes_out": 0,
         "facts": deepcopy(dict(facts or {})),
     }
-    AuditEvent.objects.store([encode(event)])
+    AuditEvent.objects.store_change(encode(event))

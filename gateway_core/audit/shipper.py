@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import closing
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import orjson
-from django.db import DataError, IntegrityError, connection
+from django.db import DatabaseError, DataError, IntegrityError, connection
 
+from gateway_core.audit import chain, months
 from gateway_core.audit.models import AuditEvent
 from gateway_core.audit.outcomes import REJECTED, STORED
+from gateway_core.audit.sealing import seal_changes
 from gateway_core.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from gateway_core.audit.batches import Head
     from gateway_core.audit.spool import Spool, SpoolFile
 
 _log = get_logger("gateway.audit")
 _BATCH_LINES: Final = 500
 _LONGEST_PAUSE_SECONDS: Final = 10.0
 _FIRST_PAUSE_SECONDS: Final = 0.2
+_SECONDS_BETWEEN_HEADS: Final = 60.0
+_SECONDS_BETWEEN_LOOKS_AHEAD: Final = 3600.0
 
 
 class Shipper:
@@ -34,10 +41,20 @@ class Shipper:
     Args:
         spool: may be shared by any number of processes.
         interval_seconds: between two rounds, while the database answers.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, spool: Spool, *, interval_seconds: float) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        interval_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._spool = spool
+        self._clock = clock
+        self._announced: Head | None = None
+        self._announce_at = self._look_ahead_at = float("-inf")
         self._interval_seconds = interval_seconds
         self._thread = threading.Thread(target=self._run, name="audit-shipper", daemon=True)
         self._wake = threading.Event()
@@ -76,6 +93,7 @@ class Shipper:
             is_last = self._is_stopping
             is_done = self._ship_round()
             if is_last:
+                self._announce()
                 return
             longer = min(max(pause * 2, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
             pause = self._interval_seconds if is_done else longer
@@ -87,6 +105,8 @@ class Shipper:
         try:
             self._spool.seal()
             ship(self._spool)
+            seal_changes()
+            self._upkeep()
         except Exception as exc:  # noqa: BLE001 - the outermost handler of the thread
             if not self._is_failing:
                 _log.warning("audit events wait in the spool", error=str(exc))
@@ -101,6 +121,36 @@ class Shipper:
             self._done = number
             self._turn.notify_all()
         return True
+
+    def _upkeep(self) -> None:
+        """Say now and then where the chain ends, and have a partition for the month to come."""
+        now = self._clock()
+        if now >= self._announce_at:
+            self._announce_at = now + _SECONDS_BETWEEN_HEADS
+            self._announce()
+        if now >= self._look_ahead_at:
+            self._look_ahead_at = now + _SECONDS_BETWEEN_LOOKS_AHEAD
+            _make_months()
+
+    def _announce(self) -> None:
+        """Tell the log of the head: who keeps it knows when the chain was cut before it."""
+        try:
+            head = chain.head()
+        except DatabaseError:
+            return
+        finally:
+            connection.close()
+        if head is not None and head != self._announced:
+            self._announced = head
+            _log.info("audit head", head=str(head))
+
+
+def _make_months() -> None:
+    """Make partitions; without them events fall into the default one, so it can wait."""
+    try:
+        months.make_ahead(datetime.now(UTC))
+    except DatabaseError as exc:
+        _log.warning("no partition made for the months to come", error=str(exc))
 
 
 def ship(spool: Spool) -> int:

@@ -43,6 +43,7 @@ def own_settings(data: Path, store: Store) -> dict[str, str]:
         "DJANGO_SECRET_KEY": store.secret("django_secret_key", lambda: secrets.token_urlsafe(50)),
         "ENCRYPTION_KEYS": store.secret("encryption_key", lambda: secrets.token_hex(32)),
         "AGENT_SECRET_MASTER_KEY": store.secret("agent_secret_key", lambda: secrets.token_hex(32)),
+        "AUDIT_SIGNING_KEY": store.secret("audit_signing_key", lambda: secrets.token_hex(32)),
         "AUDIT_SPOOL_DIR": str(data / "spool"),
     }
 

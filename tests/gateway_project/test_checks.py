@@ -35,6 +35,7 @@ _ENVIRONMENT = {
     "ALLOWED_HOSTS": "gateway.example.com",
     "ENCRYPTION_KEYS": "0123456789abcdef" * 4,
     "AGENT_SECRET_MASTER_KEY": "fedcba9876543210" * 4,
+    "AUDIT_SIGNING_KEY": "0011223344556677" * 4,
     "METRICS_TOKEN": "x" * 20,
     "SUPABASE_URL": "https://project.supabase.co",
     "SUPABASE_KEY": "x",

@@ -14,7 +14,9 @@ from pytest_django import Settings
 
 from accounts.models import User
 from gateway_core.advisory import only_one
-from gateway_core.audit.models import AuditEvent
+from gateway_core.audit.events import new_id
+from gateway_core.audit.models import AuditBatch, AuditEvent
+from gateway_core.audit.months import Month
 from gateway_project.cleaning import CHORES, Chore
 from letta_proxy.models import LettaAccount
 from llm_proxy.api_keys import services
@@ -42,7 +44,8 @@ def days_ago(days: float) -> datetime:
 
 
 def event(days: float) -> AuditEvent:
-    return AuditEvent.objects.create(at=days_ago(days), plane="data", action="models")
+    at = days_ago(days)
+    return AuditEvent.objects.create(pk=UUID(new_id(at)), at=at, plane="data", action="models")
 
 
 def usage(days: float) -> UsageRecord:
@@ -64,14 +67,18 @@ def make_key(user: User, **columns: Any) -> ApiKey:
 def test_deletes_what_is_past_its_retention(settings: Settings) -> None:
     settings.AUDIT_RETENTION_DAYS, settings.USAGE_RETENTION_DAYS = 30, 90
     kept_event, kept_usage = event(29.9), usage(89.9)
-    for days in (30.1, 31, 400):
+    for days in (62, 63, 400):  # a month ends up to 31 days after an event of it
         event(days)
-        usage(days + 60)
+    for old in (90.1, 91, 460):
+        usage(old)
+    months = {Month.of(days_ago(days)) for days in (62, 63, 400)}
 
     said = cleanup()
 
-    assert "3 old audit events, 3 old usage records" in said
+    assert f"{len(months)} old months of audit events, 3 old usage records" in said
     assert AuditEvent.objects.get().at == kept_event.at
+    dropped = AuditBatch.objects.filter(kind="retention").values_list("notes__month", flat=True)
+    assert sorted(dropped) == sorted(map(str, months))
     assert UsageRecord.objects.get() == kept_usage
 
 
@@ -88,28 +95,28 @@ def test_keeps_everything_when_retention_is_nothing(settings: Settings) -> None:
 def test_a_dry_run_only_counts(settings: Settings, alice: User) -> None:
     settings.AUDIT_RETENTION_DAYS = 30
     make_key(alice, expires_at=days_ago(1))
-    event(31)
+    event(62)
 
     said = cleanup("--dry-run")
 
     assert said.startswith("to do: 1 expired API keys")
-    assert "1 old audit events" in said
+    assert f"1 ({Month.of(days_ago(62))}) old months of audit events" in said
     assert AuditEvent.objects.count() == 1
     assert ApiKey.objects.get().revoked_at is None
 
 
 def test_deletes_in_batches_that_are_each_done(settings: Settings) -> None:
-    settings.AUDIT_RETENTION_DAYS = 30
+    settings.USAGE_RETENTION_DAYS = 30
     for days in range(31, 36):
-        event(days)
+        usage(days)
     left: list[int] = []
 
     def count_elsewhere() -> None:
-        left.append(AuditEvent.objects.count())
+        left.append(UsageRecord.objects.count())
         connection.close()
 
     sizes = []
-    for size in chore("old audit events").run(2):
+    for size in chore("old usage records").run(2):
         sizes.append(size)
         other = threading.Thread(target=count_elsewhere)
         other.start()
@@ -246,7 +253,7 @@ def test_prunes_nothing_at_letta_cloud(organizations: Organizations, settings: S
 @pytest.mark.usefixtures("litellm")
 def test_does_the_rest_when_an_upstream_fails(letta: Running, settings: Settings) -> None:
     settings.AUDIT_RETENTION_DAYS = 30
-    event(31)
+    event(62)
     letta.fault("/v1/admin", status=500)
     with pytest.raises(CommandError, match="orphaned Letta organizations"):
         cleanup("--prune")

@@ -60,7 +60,7 @@ class Command(BaseCommand):
             if chore.prunes and not (options["prune"] or options["dry_run"]):
                 continue
             try:
-                count = chore.count() if options["dry_run"] else self._run(chore, options)
+                count = _would_do(chore) if options["dry_run"] else self._run(chore, options)
             except GatewayError as error:
                 self.stderr.write(self.style.ERROR(f"{chore.name}: {error.detail}"))
                 failed.append(chore.name)
@@ -79,3 +79,9 @@ class Command(BaseCommand):
                 count += number
                 progress.show(chore.name, count, max(count, total))
         return count
+
+
+def _would_do(chore: Chore) -> str:
+    """Return how many things there are now, and which where there are few."""
+    which = ", ".join(map(str, chore.which())) if chore.which else ""
+    return f"{chore.count()} ({which})" if which else str(chore.count())

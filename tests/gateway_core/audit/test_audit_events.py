@@ -40,6 +40,8 @@ def test_row_says_all_that_the_record_knew(spool: Spool, make_record: MakeRecord
     row = dict(AuditEvent.objects.filter(request_id=record.request_id).values().get())
     assert before <= cast("datetime", row.pop("at")) <= datetime.now(UTC)
     assert isinstance(row.pop("id"), UUID)
+    assert isinstance(row.pop("salt"), UUID)
+    assert (row.pop("batch"), row.pop("replaces")) == (1, b"")
     assert row == {
         "plane": "data",
         "action": "chat_completions",
