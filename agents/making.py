@@ -13,6 +13,7 @@ from agents.drivers import manager
 from agents.drivers.interface import CopyOptions, Made, Order
 from agents.models import Agent, Origin, Status
 from agents.sealing import all_variables, set_variables
+from gateway_core import context
 from gateway_core.errors import (
     GatewayError,
     ResourceConflict,
@@ -192,7 +193,7 @@ def _after_failure(
 ) -> Made:
     """Return the agent that was made all the same, or leave nothing of it and raise the error."""
     if isinstance(error, UpstreamUnreachable) or not isinstance(error, UpstreamError):
-        entries.drop(row)
+        _give_up(row)
         raise error
     try:
         found = driver.find(user_id=row.user_id, tag=row.tag)
@@ -209,8 +210,13 @@ def _after_failure(
     if isinstance(error, _OPEN) and not found:
         entries.note_error(row, error.detail)
     else:
-        entries.drop(row)
+        _give_up(row)
     raise error
+
+
+def _give_up(row: Agent) -> None:
+    entries.drop(row)
+    context.nothing_remains()
 
 
 def _order(row: Agent) -> Order:

@@ -12,7 +12,6 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.template.response import SimpleTemplateResponse
 from django.utils.deprecation import MiddlewareMixin
-from rest_framework.request import Request
 
 from gateway_core import context
 from gateway_core.errors import FIRST_SERVER_ERROR, BodyTooLarge, Code
@@ -51,12 +50,13 @@ class IdempotencyMiddleware(MiddlewareMixin):
         if request.method != "POST" or HEADER not in request.headers or not hasattr(view, "cls"):
             return None
         work = partial(view, request, *args, **kwargs)
-        return await asyncio.shield(spawn(sync_to_async(_answer)(request, view, work)))
+        ask = partial(_caller, request, view, *args, **kwargs)
+        return await asyncio.shield(spawn(sync_to_async(_answer)(request, ask, work)))
 
 
-def _answer(request: HttpRequest, view: Any, work: Work) -> HttpResponseBase:
+def _answer(request: HttpRequest, ask: Callable[[], Any], work: Work) -> HttpResponseBase:
     try:
-        user = _user(request, view)
+        user = ask()
         if user is None:  # the view says what it thinks of that
             return work()
         found = services.reserve(
@@ -70,10 +70,18 @@ def _answer(request: HttpRequest, view: Any, work: Work) -> HttpResponseBase:
     return _replay(found) if isinstance(found, Answer) else _carry(found, work)
 
 
-def _user(request: HttpRequest, view: Any) -> Any:
-    """Return whom the view would take the caller for, None for nobody; raises what it would."""
-    kinds = view.initkwargs.get("authentication_classes", view.cls.authentication_classes)
-    return Request(request, authenticators=[kind() for kind in kinds]).user
+def _caller(request: HttpRequest, view: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return whom the view would take the caller for, None for nobody; raises what it would.
+
+    Whether they may is asked before a stored answer is given, too: its session may have ended.
+    """
+    asked = view.cls(**view.initkwargs)
+    asked.action_map = getattr(view, "actions", None)
+    asked.setup(request, *args, **kwargs)
+    asked.request = asked.initialize_request(request, *args, **kwargs)
+    if asked.request.user is not None:
+        asked.check_permissions(asked.request)
+    return asked.request.user
 
 
 def _keyed(request: HttpRequest, user_id: UUID) -> KeyedRequest:

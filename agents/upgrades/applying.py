@@ -21,6 +21,7 @@ from agents.upgrades.models import UNFINISHED, Direction, Migration, MigrationSt
 from agents.upgrades.performing import perform
 from agents.upgrades.plan import Op, Step
 from agents.upgrades.proposing import existing
+from gateway_core import context
 from gateway_core.audit.services import record_change
 from gateway_core.errors import (
     GatewayError,
@@ -140,6 +141,7 @@ def undo(migration: Migration, error: str) -> None:
         _release(migration)
         _record(migration, "fail_upgrade")
         migration.touch(MigrationState.FAILED)
+    context.nothing_remains()
 
 
 def resume(migration: Migration) -> None:

@@ -177,10 +177,14 @@ def _require_chosen(conflicts: Iterable[Conflict]) -> None:
 def _changed(proposal: Proposal) -> ResourceConflict:
     lines = [step.as_line() for step in proposal.plan.steps]
     return ResourceConflict(
-        "The agent or its template has changed: the plan is another one now, see errors. Ask for "
-        "it again with dry_run, and repeat with its plan_hash.",
+        "The agent, its template or your choices have changed since the plan was made: errors say "
+        "what would be done now. If that is what you want, repeat with the plan_hash that stands "
+        "there; dry_run shows values and conflicts.",
         param="/plan_hash",
-        errors=[{"pointer": line["pointer"], "message": f"would {line['op']}"} for line in lines],
+        errors=[
+            {"pointer": "/plan_hash", "message": f"is {proposal.hash} now"},
+            *({"pointer": line["pointer"], "message": f"would {line['op']}"} for line in lines),
+        ],
     )
 
 

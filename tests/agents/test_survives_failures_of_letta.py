@@ -12,13 +12,13 @@ from agents.reconcile import Repair, reconcile
 from gateway_core.rest import RestClient
 from letta_proxy import client
 from letta_proxy.models import Kind, OwnedResource
-from tests.agents.conftest import MODEL, Caller, InLetta, rows
+from tests.agents.conftest import MODEL, Caller, InLetta, agent_file, rows
 from tests.conftest import Running
 
 
-def create(caller: Caller, template: str) -> httpx.Response:
+def create(caller: Caller, template: str, **headers: str) -> httpx.Response:
     body = {"template_id": template, "variables": {"user_name": "Ann"}}
-    return caller("POST", "/agents", json=body)
+    return caller("POST", "/agents", json=body, headers=headers)
 
 
 def test_says_that_it_can_be_repeated_while_letta_is_away(
@@ -45,6 +45,67 @@ def test_nothing_is_left_when_letta_fails(
     assert in_letta.ids() == []
     letta.mend()
     assert create(alice, template).status_code == 201
+
+
+KEY = {"idempotency-key": "one agent"}
+
+
+def test_a_creation_that_was_taken_back_frees_its_key(
+    alice: Caller, template: str, letta: Running, in_letta: InLetta
+) -> None:
+    alice.letta("GET", "/agents/").raise_for_status()
+    letta.fault("^/v1/agents/$", method="POST", status=500)
+    assert create(alice, template, **KEY).status_code == 502
+    letta.mend()
+
+    made = create(alice, template, **KEY)
+
+    assert made.status_code == 201
+    assert in_letta.ids() == [made.json()["agent"]["id"]]
+    assert create(alice, template, **KEY).headers["idempotent-replayed"] == "true"
+
+
+def test_a_clone_that_was_taken_back_frees_its_key(
+    alice: Caller, agent: dict[str, Any], letta: Running, in_letta: InLetta
+) -> None:
+    """The agent was made, and deleted again when its passages could not be."""
+    path = f"/agents/{agent['id']}"
+    alice.letta("POST", f"{path}/archival-memory", json={"text": "sky"}).raise_for_status()
+    letta.fault("/archival-memory$", method="POST", status=500)
+    assert alice("POST", f"{path}/clone", json={}, headers=KEY).status_code == 502
+    assert in_letta.ids() == [agent["id"]]
+    letta.mend()
+
+    assert alice("POST", f"{path}/clone", json={}, headers=KEY).status_code == 201
+
+
+def test_an_upgrade_that_was_taken_back_frees_its_key(
+    alice: Caller, agent: dict[str, Any], letta: Running
+) -> None:
+    persona = {**agent_file()["persona"], "system_prompt": "Serve."}
+    alice.post("/templates/publish", json=agent_file("1.1.0", persona=persona, tools=[]))
+    path = f"/agents/{agent['id']}"
+    letta.fault(f"^/v1{path}$", method="PATCH", status=500, times=1)
+    wish = {"json": {"dry_run": False}, "headers": KEY}
+    assert alice("POST", f"{path}/upgrade", **wish).status_code == 502
+    letta.mend()
+
+    assert alice("POST", f"{path}/upgrade", **wish).json()["applied"] is True
+
+
+def test_a_creation_of_which_nobody_knows_keeps_its_key(
+    alice: Caller, template: str, letta: Running
+) -> None:
+    alice.letta("GET", "/agents/").raise_for_status()
+    letta.fault("^/v1/agents/$", method="POST", cut_after=0)
+    letta.fault("^/v1/agents/$", method="GET", status=500)
+    assert create(alice, template, **KEY).status_code == 502
+    letta.mend()
+
+    answer = create(alice, template, **KEY)
+
+    assert answer.json()["code"] == "caller_idempotency_outcome_unknown"
+    assert len(rows()) == 1
 
 
 def test_takes_the_agent_whose_answer_got_lost(

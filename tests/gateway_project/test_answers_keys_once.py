@@ -28,7 +28,8 @@ from rest_framework.viewsets import ViewSet
 
 from accounts.models import User
 from accounts.services import suspend_user
-from gateway_core import context
+from accounts.supabase import client as supabase
+from gateway_core import cache, context
 from gateway_core.errors import (
     DatabaseUnavailable,
     PolicyError,
@@ -315,6 +316,24 @@ def test_frees_the_key_of_what_was_taken_back(post: Post) -> None:
         assert post(f"{THINGS}/failed?effect=1&undone=1", json={}).status_code == 502
 
     assert done == ["failed", "failed"]
+
+
+def test_gives_a_secret_again_only_to_a_session_that_lives(
+    client_for: Callable[[str], httpx.Client], settings: Any
+) -> None:
+    settings.SESSION_POLICY = "sensitive"
+    client = client_for("alice@example.com")
+
+    def make() -> httpx.Response:
+        return client.post("/api/v1/llm/keys", headers=KEY, json={"name": "cron"})
+
+    first, again = make(), make()
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.json()["secret"] == first.json()["secret"]
+    supabase.sign_out(client.headers["authorization"].removeprefix("Bearer ").encode())
+    cache.clear_all()
+
+    assert code_of(make()) == (401, "caller_token_revoked")
 
 
 @pytest.mark.parametrize("kind", ["application/yaml", "text/plain", "application/octet-stream"])

@@ -98,12 +98,34 @@ def test_does_no_other_plan_than_the_one_agreed_to(
     )
 
     assert (answer.status_code, answer.json()["error"]["param"]) == (409, "/plan_hash")
-    pointers = {error["pointer"] for error in answer.json()["errors"]}
-    assert "/memory_layout/blocks/rules" not in pointers
-    assert "/persona/system_prompt" in pointers
+    first, *others = answer.json()["errors"]
+    now = upgrade(alice, published)
+    assert first == {"pointer": "/plan_hash", "message": f"is {now['plan_hash']} now"}
+    assert [error["pointer"] for error in others] == [line["pointer"] for line in now["plan"]]
+    assert "/memory_layout/blocks/rules" not in {error["pointer"] for error in others}
     assert memory.document()["system"] == "You help Ann."
     assert alice.get(f"/agents/{published['id']}")["status"] == "active"
     assert not Migration.objects.exists()
+
+    choice = {"strategy": "keep_agent"}
+    agreed = upgrade(alice, published, **choice)["plan_hash"]
+    upgrade(alice, published, dry_run=False, plan_hash=agreed, **choice)
+    assert memory.blocks()["rules"] == "Be bold."
+
+
+def test_the_plan_of_another_version_is_another_one(
+    alice: Caller, published: dict[str, Any], memory: Memory
+) -> None:
+    said = upgrade(alice, published)
+    alice.post("/templates/publish", json=next_file("1.2.0"))  # does the same
+
+    path, body = f"/agents/{published['id']}/upgrade", {"plan_hash": said["plan_hash"]}
+    answer = alice("POST", path, json={**body, "dry_run": False})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (409, "/plan_hash")
+    assert memory.document()["system"] == "You help Ann."
+
+    upgrade(alice, published, dry_run=False, target_version="1.1.0", **body)
+    assert alice.get(f"/agents/{published['id']}")["template"]["version"] == "1.1.0"
 
 
 def test_upgrades_the_agent_that_its_caller_knows(
