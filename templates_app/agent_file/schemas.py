@@ -6,17 +6,20 @@
 from __future__ import annotations
 
 import json
+from contextvars import ContextVar
+from itertools import islice
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
 import re2
+import rfc8785
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from jsonschema.validators import extend
 
 from templates_app.agent_file.faults import Fault, pointer_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from jsonschema.protocols import Validator
 
@@ -57,22 +60,40 @@ _COMPLAINTS: Final = {
 # The checkers that jsonschema has without further packages.
 _FORMATS: Final = FormatChecker(("date", "email", "ipv4", "ipv6", "uuid"))
 _META: Final[Validator] = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+# About 2 s of them (measured). A schema of a few lines can ask for billions.
+_MOST_CHECKS: Final = 300_000
+_checks_left: ContextVar[list[int]] = ContextVar("checks_left")
 
 
-def faults(schema: Any, instance: Any, *, at: str = "") -> Iterator[Fault]:
-    """Yield what does not fit a schema.
+class _TooMuch(Exception):
+    """There are no checks left."""
+
+
+def faults(schema: Any, instance: Any, *, at: str = "") -> list[Fault]:
+    """Return what does not fit a schema, or that it takes too long to tell.
 
     Args:
         schema: one that has no ``schema_faults``.
         at: JSON pointer to the instance, for the faults' pointers.
     """
-    return _as_faults(_Validator(schema, format_checker=_FORMATS).iter_errors(instance), at)
+    checked = _Validator(schema, format_checker=_FORMATS)
+    token = _checks_left.set([_MOST_CHECKS])
+    try:
+        return [
+            Fault(at + pointer_to(error.absolute_path), _complaint(error))
+            for error in checked.iter_errors(instance)
+        ]
+    except _TooMuch:
+        return [Fault(at, "can't be checked in time. Make it or its schema smaller")]
+    finally:
+        _checks_left.reset(token)
 
 
 def schema_faults(schema: Any, *, at: str = "") -> Iterator[Fault]:
     """Yield what is not JSON Schema in a schema."""
-    for fault in _as_faults(_META.iter_errors(schema), at):
-        yield Fault(fault.pointer, "is not as JSON Schema 2020-12 has it")
+    for error in _META.iter_errors(schema):
+        where = at + pointer_to(error.absolute_path)
+        yield Fault(where, "is not as JSON Schema 2020-12 has it")
 
 
 def pattern_complaint(pattern: str) -> str:
@@ -84,11 +105,6 @@ def pattern_complaint(pattern: str) -> str:
     except re2.error:
         return "is not a pattern that RE2 reads, which has no look-around and no back-references"
     return ""
-
-
-def _as_faults(errors: Iterable[ValidationError], at: str) -> Iterator[Fault]:
-    for error in errors:
-        yield Fault(at + pointer_to(error.absolute_path), _complaint(error))
 
 
 def _complaint(error: ValidationError) -> str:
@@ -105,7 +121,8 @@ def _complaint(error: ValidationError) -> str:
         return f"must be {' or '.join(_KINDS[kind] for kind in kinds)}"
     if keyword in ("const", "enum"):
         allowed = [wanted] if keyword == "const" else wanted
-        return shorten(f"must be one of {', '.join(map(json.dumps, allowed))}", _LONGEST_MESSAGE)
+        shown = ", ".join(map(json.dumps, islice(allowed, _LONGEST_MESSAGE)))
+        return shorten(f"must be one of {shown}", _LONGEST_MESSAGE)
     if keyword in _COMPLAINTS:
         return _COMPLAINTS[keyword].format(wanted)
     return f"does not fit {keyword} of its schema"
@@ -148,12 +165,35 @@ def _pattern(
         yield ValidationError("does not match")
 
 
+def _unique(
+    validator: Any, is_wanted: Any, instance: Any, _schema: Any
+) -> Iterator[ValidationError]:
+    """In time by the number of items; jsonschema compares each with each."""
+    items = instance if is_wanted and validator.is_type(instance, "array") else ()
+    if len({rfc8785.dumps(item) for item in items}) < len(items):
+        yield ValidationError("has an item twice")
+
+
+def _counted(check: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the check of a keyword, done as long as checks are left."""
+
+    def counted(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        left = _checks_left.get()
+        left[0] -= 1 + (len(wanted) if isinstance(wanted, dict | list) else 0)
+        if left[0] < 0:
+            raise _TooMuch
+        yield from check(validator, wanted, instance, schema) or ()
+
+    return counted
+
+
+_KEYWORDS: Final = Draft202012Validator.VALIDATORS | {
+    "required": _required,
+    "additionalProperties": _additional,
+    "propertyNames": _names,
+    "pattern": _pattern,
+    "uniqueItems": _unique,
+}
 _Validator: Final = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    {
-        "required": _required,
-        "additionalProperties": _additional,
-        "propertyNames": _names,
-        "pattern": _pattern,
-    },
+    Draft202012Validator, {name: _counted(check) for name, check in _KEYWORDS.items()}
 )
