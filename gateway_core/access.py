@@ -66,7 +66,8 @@ def recorded(application: Application) -> Application:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 record.first_byte = time.monotonic()
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+                fields = (*record.headers, (b"x-request-id", request_id))
+                message["headers"] = [*message.get("headers", ()), *fields]
             elif message["type"] == "http.response.body":
                 record.bytes_out += len(message.get("body", b""))
                 if not message.get("more_body", False):

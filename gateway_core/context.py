@@ -39,7 +39,8 @@ class RequestRecord:
 
     Times are ``time.monotonic()`` seconds; sizes are bytes; ``route`` and ``operation`` come from
     closed sets, so they may be metric labels. ``has_effect`` says that something outside our own
-    database has been changed, or may have been; see ``changing``.
+    database has been changed, or may have been; see ``changing``. ``headers`` go out with the
+    answer, whatever it is.
     """
 
     request_id: str
@@ -58,6 +59,7 @@ class RequestRecord:
     bytes_in: int = 0
     bytes_out: int = 0
     has_effect: bool = False
+    headers: tuple[tuple[bytes, bytes], ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property

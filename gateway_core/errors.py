@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from http import HTTPStatus
+from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
@@ -479,7 +480,7 @@ def response_headers(error: GatewayError) -> dict[str, str]:
     """
     headers = dict(error.headers)
     if error.retry_after is not None:
-        headers["retry-after"] = str(max(1, round(error.retry_after)))
+        headers["retry-after"] = str(max(1, ceil(error.retry_after)))
     if not error.retryable:
         headers["x-should-retry"] = "false"
     if error.status == HTTPStatus.UNAUTHORIZED:

@@ -31,6 +31,12 @@ IN_FLIGHT = Gauge(
     multiprocess_mode="livesum",
 )
 CACHE_LOOKUPS = Counter("gateway_cache_lookups", "Process-local caches.", ["cache", "outcome"])
+RATE_DECISIONS = Counter(
+    "gateway_rate_decisions",
+    "Requests counted: by class, refusal (none when let through), and for whom the limit held: "
+    "all processes, or this process alone while Valkey was away.",
+    ["class", "refusal", "held_for"],
+)
 
 
 def count(record: RequestRecord) -> None:
@@ -41,6 +47,11 @@ def count(record: RequestRecord) -> None:
     if record.first_byte:
         first_byte_seconds.observe(record.first_byte - record.started)
     response_bytes.inc(record.bytes_out)
+
+
+def count_decision(name: str, refusal: str, held_for: str) -> None:
+    """Count a decision on whether a request may go on."""
+    _decisions(name, refusal, held_for).inc()
 
 
 # Finding the child of a set of labels takes a lock and costs more than counting.
@@ -56,3 +67,8 @@ def _of_route(route: str) -> tuple[Histogram, Histogram, Counter]:
         FIRST_BYTE_SECONDS.labels(route),
         RESPONSE_BYTES.labels(route),
     )
+
+
+@cache
+def _decisions(name: str, refusal: str, held_for: str) -> Counter:
+    return RATE_DECISIONS.labels(name, refusal, held_for)

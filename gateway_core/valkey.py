@@ -1,10 +1,15 @@
-"""The connections to Valkey of a process: one pool for each event loop, opened on first use."""
+"""The connections to Valkey of a process, opened on first use.
+
+There is a pool for each event loop, and one for all threads.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import Any, Final
 
+import redis
 import redis.asyncio
 from django.conf import settings
 from redis.asyncio.retry import Retry
@@ -31,6 +36,22 @@ def client() -> redis.asyncio.Redis:
             **options,
         )
     return found
+
+
+def sync_client() -> redis.Redis:
+    """Return the client of threads. Its calls raise ``redis.RedisError``."""
+    return _sync_client(settings.REDIS_URL)
+
+
+@cache
+def _sync_client(url: str) -> redis.Redis:
+    options: dict[str, Any] = {"retry": redis.retry.Retry(NoBackoff(), 0)}
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=_TIMEOUT_SECONDS,
+        socket_timeout=_TIMEOUT_SECONDS,
+        **options,
+    )
 
 
 async def close() -> None:

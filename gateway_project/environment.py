@@ -10,6 +10,8 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from gateway_core.rates.quota import quota
+
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -77,6 +79,20 @@ def integer(name: str, default: int) -> int:
     if result != int(result):
         raise ImproperlyConfigured(f"{name} is {result}. Write a whole number.")
     return int(result)
+
+
+def rate(name: str, default: str) -> str:
+    """Return a limit of requests in the form that ``gateway_core.rates.quota`` reads.
+
+    Raises:
+        ImproperlyConfigured: it is not of that form.
+    """
+    form = text(name, default)
+    try:
+        quota(name, form)
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"{name} is {form!r}. {exc}") from exc
+    return form
 
 
 def words(name: str, default: str = "") -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from gateway_core.idempotency.keys import HEADER, KeyedRequest, fingerprint, rea
 from gateway_core.idempotency.outcomes import REPLAYED_HEADER, Answer, Failure
 from gateway_core.tasks import spawn
 from gateway_project.problems import as_gateway_error, render
+from gateway_project.throttling import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +60,7 @@ def _answer(request: HttpRequest, ask: Callable[[], Any], work: Work) -> HttpRes
         user = ask()
         if user is None:  # the view says what it thinks of that
             return work()
+        count(user)
         found = services.reserve(
             _keyed(request, user.pk), lease_seconds=settings.IDEMPOTENCY_LEASE_SECONDS
         )

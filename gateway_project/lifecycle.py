@@ -14,6 +14,7 @@ from gateway_core import background, cache, valkey
 from gateway_core.audit import trail
 from gateway_core.jobs import worker
 from gateway_core.logging import get_logger
+from gateway_core.rates import LIMITER
 from gateway_core.tasks import spawn
 from gateway_project.upstreams import keep_up, upstreams
 from llm_proxy.usage import collector
@@ -30,6 +31,7 @@ _log = get_logger("gateway.start")
 _KEPT_UP: Final[dict[str, Work]] = {
     "cache-invalidation": cache.listen,
     "breakers": keep_up,
+    "rates": LIMITER.keep,
 }
 _GC_THRESHOLDS = (20_000, 20, 20)
 

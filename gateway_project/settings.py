@@ -8,7 +8,7 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from gateway_project.environment import boolean, integer, number, secret, secrets, text, words
+from gateway_project.environment import boolean, integer, number, rate, secret, secrets, text, words
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 environ.Env.read_env(str(BASE_DIR / ".env"), overwrite=False)
@@ -147,6 +147,16 @@ LETTA_ALLOWED_TOOLS = words(
     "rethink_user_memory,search_memory,semantic_search_files,send_message,store_memories,"
     "web_search",
 )
+
+# -- requests of each user: an hour, in one go, at once
+ENABLE_RATE_LIMITING = boolean("ENABLE_RATE_LIMITING", default=True)
+RATE_LIMITS = {
+    "general": rate("RATE_LIMIT_GENERAL", "1000/h:100:32"),
+    "llm": rate("RATE_LIMIT_LLM", "100/h:50:16"),
+    "proxy": rate("RATE_LIMIT_PROXY", "500/h:200:32"),
+    "uploads": rate("RATE_LIMIT_UPLOADS", "100/h:50:8"),
+    "writes": rate("RATE_LIMIT_WRITES", "300/h:60"),
+}
 
 # -- at once, for each user, route and process
 MAX_CONCURRENT_PER_USER = integer("MAX_CONCURRENT_PER_USER", 32)
@@ -291,6 +301,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SupabaseAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_THROTTLE_CLASSES": ["gateway_project.throttling.UserThrottle"],
     "DEFAULT_PARSER_CLASSES": ["gateway_core.intake.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "gateway_project.problems.exception_handler",

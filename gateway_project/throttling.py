@@ -1,13 +1,16 @@
-"""Limits of the synchronous edges, by address: sign-in to the admin, and routes without a token.
+"""Limits of the control plane: by user, and by address where there is none.
 
-django-ratelimit counts in fixed windows, in the cache that ``RATELIMIT_USE_CACHE`` names.
+Users have the limits that they have on the data plane, too. Sign-in to the admin and routes without
+a token are counted by django-ratelimit, in fixed windows, in the cache that ``RATELIMIT_USE_CACHE``
+names. What staff do in the admin is not limited.
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
+from django.conf import settings
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
@@ -15,7 +18,10 @@ from django_ratelimit.core import get_usage
 from redis.exceptions import RedisError
 from rest_framework.throttling import BaseThrottle
 
+from accounts.plans.services import limits_for
+from gateway_core import context
 from gateway_core.logging import get_logger
+from gateway_core.rates import LIMITER, RateClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +30,11 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
+    from accounts.models import User
+
 _log = get_logger("gateway.throttling")
 _IPV6_NETWORK_BITS: Final = 64  # what one subscriber gets
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 ResultT = TypeVar("ResultT")
 
 
@@ -54,6 +63,34 @@ def address(request: HttpRequest) -> str:
     if ip.ipv4_mapped is not None:
         return str(ip.ipv4_mapped)
     return str(ip_network((ip, _IPV6_NETWORK_BITS), strict=False).network_address)
+
+
+def count(user: User) -> None:
+    """Count a request of the API, once; its answer will say what is left.
+
+    Raises:
+        RateLimited: it may not go on now.
+    """
+    record = context.current.get()
+    if not settings.ENABLE_RATE_LIMITING or record is None or record.headers:
+        return
+    is_read = record.method in _READS
+    quota = limits_for(user.pk).quota(RateClass.GENERAL if is_read else RateClass.WRITES)
+    record.headers = LIMITER.count(str(user.pk), quota).fields()
+
+
+class UserThrottle(BaseThrottle):
+    """For views that need a token."""
+
+    def allow_request(self, request: Request, _view: APIView) -> bool:
+        """Count the request of a signed-in user.
+
+        Raises:
+            RateLimited: it may not go on now.
+        """
+        if request.user is not None:
+            count(cast("User", request.user))
+        return True
 
 
 class AddressThrottle(BaseThrottle):

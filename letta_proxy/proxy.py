@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from accounts.plans.rates import quota_for
 from accounts.principals import identify
 from gateway_core.errors import Code, ResourceNotFound
 from gateway_core.headers import first
@@ -100,6 +101,7 @@ ROUTE: Final = Route(
     upstream=_upstream,
     catalogue=CATALOGUE,
     identify=_identify,
+    quota=quota_for,
     authorize=_authorize,
     translate=_translate,
     once=once,

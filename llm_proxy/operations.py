@@ -9,6 +9,7 @@ from django.conf import settings
 
 from gateway_core.errors import MethodNotAllowed, ResourceNotFound
 from gateway_core.proxy.operations import BodyKind, Catalogue, Operation
+from gateway_core.rates import RateClass
 from llm_proxy import fields
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def _post(path: str, accepts: frozenset[str], summary: str, **traits: object) ->
         upstream_path=f"/v1{path}",
         accepts=accepts,
         summary=summary,
+        counts_as=RateClass.LLM,
         **{"body": BodyKind.JSON, "max_bytes": settings.MAX_LLM_BYTES, **traits},  # type: ignore[arg-type]
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.conf import settings
 
 from accounts import principals
+from accounts.plans.rates import quota_for
 from gateway_core.errors import UpstreamCredentialRejected, UpstreamFailed
 from gateway_core.headers import first
 from gateway_core.logging import get_logger
@@ -118,6 +119,7 @@ ROUTE: Final = Route(
     upstream=lambda _operation: client.upstream(),
     catalogue=CATALOGUE,
     identify=_identify,
+    quota=quota_for,
     authorize=_authorize,
     translate=_translate,
     mend=_mend,

@@ -70,6 +70,7 @@ def _prepare_environment() -> None:
         "AUDIT_SPOOL_DIR": str(_DATA / "spool"),
         "JOBS_SECONDS": "0",  # nor does anybody else do a test's jobs
         "AUDIT_SHIP_SECONDS": "0",  # what a test wants in the table, it ships itself
+        "ENABLE_RATE_LIMITING": "false",  # tests of limits switch it on
         "USAGE_COLLECT_SECONDS": "0",  # and what it wants from LiteLLM's log, it fetches
     }
 

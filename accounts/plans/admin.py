@@ -33,6 +33,11 @@ _LIMITS = (
     "max_parallel_calls",
     "max_agents",
 )
+_RATES = ("rate_general", "rate_llm", "rate_proxy", "rate_uploads", "rate_writes")
+_RATES_FORM = (
+    "How many requests an hour, in one go after a rest and, where that is limited, at once: "
+    "1000/h:100:32. What is left empty is as in "
+)
 
 
 class PlanForm(FormBase):
@@ -64,6 +69,10 @@ class PlanAdmin(PlanBase):
                 "next call of everybody on the plan. Periods are calendar ones, in UTC.",
             },
         ),
+        (
+            "Requests of each user on it",
+            {"fields": _RATES, "description": f"{_RATES_FORM}the gateway's settings."},
+        ),
         ("History", {"fields": ("created_at", "updated_at")}),
     )
     actions = None
@@ -86,7 +95,7 @@ class UserPlanInline(InlineBase):
     """On the user's page."""
 
     model = UserPlan
-    fields = ("plan", "budget", *_LIMITS)
+    fields = ("plan", "budget", *_LIMITS, *_RATES)
     can_delete = False
     verbose_name = "plan, and limits instead of the plan's"
 
@@ -112,6 +121,10 @@ class UserPlanAdmin(UserPlanBase):
                 "fields": ("budget", *_LIMITS, "updated_at"),
                 "description": "What is left empty is as in the plan. For every model, write *.",
             },
+        ),
+        (
+            "Instead of the plan's requests",
+            {"fields": _RATES, "description": f"{_RATES_FORM}the plan."},
         ),
     )
     actions = None

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
+
+from gateway_core.rates.quota import FORM, quota
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -38,11 +41,25 @@ def _whole(help_text: str) -> models.PositiveIntegerField[Any, Any]:
     return models.PositiveIntegerField(null=True, blank=True, help_text=help_text)
 
 
+def check_rate(form: str) -> None:
+    """Raise ValidationError for what is no rate."""
+    try:
+        quota("", form)
+    except ValueError as exc:
+        raise ValidationError(FORM) from exc
+
+
+def _rate(name: str, help_text: str) -> models.CharField[Any, Any]:
+    return models.CharField(
+        name, max_length=24, blank=True, default="", validators=[check_rate], help_text=help_text
+    )
+
+
 class LimitFields(models.Model):
     """The limits that plans have and users may have of their own.
 
     What is empty here is no limit in a plan, and the plan's limit for a user. One more is a line
-    here and a line in ``Limits``.
+    here and a line in ``Limits``. Rates that are empty in both are those of the settings.
     """
 
     budget = models.DecimalField(
@@ -63,6 +80,11 @@ class LimitFields(models.Model):
     tokens_per_minute = _whole("Of model calls, in and out.")
     max_parallel_calls = _whole("Model calls under way at once, on each key.")
     max_agents = _whole("Agents, however they were made.")
+    rate_general = _rate("general requests", "Reading, and changing agents and their memory.")
+    rate_llm = _rate("model calls and messages", "What has a model or an agent work.")
+    rate_proxy = _rate("agents' model calls", "What agents ask of models meanwhile.")
+    rate_uploads = _rate("uploads", "Files for agents.")
+    rate_writes = _rate("changes", "Of keys, templates, agents made from them, the account.")
 
     class Meta:
         abstract = True

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway_core.errors import GatewayError
     from gateway_core.proxy.form import FieldCheck
     from gateway_core.proxy.operations import Catalogue, Operation
+    from gateway_core.rates import Quota
     from gateway_core.upstream import Upstream
 
 
@@ -79,6 +80,7 @@ class Route:
         catalogue: everything that may be forwarded.
         identify: reads the caller's credential; again, while the request is under way, when
             something has changed for the user. Raises TokenRejected, KeysUnavailable.
+        quota: returns how many such requests the caller may make.
         authorize: decides, and sets what goes upstream (``target``, ``query``, ``headers``,
             ``payload``). Raises what it refuses with.
         once: calls what it is given with the exchange, which authorizes, forwards and relays; or
@@ -98,6 +100,7 @@ class Route:
     upstream: Callable[[Any], Upstream]
     catalogue: Catalogue[Any]
     identify: Callable[[Exchange], Awaitable[Principal]]
+    quota: Callable[[Exchange], Awaitable[Quota]]
     authorize: Callable[[Exchange], Awaitable[None]]
     translate: Callable[[Exchange, int, bytes], GatewayError]
     once: Callable[[Exchange, Carry], Awaitable[None]] | None = None

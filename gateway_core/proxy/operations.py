@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 from gateway_core.errors import GatewayError, RequestMalformed
+from gateway_core.rates import RateClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -37,6 +38,7 @@ class Operation:
         must_finish: go on with the upstream call when the client leaves, because it creates
             something whose owner has to be recorded.
         streams: whether the answer may be an event stream.
+        counts_as: which of the caller's limits it is counted towards.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Operation:
     max_bytes: int = 1024 * 1024
     must_finish: bool = False
     streams: bool = False
+    counts_as: RateClass = RateClass.GENERAL
     summary: str = ""
 
     def target(self, params: Mapping[str, str]) -> str:

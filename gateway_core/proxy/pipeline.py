@@ -17,6 +17,7 @@ from gateway_core.errors import (
 )
 from gateway_core.limits import ConcurrencyCap
 from gateway_core.logging import get_logger
+from gateway_core.proxy.admit import admitted
 from gateway_core.proxy.body import take_in
 from gateway_core.proxy.exchange import Exchange
 from gateway_core.proxy.forward import forward
@@ -66,9 +67,10 @@ async def _carry(exchange: Exchange, cap: ConcurrencyCap) -> None:
     await identify(exchange)
     _match(exchange)
     exchange.upstream.breaker.check()
-    with cap.hold(exchange.principal.user_id):
-        await take_in(exchange)
-        await (_go_on(exchange) if route.once is None else route.once(exchange, _go_on))
+    async with admitted(exchange):
+        with cap.hold(exchange.principal.user_id):
+            await take_in(exchange)
+            await (_go_on(exchange) if route.once is None else route.once(exchange, _go_on))
 
 
 async def _go_on(exchange: Exchange) -> None:

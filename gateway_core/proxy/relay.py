@@ -152,6 +152,7 @@ async def _start(exchange: Exchange, status: int, fields: list[tuple[bytes, byte
     record.status = status
     record.first_byte = time.monotonic()
     exchange.started = True
+    fields += record.headers
     fields.append((b"x-request-id", record.request_id.encode()))
     await exchange.send({"type": "http.response.start", "status": status, "headers": fields})
 

@@ -1,6 +1,7 @@
 """How often and how much at once: limits that hold for all processes together."""
 
-from gateway_core.rates.limiter import RateLimiter
-from gateway_core.rates.quota import Decision, Quota, Refusal
+from gateway_core.rates.classes import RateClass
+from gateway_core.rates.limiter import LIMITER, RateLimiter
+from gateway_core.rates.quota import Decision, Quota, Refusal, quota
 
-__all__ = ("Decision", "Quota", "RateLimiter", "Refusal")
+__all__ = ("LIMITER", "Decision", "Quota", "RateClass", "RateLimiter", "Refusal", "quota")

@@ -1,26 +1,25 @@
-"""Asks Valkey for decisions: all that one turn of the event loop needs, in one call.
-
-A script call for each request would cost 50 µs of it, a batched one 5 (measured). While Valkey is
-away each process allows its share of every limit, which is said once, and asks again by itself.
-"""
+"""Decides on requests: with all other processes as long as Valkey answers, else for its share."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import redis
 from django.conf import settings
 
-from gateway_core import context, valkey
+from gateway_core import context, metrics, valkey
 from gateway_core.errors import RateLimited, TooManyConcurrent
 from gateway_core.logging import get_logger
 from gateway_core.rates import script
+from gateway_core.rates.asking import Asking
 from gateway_core.rates.own import OwnBuckets
 from gateway_core.rates.quota import Refusal
+from gateway_core.rates.script import Ask
 from gateway_core.tasks import spawn
 
 if TYPE_CHECKING:
@@ -30,24 +29,17 @@ if TYPE_CHECKING:
 
 _log = get_logger("gateway.rates")
 
-_LEASE_MS: Final = 30_000
-_HEARTBEAT_SECONDS: Final = 5.0
+_BEAT_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 1.0
 _PROCESSES: Final = "gateway:processes"
 _BATCH: Final = 200
 
 
-class _Request(NamedTuple):
-    """One decision that is wanted."""
-
-    key: str
-    quota: Quota
-    lease: str
-    decided: asyncio.Future[Decision]
-
-
 class RateLimiter:
     """Decides for all users and classes of requests.
+
+    A request waits for Valkey for one call, and not at all while Valkey is known to be away: each
+    process then allows its share of every limit, and looks once a second whether it is back.
 
     Args:
         clock: seconds, monotonic.
@@ -56,12 +48,13 @@ class RateLimiter:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._own = OwnBuckets(clock)
-        self._wanted: list[_Request] = []
+        self._askings: dict[asyncio.AbstractEventLoop, Asking] = {}
         self._leases: dict[str, str] = {}
         self._name = uuid4().hex
         self._processes = 1
-        self._is_away_until = 0.0
+        self._lock = threading.Lock()
         self._is_away = False
+        self._look_again_at = 0.0
 
     @asynccontextmanager
     async def hold(self, subject: str, quota: Quota) -> AsyncIterator[Decision]:
@@ -73,121 +66,151 @@ class RateLimiter:
         Raises:
             RateLimited, TooManyConcurrent: it may not go on now.
         """
-        key, lease = f"gateway:rate:{quota.name}:{subject}", context.random_hex(16)
+        ask = Ask(_key(subject, quota), quota, context.random_hex(16))
         try:
-            decision = await self.take(key, quota, lease)
+            decision = await self.take(ask)
         except asyncio.CancelledError:
-            spawn(self._release(key, lease))  # it may have been allowed meanwhile
+            self._release(ask)  # it may have been allowed meanwhile
             raise
         if decision.refusal is not Refusal.NONE:
-            raise _refused(decision)
+            raise refused(decision)
         if not quota.at_once:
             yield decision
             return
-        self._leases[lease] = key
+        self._leases[ask.lease] = ask.key
         try:
             yield decision
         finally:
-            del self._leases[lease]
-            self._own.release(key, lease)
-            spawn(self._release(key, lease))
+            self._release(ask)
 
-    async def take(self, key: str, quota: Quota, lease: str) -> Decision:
-        """Decide on one request, together with all others of this turn of the event loop."""
-        if not settings.REDIS_URL or self._clock() < self._is_away_until:
-            return self._own.take(key, quota.share(self._processes), lease)
-        loop = asyncio.get_running_loop()
-        request = _Request(key, quota, lease, loop.create_future())
-        if not self._wanted:
-            loop.call_soon(self._ask)
-        self._wanted.append(request)
-        return await request.decided
+    async def take(self, ask: Ask) -> Decision:
+        """Decide on one request, together with the others that ask meanwhile."""
+        decision = await self._asking().ask(ask) if self._may_ask() else None
+        if decision is not None:
+            return _counted(decision, "all")
+        return self._take_own(ask)
+
+    def count(self, subject: str, quota: Quota) -> Decision:
+        """Decide on one request in a thread of the control plane; nothing is held.
+
+        Raises:
+            RateLimited: it may not go on now.
+        """
+        decision = self._take_sync(Ask(_key(subject, quota), quota.rate_alone(), "-"))
+        if decision.refusal is not Refusal.NONE:
+            raise refused(decision)
+        return decision
+
+    def look(self, subject: str, quotas: list[Quota]) -> list[Decision]:
+        """Return what is left of each, and take nothing; in a thread of the control plane."""
+        asks = [Ask(_key(subject, quota), quota, "") for quota in quotas]
+        return self._ask_sync(asks) or [self._own_decision(ask) for ask in asks]
 
     async def keep(self) -> None:
         """Say every few seconds that this process and what it has under way are alive."""
         while True:
-            try:
-                await self._beat()
-            except (redis.RedisError, OSError) as exc:
-                self._note_away(exc)
-            await asyncio.sleep(_HEARTBEAT_SECONDS)
+            await self._beat()
+            await asyncio.sleep(_BEAT_SECONDS)
 
-    def _ask(self) -> None:
-        wanted, self._wanted = self._wanted, []
-        for start in range(0, len(wanted), _BATCH):
-            spawn(self._decide(wanted[start : start + _BATCH]))
+    def _asking(self) -> Asking:
+        loop = asyncio.get_running_loop()
+        asking = self._askings.get(loop)
+        if asking is None:
+            for old in [one for one in self._askings if one.is_closed()]:
+                del self._askings[old]
+            asking = self._askings[loop] = Asking(self._note)
+        return asking
 
-    async def _decide(self, wanted: list[_Request]) -> None:
-        keys: list[str] = []
-        arguments: list[Any] = []
-        for request in wanted:
-            keys += (request.key, f"{request.key}:leases")
-            arguments += script.arguments(request.quota, request.lease, _LEASE_MS)
+    def _may_ask(self) -> bool:
+        if not settings.REDIS_URL:
+            return False
+        if self._is_away and self._is_time_to_look():
+            spawn(self._beat(), name="rates")
+        return not self._is_away
+
+    def _is_time_to_look(self) -> bool:
+        """Say so to one caller each second."""
+        with self._lock:
+            now = self._clock()
+            if now < self._look_again_at:
+                return False
+            self._look_again_at = now + _RETRY_SECONDS
+            return True
+
+    def _take_sync(self, ask: Ask) -> Decision:
+        found = self._ask_sync([ask])
+        return _counted(found[0], "all") if found else self._take_own(ask)
+
+    def _ask_sync(self, asks: list[Ask]) -> list[Decision] | None:
+        if not settings.REDIS_URL or (self._is_away and not self._is_time_to_look()):
+            return None
+        keys, arguments = script.terms(asks, ())
         try:
-            take = valkey.client().register_script(script.TAKE)
-            answers = await take(keys=keys, args=arguments)
-            decisions = [
-                script.decision(request.quota, answers, place)
-                for place, request in enumerate(wanted)
-            ]
-            self._note_back()
+            answer = script.run_sync(valkey.sync_client(), script.TAKE, keys, arguments)
         except (redis.RedisError, OSError) as exc:
-            self._note_away(exc)
-            decisions = [
-                self._own.take(one.key, one.quota.share(self._processes), one.lease)
-                for one in wanted
-            ]
-        for request, decision in zip(wanted, decisions, strict=True):
-            if not request.decided.done():
-                request.decided.set_result(decision)
+            self._note(exc)
+            return None
+        self._note(None)
+        return script.decisions(asks, answer)
 
-    async def _release(self, key: str, lease: str) -> None:
-        if self._is_away:
-            return  # Valkey gives it up by itself
-        try:
-            await valkey.client().zrem(f"{key}:leases", lease)
-        except (redis.RedisError, OSError) as exc:
-            self._note_away(exc)
+    def _take_own(self, ask: Ask) -> Decision:
+        return _counted(self._own_decision(ask), "process")
+
+    def _own_decision(self, ask: Ask) -> Decision:
+        return self._own.take(ask.key, ask.quota.share(self._processes), ask.lease)
+
+    def _release(self, ask: Ask) -> None:
+        self._leases.pop(ask.lease, None)
+        self._own.release(ask.key, ask.lease)
+        # What Valkey is not told of, it gives up by itself.
+        if settings.REDIS_URL and not self._is_away:
+            self._asking().end(ask.key, ask.lease)
 
     async def _beat(self) -> None:
         if not settings.REDIS_URL:
             return
-        now = time.time()
-        async with valkey.client().pipeline(transaction=False) as calls:
-            calls.zadd(_PROCESSES, {self._name: now})
-            calls.zremrangebyscore(_PROCESSES, "-inf", now - 4 * _HEARTBEAT_SECONDS)
-            calls.zcard(_PROCESSES)
-            answers = await calls.execute()
-        await self._renew()
-        self._processes = max(1, answers[2])
-        self._note_back()
-
-    async def _renew(self) -> None:
         held = list(self._leases.items())
-        renew = valkey.client().register_script(script.RENEW)
-        for start in range(0, len(held), _BATCH):
-            some = held[start : start + _BATCH]
-            arguments = [one for lease, _ in some for one in (lease, _LEASE_MS)]
-            await renew(keys=[f"{key}:leases" for _, key in some], args=arguments)
+        try:
+            for start in range(0, len(held) or 1, _BATCH):
+                await self._beat_with(held[start : start + _BATCH])
+            self._note(None)
+        except (redis.RedisError, OSError) as exc:
+            self._note(exc)
+        for lease, key in held:
+            if lease not in self._leases:  # ended meanwhile, and perhaps told before the beat
+                self._asking().end(key, lease)
 
-    def _note_away(self, exc: Exception) -> None:
-        self._is_away_until = self._clock() + _RETRY_SECONDS
-        if not self._is_away:
-            self._is_away = True
+    async def _beat_with(self, held: list[tuple[str, str]]) -> None:
+        keys = [_PROCESSES, *(script.leases_of(key) for _, key in held)]
+        gone_ms = int(4 * _BEAT_SECONDS * 1000)
+        arguments = [self._name, gone_ms, script.LEASE_MS, *(lease for lease, _ in held)]
+        self._processes = await script.run(valkey.client(), script.BEAT, keys, arguments)
+
+    def _note(self, exc: Exception | None) -> None:
+        """Note that Valkey has answered, or why it has not; what that changes is said once."""
+        if exc is None and not self._is_away:
+            return
+        with self._lock:
+            if exc is None:
+                self._is_away = False
+                self._own.clear()
+                _log.info("limits hold for all processes together again")
+                return
+            self._look_again_at = self._clock() + _RETRY_SECONDS
+            was_away, self._is_away = self._is_away, True
+        if not was_away:
             _log.warning(
                 "limits hold for each process alone",
                 error=type(exc).__name__,
                 processes=self._processes,
             )
 
-    def _note_back(self) -> None:
-        if self._is_away:
-            self._is_away = False
-            self._own.clear()
-            _log.info("limits hold for all processes together again")
+
+LIMITER: Final = RateLimiter()
 
 
-def _refused(decision: Decision) -> RateLimited | TooManyConcurrent:
+def refused(decision: Decision) -> RateLimited | TooManyConcurrent:
+    """Return the error for a request that may not go on now."""
     quota = decision.quota
     if decision.refusal is Refusal.CONCURRENCY:
         return TooManyConcurrent(
@@ -202,3 +225,12 @@ def _refused(decision: Decision) -> RateLimited | TooManyConcurrent:
         retry_after=decision.retry_after,
         headers=decision.headers(),
     )
+
+
+def _key(subject: str, quota: Quota) -> str:
+    return f"gateway:rate:{quota.name}:{subject}"
+
+
+def _counted(decision: Decision, where: str) -> Decision:
+    metrics.count_decision(decision.quota.name, decision.refusal.name.lower(), where)
+    return decision

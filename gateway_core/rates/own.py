@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -33,36 +34,42 @@ class OwnBuckets:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        # The event loop and the control plane's threads share them.
+        self._lock = threading.Lock()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def take(self, key: str, quota: Quota, lease: str) -> Decision:
-        """Decide on one request; ``quota`` is this process's share."""
-        bucket = self._bucket(key, quota)
-        refusal, wait = Refusal.NONE, 0.0
-        if bucket.tokens < 1:
-            refusal, wait = Refusal.RATE, (1 - bucket.tokens) / quota.per_second
-        elif quota.at_once and len(bucket.leases) >= quota.at_once:
-            refusal, wait = Refusal.CONCURRENCY, 1.0
-        else:
-            bucket.tokens -= 1
-            bucket.leases.add(lease)
-        return Decision(
-            quota=quota,
-            refusal=refusal,
-            remaining=int(bucket.tokens),
-            retry_after=wait,
-            reset_after=(quota.burst - bucket.tokens) / quota.per_second,
-        )
+        """Decide on one request; without a lease, only look.
+
+        Args:
+            quota: this process's share.
+        """
+        with self._lock:
+            bucket = self._bucket(key, quota)
+            refusal = self._taken(bucket, quota, lease) if lease else Refusal.NONE
+            return _decision(bucket, quota, refusal)
 
     def release(self, key: str, lease: str) -> None:
         """One of those under way has ended."""
-        bucket = self._buckets.get(key)
-        if bucket is not None:
-            bucket.leases.discard(lease)
+        with self._lock:
+            bucket = self._buckets.get(key)
+            if bucket is not None:
+                bucket.leases.discard(lease)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._buckets.clear()
+        with self._lock:
+            self._buckets.clear()
+
+    def _taken(self, bucket: _Bucket, quota: Quota, lease: str) -> Refusal:
+        if bucket.tokens < 1:
+            return Refusal.RATE
+        if quota.at_once:
+            if len(bucket.leases) >= quota.at_once:
+                return Refusal.CONCURRENCY
+            bucket.leases.add(lease)
+        bucket.tokens -= 1
+        return Refusal.NONE
 
     def _bucket(self, key: str, quota: Quota) -> _Bucket:
         now = self._clock()
@@ -75,3 +82,17 @@ class OwnBuckets:
         bucket.at = now
         self._buckets.move_to_end(key)
         return bucket
+
+
+def _decision(bucket: _Bucket, quota: Quota, refusal: Refusal) -> Decision:
+    wait = 1.0 if refusal is Refusal.CONCURRENCY else 0.0
+    if bucket.tokens < 1:
+        wait = (1 - bucket.tokens) / quota.per_second
+    return Decision(
+        quota=quota,
+        refusal=refusal,
+        remaining=int(bucket.tokens),
+        retry_after=wait,
+        full_after=(quota.burst - bucket.tokens) / quota.per_second,
+        under_way=len(bucket.leases),
+    )

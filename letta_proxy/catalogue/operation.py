@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from django.conf import settings
 
 from gateway_core.proxy.operations import BodyKind, Operation
+from gateway_core.rates import RateClass
 from letta_proxy.catalogue.shapes import UNTOUCHED, Answer
 from letta_proxy.models import Kind
 
@@ -159,6 +160,7 @@ def offered(name: str, operation: str, *, query: str = "", **rules: Any) -> Lett
     rules.setdefault("body", BodyKind.JSON if fields is not None else BodyKind.NONE)
     rules.setdefault("use", Use.READ if method == "GET" else Use.WRITE)
     rules.setdefault("max_bytes", settings.MAX_JSON_BYTES)
+    rules.setdefault("counts_as", _class_of(rules["body"], rules["use"]))
     return LettaOperation(
         name=name,
         method=method,
@@ -169,6 +171,18 @@ def offered(name: str, operation: str, *, query: str = "", **rules: Any) -> Lett
         must_finish=bool(rules.get("creates") or rules.get("deletes")),
         **rules,
     )
+
+
+def _class_of(body: BodyKind, use: Use) -> RateClass:
+    """Return what an operation is counted as.
+
+    What has a model work costs the same whether it is asked at Letta or at LiteLLM, so both are one
+    limit; what the agent then asks of models is counted apart, or a long answer could not end.
+    Changing agents and blocks costs no more than reading them, and SDKs do both in turns.
+    """
+    if body is BodyKind.FORM:
+        return RateClass.UPLOADS
+    return RateClass.LLM if use is Use.COST else RateClass.GENERAL
 
 
 def not_offered(why_not: str, *operations: str) -> list[LettaOperation]:

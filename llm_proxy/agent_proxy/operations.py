@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway_core.errors import MethodNotAllowed, ResourceNotFound
 from gateway_core.proxy.operations import Catalogue
+from gateway_core.rates import RateClass
 from llm_proxy import operations
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def _for_agents(operation: ModelOperation) -> ModelOperation:
         operation,
         path=f"/{{user_id}}/proxy{operation.path}",
         drops=operation.drops | _LETTAS_OWN,
+        counts_as=RateClass.PROXY,
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _EXAMPLE = _CHECKOUT / "env.example"
-_READERS = {"text", "secret", "secrets", "boolean", "number", "integer", "words"}
+_READERS = {"text", "secret", "secrets", "boolean", "number", "integer", "rate", "words"}
 # Read by the run command, before there are settings.
 _OF_THE_RUN_COMMAND = {"PORT", "SANDBOX_DIR"}
 _DUMP = """

@@ -129,3 +129,23 @@ def test_takes_no_pattern_that_would_hold_litellm(admin_client: Client) -> None:
         assert page.status_code == 200
         assert "Item 1 in the array did not validate" in str(page.context["errors"])
     assert admin_client.post(f"{PLANS}add/", form(allowed_models="a/*-b*")).status_code == 302
+
+
+def test_staff_give_a_plan_and_a_user_rates_of_their_own(admin_client: Client, alice: User) -> None:
+    answer = admin_client.post(f"{PLANS}add/", form(rate_llm=" 500/h:100:20 "))
+    assert answer.status_code == 302
+    assert Plan.objects.get(name="Team").rate_llm == "500/h:100:20"
+    page = f"/admin/accounts/user/{alice.pk}/change/"
+    fields = {"user_plan-0-user": str(alice.pk), "user_plan-0-rate_uploads": "5/h:5"}
+    assert admin_client.post(page, {**INLINE, **fields}).status_code == 302
+    assert UserPlan.objects.get().rate_uploads == "5/h:5"
+    event = AuditEvent.objects.order_by("id").last()
+    assert event is not None
+    assert event.facts["changes"] == ["rate_uploads: none -> 5/h:5"]
+
+
+@pytest.mark.parametrize("rate", ["500", "0/h:1", "1/h:0", "500/min:10", "500/h:10:0"])
+def test_a_rate_that_can_not_be_is_explained(admin_client: Client, rate: str) -> None:
+    page = admin_client.post(f"{PLANS}add/", form(rate_writes=rate))
+    assert page.status_code == 200
+    assert page.context["adminform"].errors["rate_writes"][0].endswith("1000/h:100:32.")

@@ -9,12 +9,13 @@ from uuid import UUID, uuid4
 import pytest
 from channels.db import database_sync_to_async
 from django.core.exceptions import FieldDoesNotExist
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.models import Plan, User, UserPlan
 from accounts.plans.limits import Limits, covers
 from accounts.plans.services import alimits_for, limits_for, limits_of
 from gateway_core import cache
+from gateway_core.rates import RateClass
 
 
 @pytest.fixture
@@ -64,6 +65,22 @@ def test_a_user_may_have_own_limits_on_the_default_plan(user_id: UUID) -> None:
     UserPlan.objects.create(user_id=user_id, allowed_models=["gpt-4o"], budget=0)
     limits = limits_for(user_id)
     assert (limits.allowed_models, limits.budget) == (("gpt-4o",), Decimal(0))
+
+
+def test_rates_are_the_users_else_the_plans_else_the_settings(
+    user_id: UUID, settings: Settings
+) -> None:
+    settings.RATE_LIMITS = {**settings.RATE_LIMITS, "general": "7/h:7:7"}
+    plan = Plan.objects.create(name="Team", rate_llm="200/h:20:2", rate_writes="30/h:3")
+    UserPlan.objects.create(user_id=user_id, plan=plan, rate_writes="40/h:4")
+    limits = limits_for(user_id)
+    given = {name: str(limits.quota(RateClass(name))) for name in ("general", "llm", "writes")}
+    assert given == {"general": "7/h:7:7", "llm": "200/h:20:2", "writes": "40/h:4"}
+
+
+def test_every_class_has_a_limit_in_plans_and_settings(settings: Settings) -> None:
+    assert set(settings.RATE_LIMITS) == set(RateClass)
+    assert {f"rate_{name}" for name in RateClass} < {field.name for field in fields(Limits)}
 
 
 def test_every_limit_is_one_of_the_plans() -> None:

@@ -24,6 +24,7 @@ from gateway_core.errors import (
 from gateway_core.headers import first
 from gateway_core.proxy.exchange import Exchange
 from gateway_core.proxy.operations import BodyKind, Operation
+from gateway_core.rates import Quota
 
 Answer = Callable[["Call", asyncio.StreamWriter], Awaitable[None]]
 
@@ -131,6 +132,10 @@ async def identify(exchange: Exchange) -> Somebody:
 
 async def authorize(exchange: Exchange) -> None:
     exchange.headers["authorization"] = "Bearer ours"
+
+
+async def quota(_exchange: Exchange) -> Quota:
+    return Quota(name="test", per_hour=3600, burst=1000)
 
 
 async def mend(_exchange: Exchange) -> bool:

@@ -13,6 +13,7 @@ django.setup()
 
 from gateway_core import valkey  # noqa: E402 - needs the settings
 from gateway_core.rates import Quota, RateLimiter, Refusal  # noqa: E402
+from gateway_core.rates.script import Ask  # noqa: E402
 
 
 async def main(key: str, per_hour: int, burst: int, callers: int, seconds: float) -> None:
@@ -26,7 +27,7 @@ async def main(key: str, per_hour: int, burst: int, callers: int, seconds: float
 
     async def call() -> None:
         while time.monotonic() < end:
-            decision = await limiter.take(key, quota, "")
+            decision = await limiter.take(Ask(key, quota, "-"))
             if decision.refusal is Refusal.NONE:
                 admitted.append(time.time())
             else:
