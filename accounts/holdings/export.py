@@ -97,7 +97,8 @@ def _store(job: Job, user_id: UUID, file: IO[bytes]) -> str:
     digest = hashlib.sha256()
     file.seek(0)
     with transaction.atomic():
-        ExportPart.objects.filter(job=job).delete()
+        # Of all exports of theirs: the newest alone can be fetched.
+        ExportPart.objects.filter(user_id=user_id).delete()
         number = 0
         while content := file.read(_PART_BYTES):
             digest.update(content)

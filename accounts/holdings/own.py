@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
+    from gateway_core.audit.models import AuditEvent
+
+# A year of a busy user's is millions: too many to be in memory at once.
+_EVENTS_IN_FILE: Final = 10_000
 _PROFILE: Final = ("email", "display_name", "preferences", "is_anonymous_user", "is_active")
 
 
@@ -50,14 +55,17 @@ def _erase_supabase(user_id: UUID) -> dict[str, int]:
 
 
 def _export_audit(user_id: UUID) -> Iterator[Document]:
-    lines = bytearray()
-    for event in persons.events_of(user_id):
-        lines += orjson.dumps(
-            model_to_dict(event) | {"at": event.at, "id": event.pk},
-            default=str,
-            option=orjson.OPT_APPEND_NEWLINE,
-        )
-    yield Document("events.jsonl", bytes(lines))
+    events = persons.events_of(user_id)
+    for number in count(1):
+        lines = b"".join(map(_line, islice(events, _EVENTS_IN_FILE)))
+        if not lines:
+            return
+        yield Document(f"events-{number:04}.jsonl", lines)
+
+
+def _line(event: AuditEvent) -> bytes:
+    told = model_to_dict(event) | {"at": event.at, "id": event.pk}
+    return orjson.dumps(told, default=str, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _json(value: Any) -> bytes:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
 from django.utils.crypto import salted_hmac
 
 from gateway_core.audit import chain
@@ -61,11 +63,10 @@ def rename(user_id: UUID) -> int:
 
     What the events said is forgotten, with the salts of its hashes. A batch says what they say now.
     """
-    ids = list(AuditEvent.objects.filter(user_id=user_id).values_list("pk", flat=True)) + list(
-        AuditEvent.objects.filter(resource__contains=str(user_id))
-        .exclude(user_id=user_id)
-        .values_list("pk", flat=True)
-    )
+    name = str(user_id)
+    named = Q(path__contains=name) | Q(resource__contains=name) | Q(text_of_facts__contains=name)
+    events = AuditEvent.objects.alias(text_of_facts=Cast("facts", TextField()))
+    ids = list(events.filter(Q(user_id=user_id) | named).values_list("pk", flat=True))
     # A change's own signature is good for what it says now.
     seal_changes()
     for start in range(0, len(ids), _BATCH):

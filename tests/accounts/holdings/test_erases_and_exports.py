@@ -12,10 +12,12 @@ from django.core.management import CommandError, call_command
 
 from accounts import services
 from accounts.holdings import holder as holding
+from accounts.holdings import own
 from accounts.holdings.holder import Document, Holder, register
 from accounts.models import Denial, ExportPart, User
 from gateway_core.audit.models import AuditEvent
 from gateway_core.audit.persons import pseudonym_of
+from gateway_core.audit.services import record_change
 from gateway_core.errors import UpstreamUnreachable
 from gateway_core.jobs.models import Job
 from gateway_core.jobs.services import work_once
@@ -91,6 +93,8 @@ def test_leaves_only_a_pseudonym_in_the_trail(client_for: SignIn, stores: dict[s
     staff = User.objects.create_superuser("root")
     services.suspend_user(user_id=user_id, by=staff)
     services.resume_user(user_id=user_id, by=staff)
+    of_agent = {"agent_id": "agent-1", "user": str(user_id)}
+    record_change(actor=staff, action="agent.suspend", resource="agent:1", facts=of_agent)
     alice.delete("/api/v1/me").raise_for_status()
     assert work_once()
     rows = json.dumps(list(AuditEvent.objects.values()), default=str)
@@ -165,6 +169,34 @@ def test_exports_what_every_store_holds_of_the_caller(
     assert bob.get("/api/v1/me/export/file").status_code == 404
     User.objects.filter(pk=user_id).delete()
     assert not ExportPart.objects.exists()
+
+
+def test_keeps_the_newest_export_alone(client_for: SignIn, stores: dict[str, Any]) -> None:
+    del stores
+    alice, bob = client_for("alice@example.com"), client_for("bob@example.com")
+    for client in (bob, alice, alice):
+        client.post("/api/v1/me/export").raise_for_status()
+        assert work_once()
+
+    assert len(set(ExportPart.objects.values_list("job", flat=True))) == 2
+    for client in (alice, bob):
+        assert client.get("/api/v1/me/export/file").status_code == 200
+
+
+def test_exports_the_trail_in_files_that_fit_into_memory(
+    client_for: SignIn, stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del stores
+    monkeypatch.setattr(own, "_EVENTS_IN_FILE", 2)
+    user_id = me(client_for("alice@example.com"))
+    user = User.objects.get(pk=user_id)
+    for number in range(3):
+        record_change(actor=user, action="test", resource=f"thing:{number}")
+
+    trail = next(one for one in holding.holders() if one.name == "audit")
+    files = {one.path: one.content.count(b"\n") for one in trail.export(user_id)}
+
+    assert files == {"events-0001.jsonl": 2, "events-0002.jsonl": 1}
 
 
 def test_tells_what_is_held_and_lets_preferences_be_changed(
