@@ -15,6 +15,7 @@ from asgiref.sync import async_to_sync
 
 from gateway_core.errors import GatewayError
 from gateway_core.logging import get_logger
+from gateway_core.pooled import give_back_connection
 from gateway_core.tasks import spawn
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def wait_for(work: Callable[[], Awaitable[ResultT]], *, close: Work) -> ResultT:
             return await work()
         return await _closing(work, close)
 
+    give_back_connection()
     return async_to_sync(begin)()
 
 

@@ -19,6 +19,7 @@ from gateway_core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gateway_core.pooled import give_back_connection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,6 +97,7 @@ class RestClient:
             UpstreamInterrupted: the connection broke.
             UpstreamAnswerInvalid: the answer is longer than the limit.
         """
+        give_back_connection()
         watching = self.breaker.watch_sync(context.user_id()) if self.breaker else nullcontext()
         with watching as watched, context.changing(method):
             try:

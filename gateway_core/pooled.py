@@ -1,0 +1,18 @@
+"""The database connection of a thread, put back into the pool while others need it more."""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from gateway_core import context
+
+
+def give_back_connection() -> None:
+    """Put this thread's connection back before something that may take long, like an upstream.
+
+    The next query takes one again. Only while a request is answered, of which there may be many
+    more at once than connections: a command or a job has one of its own, and perhaps a lock or a
+    cursor on it. A transaction keeps its connection.
+    """
+    if context.current.get() is not None and not connection.in_atomic_block:
+        connection.close()
