@@ -17,6 +17,8 @@ import orjson
 import redis
 import redis.asyncio
 from django.conf import settings
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from gateway_core.logging import get_logger
 from gateway_core.metrics import CACHE_LOOKUPS
@@ -194,6 +196,11 @@ def invalidate(subject: str, key: str) -> None:
         _log.warning("invalidation not broadcast", subject=subject, error=str(exc))
 
 
+def on_clear(forget: Callable[[], None]) -> None:
+    """Call ``forget`` whenever everything is forgotten: nobody knows what has changed meanwhile."""
+    _clearers.append(forget)
+
+
 def clear_all() -> None:
     """Drop every entry of every cache of this process."""
     for clear in _clearers:
@@ -203,22 +210,25 @@ def clear_all() -> None:
 async def listen() -> None:
     """Hear other processes' invalidations, until it is cancelled."""
     pause, longest = _RECONNECT_SECONDS
+    is_deaf = False
     while settings.REDIS_URL:
         try:
             async with (
+                # Were it to reconnect by itself, what was missed meanwhile would stay unknown.
                 redis.asyncio.Redis.from_url(
-                    settings.REDIS_URL,
-                    socket_connect_timeout=_SILENCE_SECONDS,
-                    socket_timeout=_SILENCE_SECONDS,
+                    settings.REDIS_URL, retry=Retry(NoBackoff(), 0)
                 ) as client,
                 client.pubsub(ignore_subscribe_messages=True) as channel,
             ):
-                await channel.subscribe(_CHANNEL)
+                async with asyncio.timeout(_SILENCE_SECONDS):
+                    await channel.subscribe(_CHANNEL)
                 clear_all()
-                pause = _RECONNECT_SECONDS[0]
+                pause, is_deaf = _RECONNECT_SECONDS[0], False
                 await _hear(channel)
         except Exception as exc:  # noqa: BLE001 - a deaf process would serve what is revoked
-            _log.warning("not hearing invalidations", error=f"{type(exc).__name__}: {exc}")
+            if not is_deaf:
+                _log.warning("not hearing invalidations", error=f"{type(exc).__name__}: {exc}")
+            is_deaf = True
         await asyncio.sleep(pause)
         pause = min(pause * 2, longest)
 

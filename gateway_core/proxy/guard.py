@@ -10,6 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final, Self
 
+from gateway_core import cache
 from gateway_core.errors import (
     CallerError,
     CallerGone,
@@ -119,8 +120,8 @@ class Guard:
             return  # nobody can say right now
 
 
-def recheck(user_id: UUID) -> None:
-    """Have what is under way for a user prove itself again, and end what no longer can.
+def recheck(user_id: UUID | None = None) -> None:
+    """Have what is under way for a user, or for all, prove itself again; end what no longer can.
 
     May be called from any thread.
     """
@@ -131,9 +132,9 @@ def recheck(user_id: UUID) -> None:
             loop.call_soon_threadsafe(_recheck, loop, user_id)
 
 
-def _recheck(loop: asyncio.AbstractEventLoop, user_id: UUID) -> None:
+def _recheck(loop: asyncio.AbstractEventLoop, user_id: UUID | None) -> None:
     for guard in list(_under_way.get(loop, _NONE)):
-        if guard._exchange.principal.user_id == user_id:  # noqa: SLF001 - the same module
+        if user_id in {None, guard._exchange.principal.user_id}:  # noqa: SLF001 - the same module
             spawn(guard._prove_again())  # noqa: SLF001
 
 
@@ -147,3 +148,6 @@ def _sweep(loop: asyncio.AbstractEventLoop) -> None:
         if guard.deadline.is_over(now):
             guard.time_is_over()
     loop.call_later(_SWEEP_SECONDS, _sweep, loop)
+
+
+cache.on_clear(recheck)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
 
+from gateway_core import cache
 from gateway_core.proxy.exchange import Exchange
 from gateway_core.proxy.guard import recheck
 from tests.gateway_core.proxy.loopback import (
@@ -26,15 +28,25 @@ async def _endless(call: Call, writer: asyncio.StreamWriter) -> None:
     await call.reader.read()  # until the gateway closes
 
 
+@pytest.mark.parametrize(
+    "tell",
+    [
+        pytest.param(lambda: recheck(UUID(int=1)), id="something changed for the user"),
+        pytest.param(cache.clear_all, id="nobody knows what has changed"),
+    ],
+)
 async def test_ends_a_stream_in_band_when_its_token_no_longer_proves_anything(
-    gateway: Gateway, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway,
+    upstream: Upstream,
+    monkeypatch: pytest.MonkeyPatch,
+    tell: Callable[[], None],
 ) -> None:
     upstream.answer = _endless
     async with gateway.client.stream("POST", "/api/v1/test/say", json={}) as answer:
         pieces = answer.aiter_bytes()
         assert await anext(pieces) == b'data: {"n": 1}\n\n'
         monkeypatch.delitem(TOKENS, b"good")
-        await asyncio.to_thread(recheck, UUID(int=1))
+        await asyncio.to_thread(tell)
         async with asyncio.timeout(1):
             last = b"".join([piece async for piece in pieces])
     event, data = last.split(b"\ndata: ")

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from django.conf import settings
+from django.test import override_settings
+
+from gateway_core import cache
+from gateway_core.cache import LocalCache
+from gateway_core.tasks import spawn
+
+
+class DeafProxy:
+    """Stands before Valkey; its first connection can be made deaf without saying so."""
+
+    def __init__(self, port: int | None) -> None:
+        self._port = port
+        self.is_deaf = False
+        self.connections = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        number = self.connections
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while piece := await source.read(65_536):
+                if not (self.is_deaf and number == 1):
+                    sink.write(piece)
+            sink.close()
+
+        await asyncio.gather(pump(reader, back), pump(there, writer))
+
+
+async def test_notices_that_a_connection_is_dead_without_saying_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cache, "_SILENCE_SECONDS", 0.05)
+    own = urlsplit(settings.REDIS_URL)
+    proxy = DeafProxy(own.port)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    through = own._replace(netloc=own.netloc.replace(str(own.port), str(port)))
+    with override_settings(REDIS_URL=through.geturl()):
+        listener = spawn(cache.listen())
+        async with asyncio.timeout(5):
+            while proxy.connections < 1:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)
+            assert proxy.connections == 1  # pings keep a quiet one
+            proxy.is_deaf = True
+            while proxy.connections < 2:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)
+            assert proxy.connections == 2
+        listener.cancel()
+        with suppress(asyncio.CancelledError):
+            await listener
+    server.close()
+    await server.wait_closed()
+
+
+async def test_survives_a_message_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_RECONNECT_SECONDS", (0.01, 0.01))
+    heard: LocalCache[str, int] = LocalCache("heard", ttl=lambda: 100, max_entries=9)
+    cache.on_invalidate("heard", heard.forget)
+    listener = spawn(cache.listen())
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        async with asyncio.timeout(5):
+            while not client.pubsub_numsub("gateway:invalidate")[0][1]:
+                await asyncio.sleep(0.01)
+            client.publish("gateway:invalidate", b'{"not": "two texts"}')
+            client.publish("gateway:invalidate", b"no JSON")
+            heard.put("a", 1)
+            while heard.get("a"):
+                client.publish("gateway:invalidate", b'["heard", "a"]')
+                await asyncio.sleep(0.02)
+    listener.cancel()
+    with suppress(asyncio.CancelledError):
+        await listener
