@@ -9,6 +9,7 @@ import orjson
 from accounts.holdings import Document, Holder
 from agents.models import Agent
 from agents.sealing import shown_variables
+from agents.upgrades.fleets.services import forget_owner
 from agents.upgrades.models import Migration
 from gateway_core.sealed import SealedColumn
 
@@ -62,7 +63,8 @@ def _export(user_id: UUID) -> Iterator[Document]:
 
 
 def _erase(user_id: UUID) -> dict[str, int]:
-    return Agent.objects.of(user_id).delete()[1]
+    erased = Agent.objects.of(user_id).delete()[1]
+    return {**erased, "lines under a pseudonym": forget_owner(user_id)}
 
 
 HOLDER: Final = Holder(name="agents", summarise=_summarise, export=_export, erase=_erase)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from agents.models import Agent, Status
 from agents.upgrades.fleets.models import FleetAgent, Result
 from gateway_core.advisory import AlreadyRunning, only_one
+from gateway_core.audit.persons import pseudonym_of
 from gateway_core.audit.services import record_change
 from gateway_core.errors import ResourceConflict, ResourceNotFound
 from gateway_core.jobs import services as jobs
@@ -99,6 +101,16 @@ def counts(job: Job) -> dict[str, int]:
     """Return how many agents have which result."""
     found = dict(report(job).order_by().values_list("result").annotate(Count("pk")))
     return {result.value: found.get(result.value, 0) for result in Result}
+
+
+def forget_owner(user_id: UUID) -> int:
+    """Put a user's pseudonym wherever reports and wishes name them; return how many lines did."""
+    name, pseudonym = str(user_id), pseudonym_of(user_id)
+    named = Q(wish__by=name) | Q(wish__filter__user_ids__contains=name)
+    for job in Job.objects.filter(named, kind=KIND):
+        job.wish = json.loads(json.dumps(job.wish).replace(name, str(pseudonym)))
+        job.save(update_fields=("wish",))
+    return FleetAgent.objects.filter(owner_id=user_id).update(owner_id=pseudonym)
 
 
 def steer(*, job: Job, verb: str, by: User | None) -> Job:

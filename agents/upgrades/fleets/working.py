@@ -120,7 +120,8 @@ def _save(line: FleetAgent, result: Result, **fields: Any) -> None:
     line.result = result
     for name, value in fields.items():
         setattr(line, name, value)
-    line.save()
+    # Not all of it: its owner may have been erased meanwhile.
+    line.save(update_fields=("result", *fields))
 
 
 def _count(progress: Progress, result: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import User
+from agents.holdings import HOLDER
 from agents.models import Agent
 from agents.upgrades import services as upgrades
 from agents.upgrades.fleets import working
@@ -91,6 +92,20 @@ def test_migrates_those_that_were_chosen(
     begin(staff, fleet, filter=chosen)
     work_once()
     assert versions().count("1.1.0") == count
+
+
+def test_names_nobody_who_was_erased(staff: Caller, bob: Caller, fleet: str) -> None:
+    bob.get("/me")
+    user_id, other_id = User.objects.order_by("created_at").values_list("pk", flat=True)
+    begin(staff, fleet, filter={"user_ids": [str(user_id), str(other_id)]})
+    work_once()
+
+    erased = HOLDER.erase(user_id)
+
+    assert erased["lines under a pseudonym"] == 4
+    rows = [*FleetAgent.objects.values(), *Job.objects.values()]
+    assert str(user_id) not in str(rows)
+    assert str(other_id) in str(rows)
 
 
 def test_rests_after_the_canary_until_it_is_resumed(staff: Caller, fleet: str) -> None:
