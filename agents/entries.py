@@ -50,8 +50,18 @@ def enter(agent: Agent) -> Agent:
     return agent
 
 
-def complete(agent: Agent, made: Made, *, by: User | None, action: str = "create") -> Agent:
+def complete(
+    agent: Agent,
+    made: Made,
+    *,
+    by: User | None,
+    action: str = "create",
+    is_recorded: bool = False,
+) -> Agent:
     """Make an agent that Letta has made its user's, and the row active.
+
+    Args:
+        is_recorded: the data plane has put down already whose it is.
 
     Raises:
         ResourceConflict: the row is gone meanwhile.
@@ -60,7 +70,8 @@ def complete(agent: Agent, made: Made, *, by: User | None, action: str = "create
         row = Agent.objects.select_for_update(no_key=True).filter(pk=agent.pk).first()
         if row is None or row.status != Status.CREATING:
             raise ResourceConflict("The agent was given up while it was being made. Try again.")
-        letta.record_agent(user_id=row.user_id, document=made.document)
+        if not is_recorded:
+            letta.record_agent(user_id=row.user_id, document=made.document)
         row.become(Status.ACTIVE, agent_id=made.document["id"], last_error="")
         row.version, row.checksum = made.version or row.version, made.checksum or row.checksum
         row.resembles(made.document)
@@ -74,15 +85,18 @@ def note_error(agent: Agent, error: str) -> None:
     Agent.objects.filter(pk=agent.pk).update(last_error=error[:500])
 
 
-def drop(agent: Agent, *, by: User | None = None, action: str = "") -> None:
+def drop(
+    agent: Agent, *, by: User | None = None, action: str = "", is_forgotten: bool = False
+) -> None:
     """Delete a row and forget whose its agent was.
 
     Args:
         action: what goes on the trail, if anything.
+        is_forgotten: the data plane has forgotten already whose it was.
     """
     with transaction.atomic():
         Agent.objects.filter(pk=agent.pk).delete()
-        if agent.agent_id:
+        if agent.agent_id and not is_forgotten:
             letta.forget_deleted_sync(letta.Kind.AGENT, agent.agent_id)
         if action:
             _record(agent, by, action)

@@ -259,6 +259,9 @@ class _Comparison:
         return [agent for agent in self.found.values() if row.tag in agent.tags]
 
     def _is_gone(self, agent_id: str) -> bool:
+        """Ask Letta, unless the user has nothing there: asking would make them an account."""
+        if not letta.has_account(self.user_id):
+            return True
         return self.driver.read(user_id=self.user_id, agent_id=agent_id) is None
 
     def _finding(self, repair: Repair, what: str, mend: Callable[[], object]) -> Finding:

@@ -17,7 +17,7 @@ _SHUT = {Status.SUSPENDED: Shut.SUSPENDED, Status.UPGRADING: Shut.BUSY}
 
 
 class AgentRoster:
-    """The list of users' agents, for the data plane."""
+    """The list of users' agents, for the data plane, which itself keeps whose they are."""
 
     def shut_agents(self, user_id: UUID) -> Mapping[str, Shut]:
         """Return the user's agents that nothing may reach now."""
@@ -36,7 +36,7 @@ class AgentRoster:
         """Complete the entry."""
         row = Agent.objects.filter(pk=entry, user_id=user_id).first()
         if row is not None:
-            entries.complete(row, Made(document=dict(document)), by=row.user)
+            entries.complete(row, Made(document=dict(document)), by=row.user, is_recorded=True)
 
     def agent_not_made(self, entry: UUID) -> None:
         """Drop the entry."""
@@ -52,4 +52,4 @@ class AgentRoster:
         """Drop the row."""
         row = Agent.objects.of(user_id).called(agent_id).first()
         if row is not None:
-            entries.drop(row, by=row.user, action="delete")
+            entries.drop(row, by=row.user, action="delete", is_forgotten=True)

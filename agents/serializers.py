@@ -228,6 +228,27 @@ class AgentImportSerializer(AgentTraitsSerializer):
     )
 
 
+class DeleteOptionsSerializer(serializers.Serializer[Any]):
+    """How an agent is deleted: with all that it is."""
+
+    keep_letta = serializers.BooleanField(
+        default=False, help_text="For clients of AMS. True is refused: see the guide on agents."
+    )
+
+    def validate_keep_letta(self, value: bool) -> bool:  # noqa: FBT001 - as DRF calls it
+        """Refuse it.
+
+        Raises:
+            ValidationError: it is to be kept.
+        """
+        if value:
+            raise serializers.ValidationError(
+                "is not offered: what is in Letta is in this list. Export the agent and delete it, "
+                "or suspend it."
+            )
+        return value
+
+
 class ExportOptionsSerializer(serializers.Serializer[Any]):
     """What goes into an export."""
 

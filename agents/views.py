@@ -24,6 +24,7 @@ from agents.serializers import (
     AgentFilterSerializer,
     AgentImportSerializer,
     AgentSerializer,
+    DeleteOptionsSerializer,
     ExportOptionsSerializer,
     LettaMadeAgentSerializer,
     MadeAgentSerializer,
@@ -114,10 +115,15 @@ class AgentViewSet(UpgradeActions, mixins.ListModelMixin, GenericViewSet[Agent])
             )
         )
 
-    @extend_schema(summary="Delete an agent", parameters=[_IF_MATCH], responses={204: None})
+    @extend_schema(
+        summary="Delete an agent",
+        parameters=[_IF_MATCH, DeleteOptionsSerializer],
+        responses={204: None},
+    )
     def destroy(self, request: Request, pk: str) -> Response:
         """Delete an agent with its messages and memory."""
         agent = self._own(pk)
+        valid(DeleteOptionsSerializer(data=request.query_params))
         revision_wanted(request, agent)
         services.delete_agent(agent=agent, by=caller_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)

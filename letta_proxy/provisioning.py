@@ -108,6 +108,15 @@ async def account_for(user_id: UUID) -> Account:
     return await _accounts.load(user_id, partial(_ensure, user_id))
 
 
+def letta_user_if_any(user_id: UUID) -> str | None:
+    """Return the Letta user of an account that is there, as it is. Synchronous; changes nothing."""
+    known = _accounts.get(user_id)
+    if known is not None:
+        return known.letta_user_id
+    rows = LettaAccount.objects.filter(pk=user_id, state=LettaAccount.State.ACTIVE)
+    return rows.values_list("letta_user_id", flat=True).first()
+
+
 async def give_own_address(user_id: UUID, agent: Any) -> None:
     """Have an agent that is new or changed, as Letta shows it, say who it is when it calls."""
     account = await account_for(user_id)

@@ -49,7 +49,10 @@ class Shut(StrEnum):
 
 
 class Roster(Protocol):
-    """What is told, and asked. Each is called in a thread, outside of transactions."""
+    """What is told, and asked. Each is called in a thread, outside of transactions.
+
+    Whose an agent is has been put down, or forgotten, by the time a roster is told.
+    """
 
     def shut_agents(self, user_id: UUID) -> Mapping[str, Shut]:
         """Return the user's agents that nothing may reach now, by their ids in Letta."""

@@ -13,7 +13,7 @@ from gateway_core.errors import ResourceNotFound, UpstreamUnreachable
 from gateway_core.rest import RestClient
 from letta_proxy import client
 from letta_proxy.direct.waiting import wait_for
-from letta_proxy.provisioning import letta_user_for
+from letta_proxy.provisioning import letta_user_for, letta_user_if_any
 from letta_proxy.translate import meaning
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def call(  # noqa: PLR0913 - the parts of an HTTP request
     """
     if not settings.LETTA_BASE_URL:
         raise UpstreamUnreachable("No Letta server is configured.")
-    letta_user_id = letta_user_for_sync(user_id)
+    letta_user_id = _letta_user(user_id, method)
     record = context.current.get()
     # Letta drops a connection after a failure of its own, and an idle one after 5 s, without a
     # word (measured): none is used twice.
@@ -70,6 +70,12 @@ def call_or_none(user_id: UUID, method: str, target: str, **parts: Any) -> Any:
         return call(user_id, method, target, **parts)
     except ResourceNotFound:
         return None
+
+
+def _letta_user(user_id: UUID, method: str) -> str:
+    """Return whose name a call is in. Reading changes nothing, nor the account if there is one."""
+    known = letta_user_if_any(user_id) if method == "GET" else None
+    return letta_user_for_sync(user_id) if known is None else known
 
 
 @cache

@@ -28,6 +28,19 @@ def test_leaves_nothing_behind(alice: Caller, agent: dict[str, Any], in_letta: I
     assert AuditEvent.objects.filter(action="agent.delete").count() == 1
 
 
+def test_never_keeps_an_agent_in_letta_that_is_not_listed(
+    alice: Caller, agent: dict[str, Any], in_letta: InLetta
+) -> None:
+    path = f"/agents/{agent['id']}"
+
+    refused = alice("DELETE", path, params={"keep_letta": "true"})
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "/keep_letta")
+    assert "not offered" in refused.json()["detail"]
+    assert in_letta.ids() == [agent["id"]]
+    assert alice("DELETE", path, params={"keep_letta": "false"}).status_code == 204
+
+
 def test_leaves_what_others_use_and_what_was_made_on_its_own(
     alice: Caller, agent: dict[str, Any], template: str, in_letta: InLetta
 ) -> None:

@@ -192,6 +192,29 @@ def test_only_says_what_it_would_do(agent: dict[str, Any], in_letta: InLetta) ->
     assert len(rows()) == 1
 
 
+@pytest.mark.parametrize("is_without_account", [True, False])
+def test_changes_nothing_anywhere_when_it_only_says(
+    agent: dict[str, Any], letta: Running, *, is_without_account: bool
+) -> None:
+    """Neither does it make an account, nor bring one up to date."""
+    if is_without_account:
+        LettaAccount.objects.all().delete()
+    LettaAccount.objects.update(address_hash="of another address")
+    OwnedResource.objects.all().delete()
+    cache.clear_all()
+    letta.client.delete("/_sandbox/requests").raise_for_status()
+    kept = (Agent, LettaAccount, OwnedResource, AuditEvent)
+    before = [list(model.objects.values()) for model in kept]
+
+    said = command(dry_run=True, grace=0.0)
+
+    expected = "1 rows of lost agents" if is_without_account else "1 owners put back"
+    assert expected in said
+    assert [list(model.objects.values()) for model in kept] == before
+    assert {request["method"] for request in letta.requests()} <= {"GET"}
+    assert agent["id"] in said
+
+
 def test_takes_one_user_by_id_or_address(
     alice: Caller, bob: Caller, template: str, in_letta: InLetta
 ) -> None:
