@@ -83,8 +83,8 @@ def propose(agent: Agent, wish: Wish) -> Proposal:
     Raises:
         ResourceNotFound: the agent, its template or the version is gone.
         ResourceConflict: the agent was made from no template, or the version is not higher.
-        FieldInvalid: the version asks for variables that the agent does not have, or one of its
-            steps does not fit the agent.
+        FieldInvalid: the version asks for variables that the agent does not have, would show a
+            secret of the agent's, or has a step that does not fit the agent.
         UpstreamError: Letta failed.
     """
     driver = manager()
@@ -100,6 +100,7 @@ def propose(agent: Agent, wish: Wish) -> Proposal:
     )
     if not wish.is_forced:
         require_higher(agent.version, blueprint.version)
+    _refuse_exposure(agent, blueprint, wish)
     document = existing(driver, agent)
     environment = environment_of(driver, agent)
     made_from = blueprint.document or {}
@@ -120,6 +121,18 @@ def propose(agent: Agent, wish: Wish) -> Proposal:
         warnings=(*_warnings(agent, blueprint, has_ways=bool(ways)), *plan.warnings),
         hash=plan.hash(*context),
     )
+
+
+def _refuse_exposure(agent: Agent, blueprint: Blueprint, wish: Wish) -> None:
+    """Keep a secret from a version that would show it, in prompts and to whoever looks."""
+    kept = blueprint.variables.keys() - wish.variables.keys()
+    for name in sorted((kept & set(agent.secret_names)) - blueprint.secret_names):
+        raise FieldInvalid(
+            f"/variables/{name} was given as a secret and is none in version {blueprint.version}. "
+            "Send a value that may be seen.",
+            param=f"/variables/{name}",
+            errors=[{"pointer": f"/variables/{name}", "message": "is no secret any more"}],
+        )
 
 
 def _ends(way: Mapping[str, Any]) -> dict[str, str]:

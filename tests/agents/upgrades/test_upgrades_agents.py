@@ -72,6 +72,26 @@ def test_does_what_it_said(alice: Caller, published: dict[str, Any], memory: Mem
     assert upgrade(alice, published, force=True)["plan"] == []
 
 
+def test_shows_no_secret_that_another_version_would_show(alice: Caller, template: str) -> None:
+    agent = alice.create(template, variables={"user_name": "Ann", "search_key": "s3cr3t"})
+    after = agent_file("1.1.0")
+    del after["persona"]["variables_schema"]["properties"]["search_key"]["x-secret"]
+    after["persona"]["system_prompt"] = "The key is {{search_key}}."
+    alice.post("/templates/publish", json=after)
+
+    for is_dry_run in (True, False):
+        answer = alice("POST", f"/agents/{agent['id']}/upgrade", json={"dry_run": is_dry_run})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (
+            422,
+            "/variables/search_key",
+        )
+        assert "s3cr3t" not in answer.text
+    assert rows()[0].status == Status.ACTIVE
+
+    done = upgrade(alice, agent, dry_run=False, variables={"search_key": "for all to see"})
+    assert done["agent"]["variables"]["search_key"] == "for all to see"
+
+
 def test_tells_what_an_agent_went_through(alice: Caller, published: dict[str, Any]) -> None:
     done = upgrade(alice, published, dry_run=False)
 
