@@ -185,17 +185,26 @@ class AgentManager(Protocol):
         """Take the block of that label away; what is gone is done."""
         ...
 
+    def takes_choices(self) -> bool:
+        """Say whether another service that upgrades agents heeds more than version and variables.
+
+        That is: strategies, force and the hash of a plan.
+        """
+        ...
+
     def upgrade(
         self, *, user_id: UUID, agent_id: str, wish: Mapping[str, Any], key: str = ""
     ) -> dict[str, Any] | None:
         """Have another service upgrade an agent, and return its answer.
 
         Args:
-            wish: ``target_version`` or ``use_latest``, and always ``dry_run``.
+            wish: ``target_version`` or ``use_latest``, ``variables``, always ``dry_run``; and what
+                was chosen, where that is heeded.
             key: of idempotency.
 
         Returns:
-            ``{plan, diff, warnings, dry_run}``, or ``{plan, applied, new_version}`` when it was
+            ``{plan, diff, warnings, dry_run}``, with choices heeded ``conflicts, plan_hash,
+            target_version`` too; or ``{plan, applied, new_version}`` when it was
             done. None without ``upgrades_elsewhere``.
         """
         ...

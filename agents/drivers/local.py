@@ -65,6 +65,10 @@ class LocalManager(LettaAgents):
             )
         return Made(document=document)
 
+    def takes_choices(self) -> bool:
+        """Nobody else has to heed them."""
+        return True
+
     def upgrade(
         self,
         *,

@@ -26,6 +26,7 @@ CLONE: Final = "agents.clone"
 UPDATE: Final = "agents.update"
 SUSPEND: Final = "agents.suspend"
 DELETE: Final = "agents.delete"
+CHOICES: Final = "agents.upgrade"
 
 _UPDATED: Final = ("name", "description", "tags", "metadata")
 
@@ -159,6 +160,10 @@ class RemoteManager(LettaAgents):
         return super().apply(
             user_id=user_id, agent_id=agent_id, tag=tag, body=body, environment=environment
         )
+
+    def takes_choices(self) -> bool:
+        """Say whether the AMS heeds strategies, force and plan hashes."""
+        return self._can(CHOICES)
 
     def upgrade(
         self, *, user_id: UUID, agent_id: str, wish: Mapping[str, Any], key: str = ""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from agents.drivers import manager
 from agents.sealing import all_variables
-from gateway_core.errors import UpstreamAnswerInvalid
+from gateway_core.errors import FieldInvalid, UpstreamAnswerInvalid
 from templates_app.services import LATEST
 
 if TYPE_CHECKING:
@@ -16,21 +16,41 @@ if TYPE_CHECKING:
     from agents.upgrades.models import Migration
     from agents.upgrades.proposing import Wish
 
+_UNHEEDED: Final = "is not known to the service that manages agents here"
+_DECIDES_ITSELF: Final = (
+    "The service that manages agents here tells of no conflicts: it decides by itself what becomes "
+    "of what the agent has learned."
+)
+
 
 def body_of(wish: Wish, *, is_dry_run: bool) -> dict[str, Any]:
-    """Return what an AMS is asked for. Whether it is a dry run is always said."""
+    """Return what an AMS is asked for. Whether it is a dry run is always said.
+
+    Raises:
+        FieldInvalid: the AMS would not heed what was chosen.
+    """
     target: dict[str, Any] = {"target_version": wish.target_version}
     if wish.target_version == LATEST:
         target = {"use_latest": True}
     more = {"variables": dict(wish.variables)} if wish.variables else {}
-    return {**target, **more, "dry_run": is_dry_run}
+    return {**target, **more, **_choices(wish), "dry_run": is_dry_run}
 
 
-def plan(agent: Agent, wish: Wish) -> dict[str, Any] | None:
-    """Return the plan of an AMS for an agent, None when the gateway makes it itself."""
-    return manager().upgrade(
+def plan(agent: Agent, wish: Wish) -> dict[str, Any]:
+    """Return the plan of an AMS for an agent, as the gateway's own are."""
+    said = manager().upgrade(
         user_id=agent.user_id, agent_id=agent.agent_id, wish=body_of(wish, is_dry_run=True)
     )
+    said = said or {}
+    notes = () if manager().takes_choices() else (_DECIDES_ITSELF,)
+    return {
+        "target_version": str(said.get("target_version") or ""),
+        "plan": _lines(said.get("plan")),
+        "diff": list(said.get("diff") or ()),
+        "conflicts": list(said.get("conflicts") or ()),
+        "warnings": [*(said.get("warnings") or ()), *notes],
+        "plan_hash": str(said.get("plan_hash") or ""),
+    }
 
 
 def carry_out(migration: Migration, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +80,26 @@ def carry_out(migration: Migration, content: Mapping[str, Any]) -> dict[str, Any
         "variables": variables,
         "secret_names": sorted({*agent.secret_names, *(content["remote"].get("variables") or {})}),
     }
+
+
+def _choices(wish: Wish) -> dict[str, Any]:
+    """Return what was chosen; where nobody heeds it, silence would pass for consent."""
+    said = {
+        "strategy": wish.strategy.in_all,
+        "strategies": dict(wish.strategy.by_pointer),
+        "force": wish.is_forced,
+        "plan_hash": wish.plan_hash,
+    }
+    chosen = {name: value for name, value in said.items() if value}
+    if chosen and not manager().takes_choices():
+        errors = [{"pointer": f"/{name}", "message": _UNHEEDED} for name in chosen]
+        raise FieldInvalid(
+            f"The service that manages agents here would not heed {', '.join(chosen)}. Leave that "
+            "out, and it decides by itself.",
+            param=errors[0]["pointer"],
+            errors=errors,
+        )
+    return chosen
 
 
 def _lines(plan: Any) -> list[dict[str, str]]:

@@ -34,10 +34,8 @@ def plan_upgrade(*, agent: Agent, wish: Wish) -> dict[str, Any]:
     Raises:
         GatewayError: as ``propose`` says.
     """
-    remote = remotely.plan(agent, wish)
-    if remote is not None:
-        said = {name: list(remote.get(name) or ()) for name in ("plan", "diff", "warnings")}
-        return {"target_version": "", "conflicts": [], "plan_hash": "", **said}
+    if manager().upgrades_elsewhere:
+        return remotely.plan(agent, wish)
     return propose(agent, wish).as_json()
 
 
@@ -139,7 +137,7 @@ def _prepare_remotely(migration: Migration, wish: Wish) -> None:
             "snapshot": body_of(document),
             "origin_before": origin_of(migration.agent),
         },
-        strategy={},
+        strategy=_strategy_as_json(wish.strategy),
     )
 
 

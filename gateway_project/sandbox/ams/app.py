@@ -32,6 +32,7 @@ CAPABILITIES: Final = (
     "agents.delete",
     "agents.suspend",
     "agents.update",
+    "agents.upgrade",
 )
 
 

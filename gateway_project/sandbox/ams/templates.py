@@ -40,7 +40,7 @@ async def publish(request: Request) -> Response:
     document = loaded.document
     template = state_of(request).template_of(user_id, document["template"]["name"])
     version = str(document["template"]["version"])
-    if template["latest"] and not _is_higher(version, template["latest"]):
+    if template["latest"] and not is_higher(version, template["latest"]):
         raise ProblemError(409, "version_exists", "The version is not higher than the latest")
     row = {
         "version": version,
@@ -105,7 +105,8 @@ async def _loaded(request: Request) -> Loaded:
         raise ProblemError(400, "malformed", exc.message) from exc
 
 
-def _is_higher(version: str, other: str) -> bool:
+def is_higher(version: str, other: str) -> bool:
+    """Say which of two versions is higher."""
     return versions.parse(version).precedence > versions.parse(other).precedence
 
 

@@ -9,6 +9,7 @@ import pytest
 from django.core.management import call_command
 
 from agents.upgrades.models import Migration, MigrationState
+from gateway_core import cache
 from tests.agents.conftest import Caller
 from tests.agents.upgrades.conftest import Memory, next_file
 from tests.conftest import Running
@@ -50,6 +51,71 @@ def test_passes_upgrades_on_and_always_says_whether_it_is_a_dry_run(
     assert (told["state"], told["to_version"]) == ("applied", "1.1.0")
     answer = alice("POST", f"/agents/{published['id']}/migrations/{told['id']}/rollback", json={})
     assert answer.status_code == 409
+
+
+def test_tells_what_was_chosen_and_passes_on_what_is_in_the_way(
+    alice: Caller, published: dict[str, Any], memory: Memory, ams: Running
+) -> None:
+    path = f"/agents/{published['id']}/upgrade"
+    alice.letta("PATCH", f"/agents/{published['id']}", json={"system": "Mine."}).raise_for_status()
+
+    said = alice.post(path, json={})
+    assert [one["pointer"] for one in said["conflicts"]] == ["/system"]
+    assert (said["target_version"], len(said["plan_hash"])) == ("1.1.0", 64)
+    refused = alice("POST", path, json={"dry_run": False})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (409, "/system")
+    assert alice.get(f"/agents/{published['id']}")["status"] == "active"
+
+    stale = {"dry_run": False, "strategy": "take_template", "plan_hash": said["plan_hash"]}
+    refused = alice("POST", path, json=stale)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (409, "/plan_hash")
+    assert memory.document()["system"] == "Mine."
+
+    choice = {"strategies": {"/system": "take_template"}}
+    agreed = alice.post(path, json=choice)["plan_hash"]
+    alice.post(path, json={**choice, "dry_run": False, "plan_hash": agreed})
+    assert wishes(ams)[-1] == {
+        "use_latest": True,
+        **choice,
+        "plan_hash": agreed,
+        "dry_run": False,
+    }
+    assert memory.document()["system"] == "You serve Ann."
+
+    assert alice("POST", path, json={}).status_code == 409
+    assert alice.post(path, json={"target_version": "1.0.0", "force": True})["plan"] != []
+    assert wishes(ams)[-1] == {"target_version": "1.0.0", "force": True, "dry_run": True}
+
+
+@pytest.mark.parametrize(
+    ("choice", "pointer"),
+    [
+        ({"strategy": "keep_agent"}, "/strategy"),
+        ({"strategies": {"/system": "keep_agent"}}, "/strategies"),
+        ({"force": True}, "/force"),
+        ({"plan_hash": "0" * 64}, "/plan_hash"),
+    ],
+)
+def test_does_not_pretend_that_the_first_ams_heeds_choices(
+    alice: Caller,
+    published: dict[str, Any],
+    ams: Running,
+    choice: dict[str, Any],
+    pointer: str,
+) -> None:
+    ams.client.put("/_sandbox/old").raise_for_status()
+    cache.clear_all()
+    path = f"/agents/{published['id']}/upgrade"
+
+    for dry_run in (True, False):
+        answer = alice("POST", path, json={**choice, "dry_run": dry_run})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, pointer)
+
+    assert wishes(ams) == []
+    assert alice.get(f"/agents/{published['id']}")["status"] == "active"
+    assert not Migration.objects.exists()
+    (warning,) = alice.post(path, json={})["warnings"]
+    assert "decides by itself" in warning
 
 
 def test_asks_again_by_the_same_key_when_nobody_knows_what_came_of_it(
