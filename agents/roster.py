@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from agents import entries
 from agents.drivers.interface import Made
 from agents.models import NAME_MAX_LENGTH, Agent, Origin, Status
+from letta_proxy import services as letta
 from letta_proxy.services import Shut
 
 if TYPE_CHECKING:
@@ -20,12 +21,17 @@ class AgentRoster:
     """The list of users' agents, for the data plane, which itself keeps whose they are."""
 
     def shut_agents(self, user_id: UUID) -> Mapping[str, Shut]:
-        """Return the user's agents that nothing may reach now."""
+        """Return the user's agents that nothing may reach now.
+
+        One that Letta has made beside another one writes that one's memory, so it is shut, too.
+        """
         rows = Agent.objects.filter(user_id=user_id, status__in=_SHUT)
-        return {
+        shut = {
             agent_id: _SHUT[Status(status)]
             for agent_id, status in rows.values_list("agent_id", "status")
         }
+        owned = letta.owned_agents(user_id) if shut else {}
+        return {**{one: shut[of] for one, of in owned.items() if of in shut}, **shut}
 
     def expect_agent(self, user_id: UUID, name: str) -> UUID:
         """Enter an agent that Letta is about to make, if the user may have one more."""

@@ -14,6 +14,7 @@ from agents.models import Agent
 from gateway_core import cache
 from gateway_core.audit.models import AuditEvent
 from letta_proxy import roster
+from letta_proxy.models import OwnedResource
 from tests.agents.conftest import BOTH_DRIVERS, Caller
 from tests.conftest import Running
 
@@ -52,6 +53,21 @@ def test_nothing_reaches_a_suspended_agent(
         assert answer.json()["code"] == "policy_agent_suspended"
         assert answer.headers["x-should-retry"] == "false"
     assert letta.requests(r"/messages|/chat") == []
+
+
+def test_nothing_reaches_what_writes_the_memory_of_a_suspended_agent(
+    alice: Caller, agent: dict[str, Any], template: str
+) -> None:
+    """Letta makes a sleeptime agent beside another one, and both have the same blocks."""
+    beside = alice.create(template)["id"]
+    Agent.objects.filter(agent_id=beside).delete()
+    OwnedResource.objects.filter(upstream_id=beside).update(agent_id=agent["id"])
+    assert alice.letta("GET", f"/agents/{beside}").status_code == 200
+
+    suspend(alice, agent)
+
+    answer = alice.letta("POST", f"/agents/{beside}/messages", json={"input": "hi"})
+    assert (answer.status_code, answer.json()["code"]) == (423, "policy_agent_suspended")
 
 
 def test_staff_are_told_why_a_request_is_denied(alice: Caller, agent: dict[str, Any]) -> None:
