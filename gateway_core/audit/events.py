@@ -84,14 +84,15 @@ def line_of(record: RequestRecord) -> bytes:
     )
 
 
-def encode(event: dict[str, Any]) -> bytes:
+def encode(event: dict[str, Any], *, at: datetime | None = None) -> bytes:
     """Give an event its id and time, and return its line, newline included.
 
     Args:
         event: fields of ``AuditEvent`` without ``id`` and ``at``. Secrets in ``facts``, as far as
             their names tell, are replaced in it.
+        at: its time; now without one.
     """
-    at = datetime.now(UTC)
+    at = at or datetime.now(UTC)
     event["id"] = new_id(at)
     event["at"] = at
     redact(None, "", event["facts"])

@@ -32,7 +32,7 @@ def seal_changes() -> int:
     return sealed
 
 
-def good_leaf(change: UnsealedChange, leaf: bytes | None, keys: PublicKeys) -> bool:
+def is_as_signed(change: UnsealedChange, leaf: bytes | None, keys: PublicKeys) -> bool:
     """Say whether a change says what was signed when it was recorded."""
     if not leaf:
         return False
@@ -43,7 +43,7 @@ def good_leaf(change: UnsealedChange, leaf: bytes | None, keys: PublicKeys) -> b
     return keys.verify(change.key_id, signature, CHANGE + leaf)
 
 
-def leaves_of(ids: list[UUID]) -> dict[UUID, bytes]:
+def unsealed_leaves(ids: list[UUID]) -> dict[UUID, bytes]:
     """Return the leaves of the events that are in no batch."""
     with connection.cursor() as cursor:
         cursor.execute(_LEAVES, [ids])
@@ -59,12 +59,12 @@ def _seal(ids: list[UUID]) -> int:
     with transaction.atomic():
         last = chain.begin()
         changes = list(UnsealedChange.objects.filter(pk__in=ids, is_refused=False))
-        leaves = leaves_of([change.event_id for change in changes])
+        leaves = unsealed_leaves([change.event_id for change in changes])
         keys = PublicKeys(own_public_keys())
         good = {
             change.event_id: leaves[change.event_id]
             for change in changes
-            if good_leaf(change, leaves.get(change.event_id), keys)
+            if is_as_signed(change, leaves.get(change.event_id), keys)
         }
         _refuse([change for change in changes if change.event_id not in good])
         if good:

@@ -15,7 +15,7 @@ from gateway_core.audit.batches import FIRST_PREVIOUS, Batch, Head, Kind
 from gateway_core.audit.leaves import leaf_of, month_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from gateway_core.audit.keys import PublicKeys
 
@@ -209,17 +209,3 @@ def _between(last: int, sequence: int) -> str:
     if sequence == first + 1:
         return f"batch {first} is"
     return f"batches {first} to {sequence - 1} are"
-
-
-def verify(
-    things: Iterable[Batch | Sealed | Other],
-    verifier: Verifier,
-    *,
-    progress: Callable[[Verifier], None],
-) -> None:
-    """Show a verifier everything."""
-    for one in things:
-        if isinstance(one, Batch):
-            progress(verifier)
-        verifier.see(one)
-    verifier.finish()
