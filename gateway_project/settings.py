@@ -158,9 +158,6 @@ RATE_LIMITS = {
     "writes": rate("RATE_LIMIT_WRITES", "300/h:60"),
 }
 
-# -- at once, for each user, route and process
-MAX_CONCURRENT_PER_USER = integer("MAX_CONCURRENT_PER_USER", 32)
-
 # -- bodies, in bytes
 MAX_JSON_BYTES = integer("MAX_JSON_BYTES", 1024 * 1024)
 MAX_LLM_BYTES = integer("MAX_LLM_BYTES", 20 * 1024 * 1024)

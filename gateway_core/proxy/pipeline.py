@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from gateway_core import context, metrics
@@ -15,7 +14,6 @@ from gateway_core.errors import (
     RequestMalformed,
     UpstreamError,
 )
-from gateway_core.limits import ConcurrencyCap
 from gateway_core.logging import get_logger
 from gateway_core.proxy.admit import admitted
 from gateway_core.proxy.body import take_in
@@ -38,14 +36,13 @@ _log = get_logger("gateway.proxy")
 
 def proxy(route: Route) -> Application:
     """Return the ASGI application of a route."""
-    cap = ConcurrencyCap(lambda: settings.MAX_CONCURRENT_PER_USER)
     in_flight = metrics.IN_FLIGHT.labels(route.name)
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         exchange = _begin(route, scope, receive, send)
         in_flight.inc()
         try:
-            await _carry(exchange, cap)
+            await _carry(exchange)
         except GatewayError as error:
             await refuse(exchange, error)
         except (OperationalError, InterfaceError) as exc:
@@ -62,15 +59,14 @@ def proxy(route: Route) -> Application:
     return handle
 
 
-async def _carry(exchange: Exchange, cap: ConcurrencyCap) -> None:
+async def _carry(exchange: Exchange) -> None:
     route = exchange.route
     await identify(exchange)
     _match(exchange)
     exchange.upstream.breaker.check()
     async with admitted(exchange):
-        with cap.hold(exchange.principal.user_id):
-            await take_in(exchange)
-            await (_go_on(exchange) if route.once is None else route.once(exchange, _go_on))
+        await take_in(exchange)
+        await (_go_on(exchange) if route.once is None else route.once(exchange, _go_on))
 
 
 async def _go_on(exchange: Exchange) -> None:

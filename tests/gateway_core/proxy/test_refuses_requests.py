@@ -240,28 +240,6 @@ async def test_hides_an_unexpected_failure_behind_500(knobs: Knobs, gateway: Gat
     assert "secret" not in answer.text
 
 
-async def test_lets_one_user_hold_only_so_many_places(
-    upstream: Upstream, gateway: Gateway, settings: Any
-) -> None:
-    settings.MAX_CONCURRENT_PER_USER = 1
-    release = asyncio.Event()
-
-    async def held(call: Call, writer: asyncio.StreamWriter) -> None:
-        await release.wait()
-        await reply(body={})(call, writer)
-
-    upstream.answer = held
-    first = asyncio.ensure_future(gateway.client.get("/api/v1/test/things/7"))
-    while not upstream.calls:
-        await asyncio.sleep(0.005)
-    second = await gateway.client.get("/api/v1/test/things/7")
-    problem(second, 429, "quota_too_many_concurrent")
-    assert second.headers["retry-after"] == "1"
-    release.set()
-    assert (await first).status_code == 200
-    assert (await gateway.client.get("/api/v1/test/things/7")).status_code == 200
-
-
 async def test_says_408_to_a_client_that_stalls_its_upload(
     gateway: Gateway, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
