@@ -161,7 +161,7 @@ class AgentManager(Protocol):
         """
         ...
 
-    def apply(
+    def apply(  # noqa: PLR0913 - the parts of a change
         self,
         *,
         user_id: UUID,
@@ -169,11 +169,15 @@ class AgentManager(Protocol):
         tag: str,
         body: Mapping[str, Any],
         environment: Mapping[str, str] | None = None,
+        document: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Bring an agent to what a snapshot's body says, and return Letta's document of it.
 
         Members that the body lacks stay as they are. ``memory_blocks``, when there, are all blocks:
         others are taken away. ``environment`` None leaves that alone, too. Repeatable.
+
+        Args:
+            document: what Letta has just said of the agent, where that is known.
         """
         ...
 

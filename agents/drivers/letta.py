@@ -74,7 +74,7 @@ class LettaAgents:
             messages=tuple(messages),
         )
 
-    def apply(
+    def apply(  # noqa: PLR0913 - the parts of a change
         self,
         *,
         user_id: UUID,
@@ -82,10 +82,10 @@ class LettaAgents:
         tag: str,
         body: Mapping[str, Any],
         environment: Mapping[str, str] | None = None,
+        document: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Bring an agent to what a body says: see ``AgentManager``."""
-        document = _existing(user_id, agent_id)
-        now = body_of(document)
+        now = body_of(document or _existing(user_id, agent_id))
         changes = {name: body[name] for name in body if name not in _ONLY_AT_CREATION}
         if any(name in changes for name in _TOGETHER):
             changes |= {n: body.get(n, now.get(n)) for n in _TOGETHER if body.get(n, now.get(n))}

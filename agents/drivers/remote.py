@@ -143,7 +143,7 @@ class RemoteManager(LettaAgents):
             letta.note_belongings(user_id=order.user_id, agent_id=agent_id)
         return Made(document=document)
 
-    def apply(
+    def apply(  # noqa: PLR0913 - the parts of a change
         self,
         *,
         user_id: UUID,
@@ -151,6 +151,7 @@ class RemoteManager(LettaAgents):
         tag: str,
         body: Mapping[str, Any],
         environment: Mapping[str, str] | None = None,
+        document: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Bring an agent to what a body says, and tell the AMS of what it lists."""
         changes = {name: body[name] for name in _UPDATED if name in body}
@@ -158,7 +159,12 @@ class RemoteManager(LettaAgents):
             with suppress(ResourceNotFound):  # it knows those alone that it has made
                 self._ams.call("PATCH", path("agents", agent_id), user_id=user_id, payload=changes)
         return super().apply(
-            user_id=user_id, agent_id=agent_id, tag=tag, body=body, environment=environment
+            user_id=user_id,
+            agent_id=agent_id,
+            tag=tag,
+            body=body,
+            environment=environment,
+            document=document,
         )
 
     def takes_choices(self) -> bool:

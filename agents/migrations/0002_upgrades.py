@@ -88,6 +88,10 @@ class Migration(migrations.Migration):
             model_name='fleetagent',
             index=models.Index(fields=['job', 'result', 'position'], name='fleet_result'),
         ),
+        migrations.AddIndex(
+            model_name='fleetagent',
+            index=models.Index(condition=models.Q(('result__in', ('waiting', 'working'))), fields=['job', 'position'], name='fleet_undone'),
+        ),
         migrations.AddConstraint(
             model_name='fleetagent',
             constraint=models.UniqueConstraint(fields=('job', 'position'), name='fleet_position'),

@@ -91,6 +91,7 @@ def write_down(  # noqa: PLR0913 - each is one part of what is written down
     migration.seal({"steps": [step.as_json() for step in steps], **content})
     migration.touch(
         MigrationState.APPLYING,
+        sealed=migration.sealed,
         to_version=to_version,
         plan=[step.as_line() for step in steps],
         warnings=list(warnings),

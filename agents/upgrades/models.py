@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from gateway_core.crypto import seal, unseal
+from gateway_core.errors import ResourceNotFound
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -143,11 +144,17 @@ class Migration(models.Model):
         return content
 
     def touch(self, state: MigrationState | None = None, **fields: Any) -> None:
-        """Write down how far it is."""
+        """Write down how far it is, and no more than that: what is sealed may be large.
+
+        Raises:
+            ResourceNotFound: it is gone, with its agent.
+        """
         self.state = state or MigrationState(self.state)
         self.touched_at = timezone.now()
-        for name, value in fields.items():
-            setattr(self, name, value)
         if self.state not in UNFINISHED:
             self.ended_at = self.touched_at
-        self.save()
+        for name, value in fields.items():
+            setattr(self, name, value)
+        changed = {name: getattr(self, name) for name in ("state", "touched_at", "ended_at")}
+        if not Migration.objects.filter(pk=self.pk).update(**changed, **fields):
+            raise ResourceNotFound

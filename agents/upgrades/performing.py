@@ -43,6 +43,7 @@ def perform(step: Step, *, agent: Agent, driver: AgentManager) -> bool:
         tag=agent.tag,
         body={} if is_environment else _body(step, document),
         environment=step.after if is_environment else None,
+        document=document,
     )
     return True
 

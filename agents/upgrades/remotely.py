@@ -69,7 +69,7 @@ def carry_out(migration: Migration, content: Mapping[str, Any]) -> dict[str, Any
     version = (answer or {}).get("new_version")
     if not isinstance(version, str) or not version:
         raise UpstreamAnswerInvalid
-    migration.plan = _lines((answer or {}).get("plan"))
+    migration.touch(plan=_lines((answer or {}).get("plan")))
     variables = {**all_variables(agent), **(content["remote"].get("variables") or {})}
     return {
         "template_version_id": None,

@@ -49,7 +49,15 @@ class FleetAgent(models.Model):
                 condition=models.Q(result__in=Result.values), name="fleet_result_known"
             ),
         )
-        indexes = (models.Index(fields=("job", "result", "position"), name="fleet_result"),)
+        indexes = (
+            models.Index(fields=("job", "result", "position"), name="fleet_result"),
+            # The next one is found at once, however many there are.
+            models.Index(
+                fields=("job", "position"),
+                name="fleet_undone",
+                condition=models.Q(result__in=UNDONE),
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.agent_id} ({self.result})"

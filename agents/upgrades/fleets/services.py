@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
@@ -164,9 +165,9 @@ def _written_down(version: TemplateVersion, by: User | None, wish: FleetWish) ->
         )
         for position, agent in enumerate(agents.iterator(_BATCH))
     )
-    made = FleetAgent.objects.bulk_create(lines, batch_size=_BATCH)
-    Job.objects.filter(pk=job.pk).update(total=len(made))
-    job.total = len(made)
+    while batch := list(islice(lines, _BATCH)):  # never all of them in memory
+        job.total += len(FleetAgent.objects.bulk_create(batch))
+    Job.objects.filter(pk=job.pk).update(total=job.total)
     _record(by, "begin", job)
     return job
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from agents.holdings import HOLDER
@@ -200,6 +202,57 @@ def test_goes_on_after_its_worker_has_died(
     assert results(staff, where) == ["migrated"] * 4
     assert staff.get(where)["counts"]["migrated"] == 4
     assert len(calls) == 4
+
+
+def test_the_last_agent_of_many_costs_as_much_as_the_first(
+    staff: Caller, template: str, letta: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many queries and as many calls to Letta for each agent, and none for all of them."""
+    for number in range(12):
+        staff.create(template, agent_name=f"Ada {number}")
+    staff.post("/templates/publish", json=next_file())
+    begin(staff, template)
+    costs: list[tuple[int, int]] = []
+    original = working._migrate
+
+    def counting(*arguments: Any) -> None:
+        letta.client.delete("/_sandbox/requests").raise_for_status()
+        with CaptureQueriesContext(connection) as queries:
+            original(*arguments)
+        costs.append((len(queries), len(letta.requests("^/v1/"))))
+
+    monkeypatch.setattr(working, "_migrate", counting)
+    assert work_once()
+
+    assert len(costs) == 12
+    assert len(set(costs[1:])) == 1
+
+
+@pytest.mark.django_db
+def test_finds_the_next_of_many_agents_by_an_index() -> None:
+    job = jobs.ask_for("fleet migration", subject="x")
+    FleetAgent.objects.bulk_create(
+        FleetAgent(
+            job=job,
+            position=number,
+            agent_id=f"agent-{number}",
+            owner_id=job.pk,
+            from_version="1.0.0",
+            result=Result.MIGRATED if number < 4000 else Result.WAITING,
+        )
+        for number in range(8000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE agents_fleetagent")
+        with CaptureQueriesContext(connection) as queries:
+            line = working._next(job.pk)
+        cursor.execute(f"EXPLAIN {queries[0]['sql']}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert line is not None
+    assert line.position == 4000
+    assert "fleet_undone" in plan
+    assert "Sort" not in plan
 
 
 def test_can_be_paused_and_cancelled(staff: Caller, fleet: str) -> None:
