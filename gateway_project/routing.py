@@ -10,6 +10,7 @@ from django.urls import re_path
 from accounts.websocket import authenticated
 from gateway_core.access import recorded
 from gateway_core.proxy.pipeline import proxy
+from gateway_project.bodies import bounded
 from gateway_project.cors import with_cors
 from gateway_project.routes import ROUTES
 
@@ -24,7 +25,7 @@ def route(control_plane: Application) -> Application:
     """Return the application that sends each connection to its plane."""
     http = [
         *(_at(mount.paths, mount.wrap(proxy(mount.route))) for mount in ROUTES),
-        _at(r"", recorded(control_plane)),
+        _at(r"", recorded(bounded(control_plane))),
     ]
     websocket = [_at(r"", nowhere)]
     router = ProtocolTypeRouter(
