@@ -1,4 +1,4 @@
-"""A bound for all bodies of the control plane: Django puts them on the disk before it asks whose."""
+"""A bound for bodies of the control plane: Django has them on disk before it asks whose they are."""
 
 from __future__ import annotations
 
