@@ -1,4 +1,4 @@
-"""A bound for bodies of the control plane: Django has them on disk before it asks whose they are."""
+"""A bound for bodies of the control plane: Django has them on disk before it asks whose."""
 
 from __future__ import annotations
 
