@@ -16,7 +16,9 @@ def main() -> None:
     if os.environ.get("ENVIRONMENT") != "production":
         from gateway_project.sandbox.environment import prepare_for_command  # noqa: PLC0415
 
-        prepare_for_command(with_engines=not _WITHOUT_DATABASE.intersection(sys.argv[1:2]))
+        # An export of the audit trail is verified anywhere.
+        is_alone = _WITHOUT_DATABASE.intersection(sys.argv[1:2]) or "--export" in sys.argv
+        prepare_for_command(with_engines=not is_alone)
     from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415
     from django.core.management import execute_from_command_line  # noqa: PLC0415
 

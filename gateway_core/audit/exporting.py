@@ -197,8 +197,9 @@ def _line(text: str) -> Any:
         members = orjson.loads(line)
     except orjson.JSONDecodeError as exc:
         raise Unreadable(f"a line is not JSON: {text[:60]!r}") from exc
-    if not isinstance(members, dict):
-        raise Unreadable(f"a line is no object: {text[:60]!r}")
+    # Nobody is to read something else in it than is verified: another of two equal names, say.
+    if not isinstance(members, dict) or orjson.dumps(members) != line.rstrip(b"\n"):
+        raise Unreadable(f"a line is not as it was written: {text[:60]!r}")
     return thing_of(members)
 
 
@@ -210,6 +211,8 @@ def _rows(file: TextIO) -> Iterator[Any]:
                 raise Unreadable(f"a row has {len(cells)} cells instead of {len(COLUMNS)}")
             if cells[0] == "event":
                 yield event_of_cells(cells)
+            elif any(cells[1:-1]) or f'"type":"{cells[0]}"' not in cells[-1]:
+                raise Unreadable(f"a row of type {cells[0]!r} is not as it was written")
             else:
                 yield _line(cells[-1])
     except csv.Error as exc:

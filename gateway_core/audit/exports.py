@@ -30,7 +30,7 @@ COLUMNS: Final = ("type", "batch", *FIELDS, "proof")
 _FACTS: Final = b',"facts":'
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?").fullmatch
 # What spreadsheets take for a formula, and the mark that keeps them from it (OWASP, CSV injection).
-_FORMULA: Final = tuple("=+-@\t\r\n'＝＋－＠")  # noqa: RUF001 - these, too
+_FORMULA: Final = tuple("=+-@\t\r\n'\uff1d\uff0b\uff0d\uff20")
 _MARK: Final = "'"
 
 
@@ -93,14 +93,16 @@ def thing_of(line: dict[str, Any]) -> Thing:
         if kind == "export":
             if members.pop("version") != VERSION:
                 raise Unreadable("the export has a version that is not known here")
-            return About(**members)
+            return _about(members)
         if kind == "batch":
             return _batch(members)
         if kind == "other":
-            return Other(members["month"], bytes.fromhex(members["leaf"]))
+            month, leaf = members.values()
+            return Other(month, bytes.fromhex(leaf))
         if kind == "withdrawn":
-            content, replaces = (bytes.fromhex(members[name]) for name in ("content", "replaces"))
-            return Sealed(_checked_id(members["id"]), content, replaces, is_withdrawn=True)
+            event_id, content, replaces = members.values()
+            hashes = bytes.fromhex(content), bytes.fromhex(replaces)
+            return Sealed(_checked_id(event_id), *hashes, is_withdrawn=True)
     except (TypeError, KeyError, ValueError, AttributeError) as exc:
         raise Unreadable(f"a line of type {kind!r} can't be read: {exc}") from exc
     raise Unreadable(f"a line has the type {kind!r}")
@@ -181,6 +183,13 @@ def event_of_cells(cells: Sequence[str]) -> Event:
 def sealed(event: Event) -> Sealed:
     """Return what was sealed of an event."""
     return Sealed(event.fields[0] or "", content_of(event.fields, event.salt), event.replaces)
+
+
+def _about(members: dict[str, Any]) -> About:
+    about = About(**members)
+    if not (isinstance(about.is_complete, bool) and isinstance(about.head, str)):
+        raise TypeError("its members are of other types")
+    return about
 
 
 def _batch(members: dict[str, Any]) -> Batch:

@@ -11,7 +11,8 @@ from django.urls import reverse
 
 from gateway_core.audit.admin import BoundedPaginator
 from gateway_core.audit.events import line_of
-from gateway_core.audit.models import AuditEvent
+from gateway_core.audit.models import AuditBatch, AuditEvent
+from gateway_core.audit.services import record_change
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -133,6 +134,45 @@ def test_never_counts_or_searches_the_whole_table(staff: Client) -> None:
         assert len(asked) == 2
         assert all("LIMIT" in sql for sql in asked if "COUNT" in sql)
         assert not any("DISTINCT" in sql or "LIKE" in sql for sql in asked)
+
+
+def test_leads_from_an_event_to_its_batch(staff: Client, events: list[AuditEvent]) -> None:
+    batch = AuditBatch.objects.get()
+    link = reverse("admin:audit_auditbatch_change", args=[batch.pk])
+
+    assert link in staff.get(_page("auditevent", events[0])).content.decode()
+    page = staff.get(link)
+    assert batch.hash in page.content.decode()
+    assert b'name="_save"' not in page.content
+
+
+def test_says_that_a_change_is_not_sealed_yet(staff: Client) -> None:
+    record_change(actor=None, action="thing.change", resource="thing:1")
+
+    page = staff.get(_page("auditevent", AuditEvent.objects.get())).content.decode()
+    assert "not sealed yet" in page
+
+
+def _page(model: str, row: AuditEvent) -> str:
+    return reverse(f"admin:audit_{model}_change", args=[row.pk])
+
+
+@pytest.mark.usefixtures("events")
+@pytest.mark.parametrize("view", ["add", "change", "delete"])
+def test_refuses_to_change_batches(view: str, staff: Client) -> None:
+    arguments = [] if view == "add" else [1]
+    answer = staff.post(reverse(f"admin:audit_auditbatch_{view}", args=arguments), {"post": "yes"})
+
+    assert answer.status_code == 403
+    assert AuditBatch.objects.count() == 1
+
+
+@pytest.mark.usefixtures("events")
+def test_finds_batches_by_number_and_hash(staff: Client) -> None:
+    batch = AuditBatch.objects.get()
+    for wanted, found in (("1", [batch]), (batch.hash, [batch]), ("2", []), ("9" * 30, [])):
+        page = staff.get(reverse("admin:audit_auditbatch_changelist"), {"q": wanted})
+        assert list(page.context["cl"].result_list) == found
 
 
 @pytest.mark.usefixtures("events")

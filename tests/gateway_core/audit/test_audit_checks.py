@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway_core.audit.checks import spool_directory_is_writable
+import pytest
+
+from gateway_core.audit.checks import signing_keys_are_good, spool_directory_is_writable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,3 +28,30 @@ def test_warns_of_a_place_where_no_directory_can_be(settings: Settings, tmp_path
 
     assert warning.id == "audit.W001"
     assert "AUDIT_SPOOL_DIR" in (warning.hint or "")
+
+
+def test_accepts_good_keys_and_none_outside_production(settings: Settings) -> None:
+    settings.AUDIT_SIGNING_KEYS = ()
+    assert signing_keys_are_good() == []
+    settings.IS_PRODUCTION = True
+    settings.AUDIT_SIGNING_KEYS = ("ab" * 32, "CD" * 32)
+    settings.AUDIT_PUBLIC_KEYS = ("ef" * 32,)
+    assert signing_keys_are_good() == []
+
+
+def test_wants_a_key_in_production(settings: Settings) -> None:
+    settings.IS_PRODUCTION = True
+    settings.AUDIT_SIGNING_KEYS = ()
+
+    (error,) = signing_keys_are_good()
+
+    assert error.id == "audit.E001"
+    assert "openssl" in (error.hint or "")
+
+
+@pytest.mark.parametrize("name", ["AUDIT_SIGNING_KEYS", "AUDIT_PUBLIC_KEYS"])
+def test_finds_what_is_no_key(name: str, settings: Settings) -> None:
+    for text in ("ab", "x" * 64, "ab" * 33):
+        setattr(settings, name, ("ab" * 32, text))
+        (error,) = signing_keys_are_good()
+        assert error.id == "audit.E002"

@@ -6,9 +6,13 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import connection
 
+from gateway_core.audit import models
 from gateway_core.audit.events import is_worth_keeping, line_of
+from gateway_core.audit.models import AuditEvent
 from gateway_core.audit.shipper import ship
+from tests.gateway_core.audit.trails import event, store, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,3 +60,39 @@ def test_shipping_leaves_the_process_to_its_requests(
     assert shipped == _EVENTS
     assert microseconds < 30
     assert rate > 1000
+
+
+@pytest.mark.django_db
+def test_sealing_adds_little_to_storing(record_property: Callable[[str, object], None]) -> None:
+    costs: dict[str, list[float]] = {"plain": [], "sealed": []}
+    for _ in range(15):
+        for name, put in (("plain", _store_plainly), ("sealed", AuditEvent.objects.store)):
+            lines = [event() for _ in range(500)]
+            began = time.thread_time()
+            put(lines)
+            costs[name].append((time.thread_time() - began) * 1e3)
+
+    plain, sealed = (min(costs[name]) for name in ("plain", "sealed"))
+    record_property("audit_cpu_ms_per_500_events_unsealed", round(plain, 2))
+    record_property("audit_cpu_ms_per_500_events_sealed", round(sealed, 2))
+    assert sealed < plain + 3
+
+
+def _store_plainly(lines: list[bytes]) -> None:
+    """Store as ``AuditEventManager.store`` does, without sealing."""
+    with connection.cursor() as cursor:
+        cursor.execute(models._insert(), [None, models._document(lines)])
+
+
+@pytest.mark.django_db
+def test_verifies_many_events_in_a_second(
+    record_property: Callable[[str, object], None],
+) -> None:
+    store(*[500] * 20)
+    began = time.perf_counter()
+
+    assert "10000 events" in verify()
+
+    rate = 10_000 / (time.perf_counter() - began)
+    record_property("audit_verified_events_per_second", round(rate))
+    assert rate > 5000

@@ -128,6 +128,8 @@ def test_line_is_made_when_facts_are_deeper_than_json_may_be(make_record: MakeRe
         ("control", "GET", "/metrics", False),
         ("control", "GET", "/static/admin/css/base.css", False),
         ("control", "GET", "/docs", False),
+        ("control", "GET", "/admin/jsi18n/", False),
+        ("control", "GET", "/admin/", True),
         ("control", "GET", "/documents", True),
         ("control", "GET", "/secrets/static/", True),
         ("control", "GET", "/api/schema", False),

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from gateway_core.audit import exporting, stored
 from gateway_core.audit.batches import Batch, Head
-from gateway_core.audit.exports import About, Unreadable
+from gateway_core.audit.exports import About
 from gateway_core.audit.keys import PublicKeys, own_public_keys, parse_key
 from gateway_core.audit.management.commands.export_audit import moment
 from gateway_core.audit.verifying import Verifier
@@ -99,16 +99,18 @@ class Command(BaseCommand):
                 about = next(things)
                 if not isinstance(about, About):
                     raise CommandError(f"{path} is no export.")
-                verifier = Verifier(keys, heads=heads, is_whole=about.is_complete)
+                # Not signed, so this finds only what was cut off by accident.
+                own = [Head.parse(about.head)] if about.head else []
+                verifier = Verifier(keys, heads=[*own, *heads], is_whole=about.is_complete)
                 for thing in things:
                     if isinstance(thing, Batch):
                         progress.show("bytes", file.buffer.tell(), size)  # type: ignore[attr-defined]
                     verifier.see(thing)  # type: ignore[arg-type]
                 verifier.finish()
-        except Unreadable as exc:
-            raise CommandError(f"{path}: {exc}.") from exc
         except (OSError, UnicodeDecodeError) as exc:
             raise CommandError(f"{path} can't be read: {exc}") from exc
+        except ValueError as exc:
+            raise CommandError(f"{path}: {exc}.") from exc
         if about.is_complete:
             return verifier, "nothing was changed, removed or added up to the head"
         return verifier, (
