@@ -7,6 +7,7 @@ Events are partitioned by month, see ``months``, and sealed in batches that form
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from django.contrib.auth import get_user_model
@@ -203,6 +204,7 @@ def _document(lines: Sequence[bytes]) -> str:
     return document.decode()
 
 
+@cache
 def _insert() -> str:
     """Return the statement whose parameters are a batch and a JSON array of events."""
     meta = AuditEvent._meta  # noqa: SLF001 - Django's documented Meta API

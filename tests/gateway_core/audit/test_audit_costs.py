@@ -6,11 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from gateway_core.audit import models
 from gateway_core.audit.events import is_worth_keeping, line_of
 from gateway_core.audit.models import AuditEvent
+from gateway_core.audit.projections import project_all
 from gateway_core.audit.shipper import ship
 from tests.gateway_core.audit.trails import event, store, verify
 
@@ -80,8 +81,10 @@ def test_sealing_adds_little_to_storing(record_property: Callable[[str, object],
 
 def _store_plainly(lines: list[bytes]) -> None:
     """Store as ``AuditEventManager.store`` does, without sealing."""
-    with connection.cursor() as cursor:
-        cursor.execute(models._insert(), [None, models._document(lines)])
+    text = models._document(lines)
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.execute(models._insert(), [None, text])
+        project_all(text)
 
 
 @pytest.mark.django_db
