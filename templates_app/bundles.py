@@ -18,7 +18,7 @@ from templates_app.agent_file.loading import Format, load
 from templates_app.agent_file.unreadable import Unreadable
 from templates_app.agent_file.validation import validate
 from templates_app.lookup import visible_template
-from templates_app.publishing import add_version, take_template
+from templates_app.publishing import add_version, require_room, take_template
 from templates_app.reading import faults_found
 from templates_app.upkeep import choose_latest
 
@@ -110,6 +110,7 @@ def import_bundle(*, place: Place, bundle: Bundle) -> Imported:
         CountExhausted: there are as many templates or versions as may be.
     """
     place.require_allowed()
+    require_room(len(bundle["versions"]))  # before all of them are looked at
     files = _read(bundle)
     with transaction.atomic():
         template = take_template(place, bundle["template"]["name"])

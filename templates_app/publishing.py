@@ -166,10 +166,7 @@ def add_version(
     version = versions.parse(about["version"])
     others = list(template.versions.without_content())
     _require_higher(version, others)
-    if len(others) >= settings.MAX_VERSIONS_PER_TEMPLATE:
-        raise CountExhausted(
-            f"A template has at most {settings.MAX_VERSIONS_PER_TEMPLATE} versions."
-        )
+    require_room(len(others) + 1)
     latest = next((one for one in others if one.is_latest), None)
     is_latest = latest is None or not version.is_prerelease or latest.is_prerelease
     if latest is not None and is_latest:
@@ -190,6 +187,17 @@ def add_version(
         is_latest=is_latest,
         created_by=by,
     )
+
+
+def require_room(count: int) -> None:
+    """Refuse to have so many versions of a template.
+
+    Raises:
+        CountExhausted: they are too many.
+    """
+    most = settings.MAX_VERSIONS_PER_TEMPLATE
+    if count > most:
+        raise CountExhausted(f"A template has at most {most} versions.")
 
 
 def record_published(version: TemplateVersion, *, by: User | None, verb: str, **facts: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from templates_app.agent_file import versions
@@ -19,6 +20,12 @@ _VERSIONS: Final = (
     "/migrations/*/from",
     "/migrations/*/to",
 )
+# What makes an interpreter, a shell or a linker run other code: Letta starts tools with all of it.
+_OBEYED: Final = re.compile(
+    r"(LD_|DYLD_|BASH_|GIT_SSH|GIT_CONFIG|PERL5|PYTHON)[A-Z0-9_]*|_?JAVA_(TOOL_)?OPTIONS"
+    r"|NODE_(OPTIONS|PATH)|(PERL|RUBY)LIB|RUBYOPT|GCONV_PATH|GIT_EXEC_PATH|SHELLOPTS|PATH|ENV|IFS"
+    r"|PS4|BROWSER|EDITOR|PAGER|VISUAL"
+).fullmatch
 # Letta puts all memory in the place of each.
 _MEMORY: Final = "{CORE_MEMORY}"
 _NO_SCRIPTS: Final = (
@@ -31,6 +38,7 @@ def content_faults(document: Any) -> Iterator[Fault]:
     yield from _versions(document)
     yield from _prompt(document)
     yield from _blocks(document)
+    yield from _environment(document)
     yield from _steps(document)
     yield from _migrations(document)
 
@@ -67,6 +75,12 @@ def _blocks(document: Any) -> Iterator[Fault]:
         value, limit = block.get("value"), block.get("limit")
         if isinstance(value, str) and isinstance(limit, int) and len(value) > limit:
             yield Fault(f"{pointer}/value", f"must have at most {limit} characters, its limit")
+
+
+def _environment(document: Any) -> Iterator[Fault]:
+    for pointer, _ in values(document, "/tool_env/*", object):
+        if _OBEYED(pointer.removeprefix("/tool_env/")):
+            yield Fault(pointer, "has a name that the system itself obeys. Choose another")
 
 
 def _steps(document: Any) -> Iterator[Fault]:

@@ -195,6 +195,16 @@ def test_refuses_a_bundle_that_is_too_large(as_bob: APIClient, bundle: Bundle) -
     assert send(as_bob, bundle).json()["code"] == "caller_body_too_large"
 
 
+@override_settings(MAX_VERSIONS_PER_TEMPLATE=2)
+def test_looks_at_no_version_of_more_than_there_may_be(as_bob: APIClient, bundle: Bundle) -> None:
+    broken: Any = copy.deepcopy(bundle)
+    broken["versions"][0]["file"] = "no Agent File"
+
+    answer = send(as_bob, broken)
+
+    assert (answer.status_code, answer.json()["code"]) == (429, "quota_count_exhausted")
+
+
 def test_lets_only_staff_import_for_everybody(
     as_bob: APIClient, as_staff: APIClient, bundle: Bundle
 ) -> None:

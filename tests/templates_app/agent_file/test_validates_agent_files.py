@@ -42,6 +42,12 @@ def test_wants_no_more_than_the_required_sections() -> None:
     assert faults(document) == {}
 
 
+def test_takes_names_that_only_look_like_those_of_the_system() -> None:
+    names = ("LDAP_URL", "GIT_TOKEN", "MY_PATH", "ENVIRONMENT", "RUBY_KEY")
+
+    assert faults({**agent_file(), "tool_env": dict.fromkeys(names, "x")}) == {}
+
+
 @pytest.mark.parametrize("document", [None, "text", 1, [], [{}], True])
 def test_wants_an_object(document: Any) -> None:
     assert faults(document) == {"": "must be an object"}
@@ -89,6 +95,9 @@ def test_wants_each_required_section(section: str) -> None:
         ("/tools/0", {"source_code": "import os"}, "a text"),
         ("/tool_env/PATH_", 1, "a text"),
         ("/tool_env/path", "x", "capital"),
+        ("/tool_env/PATH", "/tmp", "obeys"),  # noqa: S108 - a value
+        ("/tool_env/LD_PRELOAD", "x.so", "obeys"),
+        ("/tool_env/PYTHONWARNINGS", "all:0:antigravity.x:0:0", "obeys"),
         ("/init_messages/0/role", "tool", "one of"),
         ("/init_messages/0/content", "", "at least 1"),
         ("/init_messages/0/content", [{"type": "image"}], "a text"),
