@@ -24,6 +24,7 @@ _PART_HEADER_BYTES: Final = 8 * 1024
 _PARTS: Final = 64
 _FIELD_BYTES: Final = 64 * 1024
 _MEDIA_TYPE: Final = re.compile(rb"[\w.+-]+/[\w.+-]+(; ?[\w-]+=\"?[\w.+-]+\"?)*").fullmatch
+_UNQUOTABLE: Final = re.compile(rb'["\\\x00-\x1f\x7f]')
 
 
 def boundary_of(content_type: bytes) -> bytes:
@@ -163,5 +164,5 @@ class FormFilter:
 
 
 def _quoted(value: bytes) -> bytes:
-    """Escape as the HTML standard does for form-data names."""
-    return value.replace(b'"', b"%22").replace(b"\r", b"%0D").replace(b"\n", b"%0A")
+    """Escape as the HTML standard does for form-data names, and what escapes for other parsers."""
+    return _UNQUOTABLE.sub(lambda found: b"%%%02X" % found[0][0], value)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
+import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from python_multipart.multipart import parse_options_header
 
 from gateway_core.errors import FieldForbidden, MediaTypeUnsupported, RequestMalformed
 from gateway_core.proxy.form import FormFilter, boundary_of
@@ -84,6 +87,42 @@ def test_a_name_cant_break_out_of_its_header() -> None:
     assert b'"a"' not in out
 
 
+_HOSTILE = st.text('ab\\";=*% \r\n\t\0\x7fé\u2028', min_size=1, max_size=12)
+
+
+@given(name=_HOSTILE, filename=st.none() | _HOSTILE)
+@example(name="a\\", filename="; name=model; b=")
+def test_every_parser_reads_the_names_that_were_checked(name: str, filename: str | None) -> None:
+    def quoted(text: str) -> bytes:
+        return text.replace("\\", "\\\\").replace('"', '\\"').encode()
+
+    understood: list[tuple[str, bool]] = []
+    form_filter = FormFilter(b"abc", lambda name, value: understood.append((name, value is None)))
+    head = b'Content-Disposition: form-data; name="%s"' % quoted(name)
+    if filename is not None:
+        head += b'; filename="%s"' % quoted(filename)
+    try:
+        out = form_filter.feed(form((head, b"x"))) + form_filter.end()
+    except RequestMalformed:
+        return
+
+    line = out.split(b"\r\n")[1]
+    assert not re.search(rb"[\x00-\x1f\x7f\\]", line)
+    strict = re.fullmatch(
+        rb'Content-Disposition: form-data; name="([^"]+)"(; filename="[^"]*")?', line
+    )
+    assert strict
+    escaped = _escaped(understood[0][0])
+    assert (strict[1].decode(), strict[2] is not None) == (escaped, understood[0][1])
+    assert parse_options_header(line)[1][b"name"].decode() == escaped
+    if "*" not in escaped:  # RFC 2231, which Python's mail parser follows wherever it sees a star
+        assert list(parsed(form_filter, out)) == [escaped]
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r'["\\\x00-\x1f\x7f]', lambda found: f"%{ord(found[0]):02X}", name)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -127,6 +166,16 @@ def test_a_field_is_checked_with_its_whole_value_before_any_of_it_goes_on(size: 
         feed()
     assert seen == [("file", None), ("model", "two,models")]
     assert b"two" not in out
+
+
+@given(body=st.binary(max_size=400), size=st.integers(1, 50), framed=st.booleans())
+def test_any_bytes_are_filtered_or_refused(body: bytes, size: int, framed: bool) -> None:  # noqa: FBT001 - drawn
+    body = form(field(b"file", body), (body, b"x")) if framed else body
+    form_filter = FormFilter(b"abc", only_file)
+    with contextlib.suppress(RequestMalformed, FieldForbidden):
+        for start in range(0, len(body), size):
+            form_filter.feed(body[start : start + size])
+        form_filter.end()
 
 
 def test_a_field_of_absurd_length_is_refused() -> None:
