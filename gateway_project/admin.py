@@ -111,10 +111,11 @@ def _act(request: HttpRequest, staff: User) -> None:
     name, action = request.POST.get("name", ""), request.POST.get("action")
     try:
         if action == "trip":
-            report = circuits.trip(name=name, reason=f"tripped by {staff.email}", by=staff)
+            reason = f"{request.POST.get('reason', '')[:200]} ({staff.get_username()})".strip()
+            report = circuits.trip(name=name, reason=reason, by=staff)
         else:
             report = circuits.reset(name=name, by=staff)
     except ResourceNotFound as error:
         messages.error(request, error.detail)
     else:
-        messages.success(request, f"{report.name} is {report.state} now, in every process.")
+        messages.success(request, f"The circuit of {report.name} is {report.state} now, in every process.")
