@@ -118,4 +118,5 @@ def _act(request: HttpRequest, staff: User) -> None:
     except ResourceNotFound as error:
         messages.error(request, error.detail)
     else:
-        messages.success(request, f"The circuit of {report.name} is {report.state} now, in every process.")
+        said = f"The circuit of {report.name} is {report.state} now, in every process."
+        messages.success(request, said)
