@@ -22,7 +22,7 @@ AS_IN_PRODUCTION := env ENVIRONMENT=production \
 	GATEWAY_INTERNAL_URL=https://gateway.example.com
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test check schema upstreams upstreams-stop test-upstreams benchmark requirements clean
+.PHONY: help run token test check schema upstreams upstreams-stop test-upstreams torture benchmark requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ upstreams-stop: $(STAMP) ## stop them
 
 test-upstreams: upstreams ## the end-to-end tests against them (ARGS=… go to pytest)
 	@$(BIN)/python -m pytest tests/end_to_end $(ARGS)
+
+torture: $(STAMP) ## what is promised under load, kills and outages, in minutes (ARGS=audit for one part)
+	@$(BIN)/python -m tests.torture $(ARGS)
 
 benchmark: $(STAMP) ## the gateway's cost per request next to a bare relay
 	@$(BIN)/python -m tests.end_to_end.benchmark $(ARGS)
