@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -29,6 +29,7 @@ from accounts import conf
 from accounts.models import Denial, User
 from accounts.sessions import liveness
 from accounts.sessions.liveness import Session, SessionPolicy
+from accounts.tokens import guesses
 from accounts.tokens.bearer import bearer_token
 from gateway_core.cache import LocalCache, on_invalidate
 from gateway_core.errors import AccountSuspended, Code, DatabaseUnavailable, TokenRejected
@@ -37,6 +38,7 @@ from gateway_core.proxy.guard import recheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from accounts.tokens.claims import Claims
     from accounts.tokens.verify import TokenVerifier
@@ -126,21 +128,31 @@ async def identify(authorization: bytes | None, *, known: Principal | None = Non
     Raises:
         TokenRejected: no token, or one that proves nothing here.
         AccountSuspended: staff have switched the user off, or the user is on the deny-list.
+        RateLimited: too many tokens from this address were refused.
         KeysUnavailable: the key server does not answer.
         UpstreamError: by the policy, Supabase should say whether the session lives, and can't.
         DatabaseUnavailable: PostgreSQL does not answer.
     """
-    return await identify_token(bearer_token(authorization), known=known)
+    # Who is looked at again must not be let off because somebody guesses at the same address.
+    guarded = guesses.counted if known is None else nullcontext
+    return await _identified(bearer_token(authorization), known, guarded)
 
 
-async def identify_token(token: bytes, *, known: Principal | None = None) -> Principal:
-    """Return the principal of a token; raises as ``identify`` does."""
+async def identify_token(token: bytes) -> Principal:
+    """Return the principal of a token that comes from a server of ours; raises as ``identify``."""
+    return await _identified(token, None, nullcontext)
+
+
+async def _identified(
+    token: bytes, known: Principal | None, guarded: Callable[[], AbstractContextManager[None]]
+) -> Principal:
     digest = sha256(token).digest()
     entry = _recall(digest)
     if entry is None:
         epoch = _epoch
         try:
-            entry = await _work_out(token)
+            with guarded():
+                entry = await _work_out(token)
         except TokenRejected as error:
             if known is not None and error.code is Code.CALLER_TOKEN_EXPIRED:
                 _admitted(await _looked_up_in_thread(known))
@@ -155,7 +167,8 @@ def identify_token_sync(token: bytes) -> Principal:
     entry = _recall(digest)
     if entry is None:
         epoch = _epoch
-        entry = _work_out_sync(token)
+        with guesses.counted():
+            entry = _work_out_sync(token)
         _remember(digest, entry, epoch)
     return _admitted(entry)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, Final
 
 import orjson
@@ -10,7 +9,7 @@ from rest_framework import serializers
 
 from accounts.holdings.holder import holders
 from accounts.models import User
-from accounts.plans.services import limits_for
+from accounts.plans.left import told_limits
 from gateway_core.errors import FieldInvalid
 
 _PREFERENCES_BYTES: Final = 4096
@@ -41,8 +40,8 @@ class MeSerializer(serializers.ModelSerializer[User]):
 
     @extend_schema_field(OpenApiTypes.OBJECT)
     def get_limits(self, user: User) -> dict[str, Any]:
-        """Return what the user's plan allows; null is no limit."""
-        return asdict(limits_for(user.pk))
+        """Return what the user's plan allows, and which requests are left; null is no limit."""
+        return told_limits(user.pk)
 
     @extend_schema_field(OpenApiTypes.OBJECT)
     def get_holdings(self, user: User) -> dict[str, Any]:

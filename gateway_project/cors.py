@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _METHODS: Final = b"GET, POST, PUT, PATCH, DELETE"
 _EXPOSED: Final = (
-    b"x-request-id, retry-after, ratelimit, ratelimit-policy, etag, location, idempotent-replayed"
+    b"x-request-id, retry-after, ratelimit, ratelimit-policy, x-ratelimit-limit, "
+    b"x-ratelimit-remaining, x-ratelimit-reset, etag, location, idempotent-replayed"
 )
 _MAX_AGE_SECONDS: Final = b"600"
 

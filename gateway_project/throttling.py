@@ -7,7 +7,6 @@ names. What staff do in the admin is not limited.
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from django.conf import settings
@@ -20,6 +19,7 @@ from rest_framework.throttling import BaseThrottle
 
 from accounts.plans.services import limits_for
 from gateway_core import context
+from gateway_core.addresses import subscriber
 from gateway_core.logging import get_logger
 from gateway_core.rates import LIMITER, RateClass
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 _log = get_logger("gateway.throttling")
-_IPV6_NETWORK_BITS: Final = 64  # what one subscriber gets
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 ResultT = TypeVar("ResultT")
 
@@ -52,17 +51,8 @@ def seconds_to_wait(request: HttpRequest, *, group: str, rate: str, who: str) ->
 
 
 def address(request: HttpRequest) -> str:
-    """Return the client's address; of IPv6 the network, since one subscriber has all of it."""
-    given: str = request.META.get("REMOTE_ADDR", "")
-    try:
-        ip = ip_address(given)
-    except ValueError:
-        return given
-    if not isinstance(ip, IPv6Address):
-        return given
-    if ip.ipv4_mapped is not None:
-        return str(ip.ipv4_mapped)
-    return str(ip_network((ip, _IPV6_NETWORK_BITS), strict=False).network_address)
+    """Return whom a request comes from, as far as its address says."""
+    return subscriber(request.META.get("REMOTE_ADDR", ""))
 
 
 def count(user: User) -> None:

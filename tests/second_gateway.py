@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,11 +21,20 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
-def second_gateway(spool: Path) -> Iterator[str]:
+def second_gateway(
+    spool: Path,
+    *,
+    workers: int = 1,
+    log: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[str]:
     """Serve, and yield the address. Use it with the ``gateway`` fixture, for the database.
 
     Args:
         spool: an empty directory for its audit events.
+        workers: how many processes share the address.
+        log: where to keep what they log.
+        settings: that are not as in this process.
     """
     url = f"http://127.0.0.1:{free_port()}"
     database = urlsplit(os.environ["DATABASE_URL"])
@@ -33,14 +42,18 @@ def second_gateway(spool: Path) -> Iterator[str]:
         **os.environ,
         "DATABASE_URL": database._replace(path=f"/{connection.settings_dict['NAME']}").geturl(),
         "AUDIT_SPOOL_DIR": str(spool),
+        **(settings or {}),
     }
     address = ["--host", "127.0.0.1", "--port", url.rpartition(":")[2]]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "gateway_project.asgi:application", *address],
-        cwd=_CHECKOUT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-    )
+    address += ["--workers", str(workers)]
+    with (log or Path(os.devnull)).open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "gateway_project.asgi:application", *address],
+            cwd=_CHECKOUT,
+            env=environment,
+            stdout=output,
+            stderr=output if log else None,
+        )
     try:
         _wait_for(url, process)
         yield url

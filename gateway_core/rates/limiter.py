@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _log = get_logger("gateway.rates")
 
-_BEAT_SECONDS: Final = 5.0
+_BEAT_SECONDS: Final = 2.0
 _RETRY_SECONDS: Final = 1.0
 _PROCESSES: Final = "gateway:processes"
 _BATCH: Final = 200

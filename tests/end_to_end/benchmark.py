@@ -165,6 +165,7 @@ def _gateway_environment(stack: ExitStack, data: Path, stub: str) -> tuple[dict[
         "LETTA_API_KEY": "none",
         "DJANGO_SECRET_KEY": secrets.token_urlsafe(50),
         "LOG_FORMAT": "json",
+        "RATE_LIMIT_LLM": "100000000/h:1000000:1000",  # counted, and never refused
         "AUDIT_SPOOL_DIR": str(data / "spool"),
     }
     migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]

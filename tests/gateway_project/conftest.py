@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.core.cache import caches
+from django_ratelimit import core as ratelimit
 
 from gateway_project.sandbox.store import free_port
 from gateway_project.throttling import ForgivingRedisCache
@@ -20,6 +23,13 @@ def _forget_counters() -> Iterator[None]:
     caches["limits"].clear()
     yield
     caches["limits"].clear()
+
+
+@pytest.fixture(autouse=True)
+def _windows_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no window of django-ratelimit end in the middle of a test."""
+    now = time.time()
+    monkeypatch.setattr(ratelimit, "time", SimpleNamespace(time=lambda: now))
 
 
 @pytest.fixture
