@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
-from accounts.models import User
+from accounts.models import Denial, User
 from accounts.plans.services import limits_for
 from agents.models import Agent, Status
 from gateway_core import cache
@@ -36,10 +36,14 @@ def enter(agent: Agent) -> Agent:
 
     Raises:
         CountExhausted: they have as many as their plan allows.
+        TokenRejected, AccountSuspended: they were shut out while their request was under way.
     """
     with transaction.atomic():
         # One at a time for each user: two requests never count the same agents.
         User.objects.select_for_update(no_key=True).filter(pk=agent.user_id).first()
+        # Erasing goes through the stores once: a row behind its back would keep the template.
+        if denial := Denial.objects.find(agent.user_id):
+            raise denial.as_error()
         most = limits_for(agent.user_id).max_agents
         count = Agent.objects.filter(user_id=agent.user_id).count()
         if most is not None and count >= most:
