@@ -17,7 +17,8 @@ ANTI_BUFFERING: Final = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
-_FRAME_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_FRAME_END: Final = b"\n\n"
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # The last frame of a whole stream, in OpenAI's way, which LiteLLM and Letta follow.
 DONE: Final = b"data: [DONE]\n\n"
 _HELD_BYTES: Final = 1024 * 1024
@@ -32,24 +33,33 @@ class FrameAligner:
     """Cuts a byte stream at the ends of frames, so that a break never leaves half a frame.
 
     Upstreams write one frame at a time, so nearly every piece passes uncopied. A frame that
-    never ends is let through after 1 MiB.
+    never ends is let through after 1 MiB. What else may end a line, or stand before the first one,
+    comes out in the usual way: whoever watches frames has to know only that.
     """
 
-    __slots__ = ("_held",)
+    __slots__ = ("_after_return", "_begins", "_held")
 
     def __init__(self) -> None:
         self._held = b""
+        self._begins = True
+        self._after_return = False
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what may be sent now: whole frames, or nothing yet."""
+        if self._after_return or b"\r" in chunk:
+            chunk = self._with_newlines(chunk)
         if self._held:
             chunk = self._held + chunk
             self._held = b""
-        if chunk.endswith(_FRAME_ENDS):
+        if self._begins and not _BYTE_ORDER_MARK[:-1].startswith(chunk):
+            self._begins = False
+            chunk = chunk.removeprefix(_BYTE_ORDER_MARK)
+        if chunk.endswith(_FRAME_END):
             return chunk
-        cut = max((chunk.rfind(end) + len(end) for end in _FRAME_ENDS if end in chunk), default=0)
-        if not cut and len(chunk) > _HELD_BYTES:
+        end = chunk.rfind(_FRAME_END)
+        if end < 0 and len(chunk) > _HELD_BYTES:
             return chunk
+        cut = end + len(_FRAME_END) if end >= 0 else 0
         self._held = chunk[cut:]
         return chunk[:cut]
 
@@ -57,6 +67,14 @@ class FrameAligner:
         """Return what came after the last frame of a stream that ended by itself."""
         held, self._held = self._held, b""
         return held
+
+    def _with_newlines(self, chunk: bytes) -> bytes:
+        if self._after_return and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+            self._after_return = False
+        if chunk:
+            self._after_return = chunk.endswith(b"\r")
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def error_frame(error: GatewayError, request_id: str) -> bytes:

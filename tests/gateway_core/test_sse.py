@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,7 +11,7 @@ from gateway_core.sse import FrameAligner, error_frame, is_event_stream
 
 
 @given(
-    frames=st.lists(st.binary(max_size=20).map(lambda b: b.replace(b"\n", b".")), max_size=8),
+    frames=st.lists(st.binary(max_size=20).map(lambda b: re.sub(rb"[\r\n]", b".", b)), max_size=8),
     cuts=st.lists(st.integers(min_value=1, max_value=12), max_size=60),
 )
 def test_whatever_the_pieces_only_whole_frames_come_out_and_none_is_lost(
@@ -35,8 +38,26 @@ def test_a_frame_that_never_ends_is_let_through_in_bounded_memory() -> None:
     assert passed >= 3 * 1024 * 1024
 
 
-def test_a_frame_may_end_in_carriage_returns() -> None:
-    assert FrameAligner().feed(b"data: 1\r\n\r\ndata: 2") == b"data: 1\r\n\r\n"
+@given(
+    stream=st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"data: 1", b"\xef\xbb\xbf", b"x"])),
+    size=st.integers(min_value=1, max_value=9),
+)
+def test_every_way_to_end_a_line_comes_out_as_the_one_that_watchers_know(
+    stream: list[bytes], size: int
+) -> None:
+    whole = b"".join(stream)
+    aligner = FrameAligner()
+    pieces = [aligner.feed(whole[at : at + size]) for at in range(0, len(whole), size)]
+
+    came = b"".join(pieces) + aligner.rest()
+    expected = re.sub(rb"\r\n?", b"\n", whole).removeprefix(b"\xef\xbb\xbf")
+    assert came == expected
+    assert all(piece == b"" or piece.endswith(b"\n\n") for piece in pieces)
+
+
+@pytest.mark.parametrize("end", [b"\r\r", b"\r\n\r\n", b"\n\r\n", b"\r\n\n", b"\n\r"])
+def test_a_frame_is_let_go_at_once_however_its_lines_end(end: bytes) -> None:
+    assert FrameAligner().feed(b"data: 1" + end + b"data: 2") == b"data: 1\n\n"
 
 
 def test_the_error_frame_is_one_event_with_the_envelope() -> None:
