@@ -18,7 +18,7 @@
     │       ProviderFailed, BreakerOpen, UpstreamAnswerInvalid,
     │       UpstreamCredentialRejected, UpstreamOverloaded, UpstreamInterrupted
     └── InternalError      5xx  the gateway itself is at fault
-        └── DatabaseUnavailable, KeysUnavailable, GatewayOverloaded
+        └── DatabaseUnavailable, KeysUnavailable, GatewayOverloaded, GatewayStopping
 
 The prefix of ``code`` says whose fault it is. The envelope is RFC 9457 problem+json with an
 OpenAI-style ``error`` member beside it, which is what official SDKs show to their callers.
@@ -82,6 +82,7 @@ class Code(StrEnum):
     GATEWAY_DATABASE_UNAVAILABLE = "gateway_database_unavailable"
     GATEWAY_KEYS_UNAVAILABLE = "gateway_keys_unavailable"
     GATEWAY_OVERLOADED = "gateway_overloaded"
+    GATEWAY_STOPPING = "gateway_stopping"
 
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -448,6 +449,15 @@ class GatewayOverloaded(InternalError):
     status = 503
     retryable = True
     detail = "The gateway is at its limit right now. Repeat the request later."
+
+
+class GatewayStopping(InternalError):
+    """This process ends; another one of the gateway serves."""
+
+    code = Code.GATEWAY_STOPPING
+    status = 503
+    retryable = True
+    detail = "This process of the gateway is being stopped. Repeat the request: another serves it."
 
 
 def as_problem(error: GatewayError, request_id: str) -> dict[str, Any]:

@@ -17,3 +17,11 @@ def spawn(coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> as
     _running.add(task)
     task.add_done_callback(_running.discard)
     return task
+
+
+async def finish(seconds: float) -> None:
+    """Wait until what was begun in the running event loop has ended, but no longer than that."""
+    loop, me = asyncio.get_running_loop(), asyncio.current_task()
+    mine = {task for task in _running if task.get_loop() is loop and task is not me}
+    if mine:
+        await asyncio.wait(mine, timeout=seconds)

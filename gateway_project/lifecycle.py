@@ -15,7 +15,7 @@ from gateway_core.audit import trail
 from gateway_core.jobs import worker
 from gateway_core.logging import get_logger
 from gateway_core.rates import LIMITER
-from gateway_core.tasks import spawn
+from gateway_core.tasks import finish, spawn
 from gateway_project.upstreams import keep_up, upstreams
 from llm_proxy.usage import collector
 
@@ -33,6 +33,8 @@ _KEPT_UP: Final[dict[str, Work]] = {
     "breakers": keep_up,
     "rates": LIMITER.keep,
 }
+# For what requests have begun to do beside themselves.
+_FINISH_SECONDS: Final = 5.0
 _GC_THRESHOLDS = (20_000, 20, 20)
 
 
@@ -91,13 +93,19 @@ class Lifecycle:
         worker.start()
 
     async def _stop(self) -> None:
+        """End what goes on beside the requests, of which none is under way any more.
+
+        What they have begun, such as cancelling a run at Letta, still needs the pools; usage and
+        audit still need what that records.
+        """
         background.stop_serving()
+        worker.stop()
         for task in self._tasks:
             task.cancel()
+        await finish(_FINISH_SECONDS)
         for upstream in upstreams():
             await upstream.close()
         await valkey.close()
-        worker.stop()
         await asyncio.to_thread(collector.stop)
         await asyncio.to_thread(trail.stop)
 

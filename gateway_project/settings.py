@@ -27,6 +27,20 @@ if not SECRET_KEY:
     raise ImproperlyConfigured("Set DJANGO_SECRET_KEY to the output of: openssl rand -base64 48")
 ALLOWED_HOSTS = list(words("ALLOWED_HOSTS", "" if IS_PRODUCTION else "localhost,127.0.0.1,[::1]"))
 
+# -- the server of ``manage.py serve``; bounds for each process
+SERVER_HOST = text("SERVER_HOST", "127.0.0.1")
+SERVER_PORT = integer("SERVER_PORT", 8000)
+SERVER_WORKERS = integer("SERVER_WORKERS", 1)
+TRUSTED_PROXIES = text("TRUSTED_PROXIES", "127.0.0.1,::1")
+MAX_CONNECTIONS = integer("MAX_CONNECTIONS", 1000)
+MAX_TARGET_BYTES = integer("MAX_TARGET_BYTES", 8 * 1024)
+MAX_HEAD_BYTES = integer("MAX_HEAD_BYTES", 64 * 1024)
+MAX_HEADERS = integer("MAX_HEADERS", 100)
+HEAD_SECONDS = number("HEAD_SECONDS", 10)
+KEEP_ALIVE_SECONDS = integer("KEEP_ALIVE_SECONDS", 75)
+SHUTDOWN_NOTICE_SECONDS = number("SHUTDOWN_NOTICE_SECONDS", 5)
+SHUTDOWN_DRAIN_SECONDS = number("SHUTDOWN_DRAIN_SECONDS", 30)
+
 # -- storage
 DATABASE_URL = secret("DATABASE_URL")
 REDIS_URL = secret("REDIS_URL")

@@ -132,6 +132,12 @@ def recheck(user_id: UUID | None = None) -> None:
             loop.call_soon_threadsafe(_recheck, loop, user_id)
 
 
+def end_all(error: GatewayError) -> None:
+    """End everything that is under way in the running event loop."""
+    for guard in list(_under_way.get(asyncio.get_running_loop(), _NONE)):
+        guard.end(error)
+
+
 def _recheck(loop: asyncio.AbstractEventLoop, user_id: UUID | None) -> None:
     for guard in list(_under_way.get(loop, _NONE)):
         if user_id in {None, guard._exchange.principal.user_id}:  # noqa: SLF001 - the same module

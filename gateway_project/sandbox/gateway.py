@@ -13,7 +13,6 @@ import sys
 from typing import Final
 
 import django
-import uvicorn
 from django.core.management import call_command
 
 _GRACE_SECONDS: Final = 5
@@ -28,14 +27,18 @@ def main() -> None:
         os.environ.pop("DJANGO_SUPERUSER_USERNAME", ""),
         os.environ.pop("DJANGO_SUPERUSER_PASSWORD", ""),
     )
-    uvicorn.run(
-        "gateway_project.asgi:application",
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+    sys.exit(_serve(int(sys.argv[1])))
+
+
+def _serve(port: int) -> int:
+    from gateway_project.server.config import Farewell  # noqa: PLC0415 - needs settings
+    from gateway_project.server.run import from_settings, serve  # noqa: PLC0415 - needs settings
+
+    farewell = Farewell(notice_seconds=0, drain_seconds=_GRACE_SECONDS)
+    return serve(
+        from_settings(
+            host="127.0.0.1", port=port, workers=1, farewell=farewell, log_level="warning"
+        )
     )
 
 

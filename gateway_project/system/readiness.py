@@ -83,6 +83,18 @@ class Report:
         return max((finding.status for finding in self.findings), key=_ORDER.index)
 
 
+_STOPPING: Final = Report(
+    (
+        Finding(
+            name="process",
+            status=Status.FAILED,
+            latency_ms=0.0,
+            detail="is being stopped; send nothing new here",
+        ),
+    )
+)
+
+
 class Readiness:
     """Asks all probes at once, at the most every ``ttl`` seconds, for all callers together.
 
@@ -91,6 +103,7 @@ class Readiness:
         ttl: returns for how many seconds a report is good.
         time_limit: seconds that a probe has.
         clock: seconds, monotonic.
+        is_stopping: says whether this process is about to end, which nobody has to be asked for.
     """
 
     def __init__(
@@ -100,7 +113,9 @@ class Readiness:
         ttl: Callable[[], float],
         time_limit: float = PROBE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_stopping = is_stopping
         self._probes = probes
         self._ttl = ttl
         self._time_limit = time_limit
@@ -112,6 +127,8 @@ class Readiness:
 
     def report(self) -> Report:
         """Return the report that is still good, or a new one. Blocks for ``time_limit`` seconds."""
+        if self._is_stopping():
+            return _STOPPING
         with self._lock:
             if self._report is None or self._clock() >= self._good_until:
                 self._report = self._ask_all()

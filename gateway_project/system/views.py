@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import SupabaseAuthentication
+from gateway_project.server import stopping
 from gateway_project.system import circuits
 from gateway_project.system.probes import PROBES
 from gateway_project.system.readiness import Readiness, Status
@@ -37,7 +38,9 @@ _STARTED: Final = time.monotonic()
 _TAGS: Final = ["system"]
 _NOT_STORED: Final = {"cache-control": "no-store"}
 
-readiness = Readiness(PROBES, ttl=lambda: settings.CACHE_TTL_HEALTH)
+readiness = Readiness(
+    PROBES, ttl=lambda: settings.CACHE_TTL_HEALTH, is_stopping=stopping.is_stopping
+)
 
 
 class _OpenView(APIView):
@@ -68,6 +71,8 @@ class ReadyView(_OpenView):
     )
     def get(self, _request: Request) -> Response:
         """503 when the database or all signing keys are missing, or Letta tells users not apart.
+
+        And as soon as the process is being stopped: it serves on for a few seconds.
 
         An upstream that is away shows as degraded, with 200: one upstream's outage must not take
         every replica out of service. Answers may be some seconds old.

@@ -172,3 +172,15 @@ def test_measures_how_long_an_answer_took() -> None:
     finding = _only(_probe(be_slow))
 
     assert 20 <= finding.latency_ms < 1000
+
+
+def test_says_that_the_process_is_being_stopped_at_once() -> None:
+    is_stopping = False
+    readiness = Readiness([_probe()], ttl=lambda: 60, is_stopping=lambda: is_stopping)
+    assert readiness.report().status is Status.OK
+
+    is_stopping = True
+    report = readiness.report()
+
+    assert report.status is Status.FAILED
+    assert [finding.name for finding in report.findings] == ["process"]

@@ -1,0 +1,251 @@
+"""uvicorn's HTTP/1.1 with bounds on what a client may send, and one meaning for each request.
+
+httptools refuses most of what two parsers could read in two ways. The rest is refused here, before
+anything of the application runs. An answer to what can't be read is never written into another one:
+what is being answered goes out first, and then the connection is closed.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from gateway_core.errors import GatewayError, GatewayStopping, RequestMalformed
+from gateway_project.server import refusals, stopping
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from uvicorn.server import ServerState
+
+    from gateway_core.asgi import Application
+    from gateway_project.server.config import Config
+
+_VERSIONS: Final = ("1.1", "1.0")
+# What a header takes besides its name and value.
+_HEADER_EXTRA: Final = 4
+# In which a client that still sends may read why it was refused; closing at once would make its
+# system throw the answer away.
+_LINGER_SECONDS: Final = 2.0
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection.
+
+    Attributes:
+        app: what serves its requests.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._bounds = config.bounds
+        self._running: RequestResponseCycle | None = None
+        # Bytes that have come since the request got on.
+        self._idle_bytes = 0
+        # Since when a request is waited for that has begun to come, or that is the first.
+        self._waits_since: float | None = None
+        self._is_deaf = False
+        self._is_websocket = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection; one too many is told so with its first request."""
+        super().connection_made(transport)
+        self._waits_since = self.loop.time()
+        if stopping.is_refusing():
+            self._serve_with(refusals.stopping)
+        elif len(self.connections) > self._bounds.connections:
+            self._serve_with(refusals.overloaded)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        if self._is_deaf:
+            return
+        self._unset_keepalive_if_required()
+        self._idle_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._upgrade()
+        except httptools.HttpParserError as exc:
+            self._reject(_meaning(exc))
+        else:
+            if self._idle_bytes > self._bounds.head_bytes:
+                self._reject(_too_large())
+            elif self._waits_since is None and not self._is_answering():
+                self._waits_since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        """Serve a request whose head is whole and means one thing.
+
+        Raises:
+            RequestMalformed: it does not.
+        """
+        self._idle_bytes = 0
+        self._waits_since = None
+        self._check_head()
+        self._is_websocket = self.parser.should_upgrade() and super()._should_upgrade()
+        if self._is_websocket and self.app is not self.config.loaded_app:
+            self._is_websocket = False
+        super().on_headers_complete()
+        if stopping.is_stopping() and not self._is_websocket:
+            self.cycle.keep_alive = False
+        # What comes as a header from now on is a trailer, which nobody has checked.
+        self.headers = []
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        self._idle_bytes = 0
+        super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request; the rest of a body that nobody reads has to come soon."""
+        if self._running is not None and self._running.more_body:
+            self._waits_since = self.loop.time()
+        super().on_response_complete()
+
+    def look(self, now: float) -> None:
+        """Close the connection if it has kept the server waiting for too long."""
+        if self._waits_since is None or now - self._waits_since <= self._bounds.head_seconds:
+            return
+        self._waits_since = None
+        if self._idle_bytes and not self._is_deaf and not self._is_answering():
+            self._say(_too_slow(self._bounds.head_seconds))
+        else:
+            self.transport.close()
+
+    def retire(self) -> None:
+        """Answer what is under way and nothing more."""
+        self._serve_with(refusals.stopping)
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.keep_alive = False
+
+    def close_if_idle(self) -> None:
+        """Close the connection unless something is under way on it."""
+        if not self._is_answering():
+            self.transport.close()
+
+    def end(self) -> None:
+        """Break off what is under way."""
+        if self._is_answering():
+            self._break_off(GatewayStopping(retry_after=1))
+        else:
+            self.transport.abort()
+
+    def _should_upgrade(self) -> bool:
+        return self._is_websocket
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _serve_with(self, application: Application) -> None:
+        self.app = application
+
+    def _is_answering(self) -> bool:
+        return self._running is not None and not self._running.response_complete
+
+    def _check_head(self) -> None:
+        bounds = self._bounds
+        size = len(self.url)
+        if size > bounds.target_bytes:
+            raise RequestMalformed(
+                f"The path with its query is longer than {bounds.target_bytes} bytes.",
+                status=HTTPStatus.REQUEST_URI_TOO_LONG,
+            )
+        hosts = 0
+        for name, value in self.headers:
+            size += len(name) + len(value) + _HEADER_EXTRA
+            if name == b"host":
+                hosts += 1
+            elif name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise RequestMalformed("Of transfer encodings only chunked is understood.")
+        if size > bounds.head_bytes or len(self.headers) > bounds.headers:
+            raise _too_large()
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS:
+            raise RequestMalformed("Speak HTTP/1.1.")
+        if hosts > 1 or (version == "1.1" and not hosts):
+            raise RequestMalformed("Send one Host header.")
+        if self.url[:1] != b"/" or b"#" in self.url:
+            raise RequestMalformed("Ask for a path that begins with a slash, without a fragment.")
+        if version == "1.0" and any(name == b"transfer-encoding" for name, _ in self.headers):
+            raise RequestMalformed("HTTP/1.0 has no transfer encodings.")
+
+    def _upgrade(self) -> None:
+        """Go over to a WebSocket. Any other wish is not heeded, nor what comes after it."""
+        if self._is_websocket and not self._is_answering():
+            self.handle_websocket_upgrade()
+            return
+        self._is_deaf = True
+        if self._is_websocket:
+            self._stop_after_running()
+        else:
+            self.cycle.keep_alive = False
+
+    def _reject(self, error: GatewayError) -> None:
+        """Answer what can't be read, once it is its turn."""
+        running = self._running
+        if running is None or running.response_complete:
+            self._say(error)
+        elif self.cycle is running and running.more_body:
+            self._break_off(error)
+        else:
+            self._is_deaf = True
+            self._stop_after_running()
+
+    def _stop_after_running(self) -> None:
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.keep_alive = False
+
+    def _break_off(self, error: GatewayError) -> None:
+        """End what is being answered: with an error, or short, if the answer has begun."""
+        cycle = self._running
+        if cycle is None or cycle.disconnected:
+            return
+        cycle.disconnected = True
+        cycle.message_event.set()
+        self.flow.resume_writing()
+        if cycle.response_started:
+            self.transport.close()
+        else:
+            self._say(error)
+
+    def _say(self, error: GatewayError) -> None:
+        """Write an answer of the server's own, and close as soon as it can have been read."""
+        self._is_deaf = True
+        self.transport.write(refusals.written(error, self.client[0] if self.client else ""))
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+
+def _meaning(exc: httptools.HttpParserError) -> GatewayError:
+    """Return what was found in the head, or what the parser found."""
+    found = exc.__context__
+    return found if isinstance(found, GatewayError) else RequestMalformed("This is not HTTP/1.1.")
+
+
+def _too_large() -> RequestMalformed:
+    return RequestMalformed(
+        "The request has too many headers, or too large ones.",
+        status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    )
+
+
+def _too_slow(seconds: float) -> RequestMalformed:
+    return RequestMalformed(
+        f"The request did not arrive within {seconds:g} seconds.",
+        status=HTTPStatus.REQUEST_TIMEOUT,
+    )

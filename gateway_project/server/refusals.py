@@ -1,0 +1,74 @@
+"""Requests that the server itself turns away, in the one envelope and on record like any other."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from gateway_core import access, context, errors
+from gateway_core.access import recorded
+from gateway_core.context import RequestRecord
+from gateway_core.errors import GatewayError, GatewayOverloaded, GatewayStopping
+
+if TYPE_CHECKING:
+    from gateway_core.asgi import Application, Receive, Scope, Send
+
+_AGAIN_SECONDS: Final = 1
+
+
+def _refusing(error: GatewayError) -> Application:
+    """Return an application that answers every request with an error, and closes the connection."""
+
+    async def refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
+        record = context.current.get()
+        if record is not None:
+            record.error_code = error.code
+        body = errors.encode(error, context.request_id())
+        head = [(name.encode(), value.encode()) for name, value in _fields(error, body)]
+        await send({"type": "http.response.start", "status": error.status, "headers": head})
+        await send({"type": "http.response.body", "body": body})
+
+    return recorded(refuse)
+
+
+stopping: Final = _refusing(GatewayStopping(retry_after=_AGAIN_SECONDS))
+overloaded: Final = _refusing(GatewayOverloaded(retry_after=_AGAIN_SECONDS))
+
+
+def written(error: GatewayError, client_ip: str) -> bytes:
+    """Return the answer to what has not become a request, as it goes over the wire."""
+    now = time.monotonic()
+    record = RequestRecord(
+        request_id=context.new_request_id(),
+        trace_id=context.random_hex(32),
+        method="-",
+        path="-",
+        client_ip=client_ip,
+        started=now,
+        route="server",
+        status=error.status,
+        first_byte=now,
+        error_code=error.code,
+    )
+    body = errors.encode(error, record.request_id)
+    record.bytes_out = len(body)
+    access.conclude(record)
+    fields = [*_fields(error, body), ("x-request-id", record.request_id), ("date", _now())]
+    lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in fields]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def _fields(error: GatewayError, body: bytes) -> list[tuple[str, str]]:
+    return [
+        *errors.response_headers(error).items(),
+        ("content-type", errors.MEDIA_TYPE),
+        ("content-length", str(len(body))),
+        ("connection", "close"),
+    ]
+
+
+def _now() -> str:
+    return formatdate(usegmt=True)
