@@ -145,8 +145,11 @@ def _remember(error: GatewayError) -> None:
 
 
 def _said(fault: dict[str, str]) -> str:
-    """Name the field, which DRF's own messages don't: SDKs show nothing but the sentence."""
-    return fault["message"].replace("This field", fault["pointer"] or "The body", 1)
+    """Name the field, which messages don't: SDKs show nothing but the sentence."""
+    where, message = fault["pointer"] or "The body", fault["message"]
+    if message.startswith("This field"):
+        return message.replace("This field", where, 1)
+    return f"{where}: {message}"
 
 
 def _faults(detail: Any, pointer: str = "") -> Any:

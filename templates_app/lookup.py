@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 LATEST: Final = "latest"
+NO_TEMPLATE: Final = "There is no such template. Check its id."
 
 
 def visible_template(*, user: User, template_id: UUID) -> Template:
@@ -24,7 +25,7 @@ def visible_template(*, user: User, template_id: UUID) -> Template:
     """
     template = Template.objects.for_user(user).filter(pk=template_id).first()
     if template is None:
-        raise ResourceNotFound
+        raise ResourceNotFound(NO_TEMPLATE)
     return template
 
 
@@ -41,7 +42,7 @@ def visible_version(*, user: User, template_id: UUID, version: str) -> TemplateV
     found = TemplateVersion.objects.select_related("template").filter(template__in=visible)
     row = of_text(found, version).first()
     if row is None:
-        raise ResourceNotFound
+        raise no_version(version, is_visible=visible.exists())
     return row
 
 
@@ -54,7 +55,7 @@ def any_version(*, template_id: UUID, version: str) -> TemplateVersion:
     found = TemplateVersion.objects.select_related("template").filter(template=template_id)
     row = of_text(found, version).first()
     if row is None:
-        raise ResourceNotFound
+        raise no_version(version, is_visible=Template.objects.filter(pk=template_id).exists())
     return row
 
 
@@ -100,7 +101,19 @@ def locked_template(*, by: User | None, template_id: UUID) -> Template:
     """
     template = Template.objects.select_for_update(no_key=True).filter(pk=template_id).first()
     if template is None:
-        raise ResourceNotFound
+        raise ResourceNotFound(NO_TEMPLATE)
     if not template.is_managed_by(by):
         raise PolicyError("This template belongs to the product. Clone it to change your own copy.")
     return template
+
+
+def no_version(version: str, *, is_visible: bool = True) -> ResourceNotFound:
+    """Return the error for a version that is not there, or one's template when that is not."""
+    if not is_visible:
+        return ResourceNotFound(NO_TEMPLATE)
+    if version == LATEST:
+        return ResourceNotFound(
+            "The template has no latest version: all of them are deprecated. Publish another one, "
+            "or undeprecate one."
+        )
+    return ResourceNotFound(f"The template has no version {version[:64]}.")

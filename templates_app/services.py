@@ -20,6 +20,7 @@ from templates_app.agent_file.ways import ways_from
 from templates_app.bundles import Bundle, Imported, export_template, import_bundle
 from templates_app.lookup import (
     LATEST,
+    NO_TEMPLATE,
     any_version,
     resolve_version,
     visible_template,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "LATEST",
+    "NO_TEMPLATE",
     "Bundle",
     "Filled",
     "Imported",

@@ -9,8 +9,8 @@ from django.db.models import ProtectedError, RestrictedError
 from django.utils import timezone
 
 from gateway_core.audit.services import record_change
-from gateway_core.errors import PolicyError, ResourceConflict, ResourceNotFound
-from templates_app.lookup import locked_template, of_text
+from gateway_core.errors import PolicyError, ResourceConflict
+from templates_app.lookup import locked_template, no_version, of_text
 from templates_app.models import Template, TemplateVersion, Visibility
 from templates_app.usage import in_use
 
@@ -149,7 +149,7 @@ def _locked_version(by: User | None, template_id: UUID, version: str) -> Templat
     template = locked_template(by=by, template_id=template_id)
     row = of_text(template.versions.without_content(), version).first()
     if row is None:
-        raise ResourceNotFound
+        raise no_version(version)
     row.template = template
     return row
 

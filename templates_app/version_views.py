@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.http import HttpResponse
 from django.utils.cache import get_conditional_response
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.decorators import action
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.response import Response
@@ -76,7 +76,10 @@ class VersionViewSet(GenericViewSet[TemplateVersion]):
 
     @extend_schema(
         summary="Get the Agent File of a version",
-        responses={(200, one.media_type): OpenApiTypes.STR for one in Format},
+        responses={
+            **{(200, one.media_type): OpenApiTypes.OBJECT for one in Format},
+            304: OpenApiResponse(description="It is the one that If-None-Match names."),
+        },
     )
     @action(detail=True, methods=["get"], content_negotiation_class=AnyAccept)
     def file(self, request: Request, **path: Any) -> HttpResponseBase:

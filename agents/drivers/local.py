@@ -126,4 +126,4 @@ def _uuid(template_id: str) -> UUID:
     try:
         return UUID(template_id)
     except ValueError as exc:
-        raise ResourceNotFound from exc
+        raise ResourceNotFound(templates.NO_TEMPLATE) from exc

@@ -186,6 +186,31 @@ def test_others_templates_do_not_exist(bob: Caller, template: str) -> None:
     assert bob("POST", "/agents", json=body).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        ({"version": "9.9.9"}, "no version 9.9.9"),
+        ({"template_id": "nothing"}, "no such template"),
+        ({"template_id": "0" * 32}, "no such template"),
+        ({}, "no latest version"),
+    ],
+)
+def test_says_what_is_not_there(
+    alice: Caller, bob: Caller, template: str, members: dict[str, Any], says: str
+) -> None:
+    alice.post(f"/templates/{template}/versions/1.0.0/deprecate")
+    body = {"template_id": template, "variables": {"user_name": "Ann"}, **members}
+
+    assert says in alice("POST", "/agents", json=body).json()["detail"]
+    assert "no such template" in bob("POST", "/agents", json=body).json()["detail"]
+
+
+def test_names_the_field_that_is_wrong(alice: Caller, template: str) -> None:
+    for members, field in (({"agent_name": "a/b"}, "/agent_name: "), ({"nam": "x"}, "/nam: ")):
+        answer = alice("POST", "/agents", json={"template_id": template, **members})
+        assert answer.json()["detail"].startswith(field)
+
+
 def test_a_deprecated_version_makes_no_agents(alice: Caller, template: str) -> None:
     alice.publish(version="2.0.0")
     alice.post(f"/templates/{template}/versions/1.0.0/deprecate")
