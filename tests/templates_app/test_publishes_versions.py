@@ -190,11 +190,11 @@ def test_makes_as_many_queries_for_a_late_version_as_for_an_early_one(
     alice: User, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     publish(alice)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         publish(alice, "1.1.0")
     for number in range(10):
         publish(alice, f"1.2.{number}")
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         publish(alice, "1.3.0")
 
 
