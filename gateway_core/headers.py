@@ -1,11 +1,13 @@
 """Which headers cross the gateway. Both ways by allow-list: what is not named here stops here.
 
 Nothing about identity, tenancy, routing or hops can pass, whatever it is called upstream:
-``user_id``, ``x-litellm-*``, ``x-organization-id``, cookies, ``connection`` and what it names.
+``user_id``, ``x-litellm-*``, ``x-organization-id``, cookies, ``connection`` and what it names. Nor
+can a value with control characters: servers fail at some, and read others as the end of a line.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ _RESPONSE: Final = frozenset(
         "x-ratelimit-remaining-tokens",
     }
 )
+_IS_UNCLEAN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 
 
 def request_headers(pairs: Pairs) -> dict[str, str]:
@@ -44,7 +47,7 @@ def request_headers(pairs: Pairs) -> dict[str, str]:
     return {
         name.decode("latin-1"): value.decode("latin-1")
         for name, value in pairs
-        if name in _REQUEST or name.startswith(_REQUEST_PREFIX)
+        if (name in _REQUEST or name.startswith(_REQUEST_PREFIX)) and not _IS_UNCLEAN(value)
     }
 
 
@@ -53,7 +56,7 @@ def response_headers(raw: Pairs) -> list[tuple[bytes, bytes]]:
     return [
         (lowered.encode("latin-1"), value)
         for name, value in raw
-        if (lowered := name.decode("latin-1").lower()) in _RESPONSE
+        if (lowered := name.decode("latin-1").lower()) in _RESPONSE and not _IS_UNCLEAN(value)
     ]
 
 

@@ -17,7 +17,7 @@ ANTI_BUFFERING: Final = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
-_FRAME_END: Final = b"\n\n"
+FRAME_END: Final = b"\n\n"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # The last frame of a whole stream, in OpenAI's way, which LiteLLM and Letta follow.
 DONE: Final = b"data: [DONE]\n\n"
@@ -54,12 +54,12 @@ class FrameAligner:
         if self._begins and not _BYTE_ORDER_MARK[:-1].startswith(chunk):
             self._begins = False
             chunk = chunk.removeprefix(_BYTE_ORDER_MARK)
-        if chunk.endswith(_FRAME_END):
+        if chunk.endswith(FRAME_END):
             return chunk
-        end = chunk.rfind(_FRAME_END)
+        end = chunk.rfind(FRAME_END)
         if end < 0 and len(chunk) > _HELD_BYTES:
             return chunk
-        cut = end + len(_FRAME_END) if end >= 0 else 0
+        cut = end + len(FRAME_END) if end >= 0 else 0
         self._held = chunk[cut:]
         return chunk[:cut]
 

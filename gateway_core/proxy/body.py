@@ -162,6 +162,11 @@ def _parse(body: bytes) -> object:
     if not body:
         return None
     try:
-        return orjson.loads(body)
+        payload = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
         raise RequestMalformed(f"The body is not JSON: {exc.msg} at byte {exc.pos}.") from exc
+    try:
+        orjson.dumps(payload)  # which goes less deep than reading does
+    except orjson.JSONEncodeError as exc:
+        raise RequestMalformed(f"The body is nested too deeply: {exc}.") from exc
+    return payload

@@ -118,7 +118,8 @@ class Exchange:
     ``payload`` is the parsed JSON body and is what is forwarded; of a form, ``check_form_field``
     sees each field. ``is_sent`` says that the upstream may have begun with it; ``upstream_status``
     and ``upstream_headers`` are those of the answer, once its head has come. ``held`` are the bytes
-    of it in memory. ``is_waiting_for_client`` says that the answer goes no faster than it is read.
+    of it in memory. ``is_waiting_for_client`` says that the answer goes no faster than it is read,
+    ``is_within_frame`` that the caller has had the beginning of an event only.
     """
 
     route: Route
@@ -141,6 +142,7 @@ class Exchange:
     upstream_headers: Mapping[str, str] = field(default_factory=dict)
     started: bool = False
     is_stream: bool = False
+    is_within_frame: bool = False
     is_settled: bool = False
     observer: Observer | None = None
     client_gone: bool = False

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway_core.proxy.guard import Guard
 
 _ERROR_BYTES: Final = 256 * 1024
-_REDIRECT: Final = 300
+_SUCCESS: Final = range(200, 300)
 _ERROR: Final = 400
 
 
@@ -26,12 +26,12 @@ async def forward(exchange: Exchange, guard: Guard) -> UpstreamResponse:
 
     Raises:
         GatewayError: what the route's ``translate`` makes of an error answer; UpstreamError for
-            a redirect or none at all; whatever ended the caller's body.
+            a redirect, another protocol or none at all; whatever ended the caller's body.
     """
     response = await _send(exchange, guard)
     exchange.upstream_status = response.status
     exchange.upstream_headers = response.headers
-    if response.status < _REDIRECT:
+    if response.status in _SUCCESS:
         return response
     is_reusable = False
     try:

@@ -56,7 +56,7 @@ async def refuse(exchange: Exchange, error: GatewayError) -> None:
     if exchange.started:
         if exchange.is_stream:
             frame = sse.error_frame(error, exchange.record.request_id)
-            await _write(exchange, frame, more=False)
+            await _write(exchange, b"\n\n" * exchange.is_within_frame + frame, more=False)
         return
     body = errors.encode(error, exchange.record.request_id)
     fields = {**errors.response_headers(error), "content-type": errors.MEDIA_TYPE}
@@ -86,6 +86,7 @@ async def _relay_events(exchange: Exchange, response: UpstreamResponse, deadline
             if frames and observer is not None:
                 frames = observer.feed(frames)
             if frames:
+                exchange.is_within_frame = not frames.endswith(sse.FRAME_END)
                 # SDKs close the connection at the last frame, which then is no leaving early.
                 await _write(exchange, frames, more=True, settles=frames.endswith(sse.DONE))
         rest = aligner.rest()
@@ -123,9 +124,9 @@ async def _relay_document(
     raw = await _document(exchange, response)
     try:
         document = orjson.loads(raw) if raw else None
-    except orjson.JSONDecodeError as exc:
-        raise UpstreamAnswerInvalid from exc
-    body = orjson.dumps(await reshape(document)) if raw else b""
+        body = orjson.dumps(await reshape(document)) if raw else b""
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError) as exc:
+        raise UpstreamAnswerInvalid from exc  # orjson reads what is nested too deeply to be written
     fields = [pair for pair in headers.response_headers(response.raw_headers) if not _encoded(pair)]
     fields.append((b"content-length", b"%d" % len(body)))
     await _start(exchange, response.status, fields)

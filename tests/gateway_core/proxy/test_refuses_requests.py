@@ -88,6 +88,7 @@ async def test_prefers_a_literal_segment_to_a_parameter(
         (b'{"a": NaN}', "application/json", 400, "caller_request_malformed"),
         (b'{"a": "\xff"}', "application/json", 400, "caller_request_malformed"),
         (b"[" * 1500, "application/json", 400, "caller_request_malformed"),
+        (b"[" * 300 + b"]" * 300, "application/json", 400, "caller_request_malformed"),
         (b"a=b", "application/x-www-form-urlencoded", 415, "caller_media_type_unsupported"),
         (b'"' + b"x" * 2000 + b'"', "application/json", 413, "caller_body_too_large"),
     ],
