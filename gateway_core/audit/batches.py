@@ -69,7 +69,8 @@ class Batch:
         events: how many.
         digests: by month, ``{"events": number, "digest": hash of their leaves in order of ids}``;
             so a month can be dropped without the others' losing their proof.
-        notes: the ``month`` that was dropped.
+        notes: the ``month`` that was dropped; the sequence of the ``first`` batch of the chain
+            since then, and the hash ``previous`` to it.
         previous: hash of the link before; zeros for the first.
         key_id: names the key of the signature.
     """

@@ -128,14 +128,16 @@ class AuditEvent(models.Model):
 
 
 class AuditBatch(models.Model):
-    """A link of the chain, see ``batches.Batch``. Never changed, never deleted."""
+    """A link of the chain, see ``batches.Batch``. Never changed; old ones go with their months."""
 
     sequence = models.BigIntegerField(primary_key=True)
     kind = models.TextField(choices=[(kind.value, kind.value) for kind in Kind])
     at = models.DateTimeField(help_text="When it was sealed.")
     events = models.IntegerField()
     digests = models.JSONField(help_text="Of each month: how many events, and their hash.")
-    notes = models.JSONField(default=dict, help_text="The month that was dropped.")
+    notes = models.JSONField(
+        default=dict, help_text="The month that was dropped, and where the chain begins since then."
+    )
     previous = models.TextField(help_text="Hash of the batch before.")
     key_id = models.TextField("key")
     hash = models.TextField()
@@ -144,6 +146,9 @@ class AuditBatch(models.Model):
     class Meta:
         default_permissions = ("view",)
         ordering = ("-sequence",)
+        indexes = (
+            models.Index(fields=["kind"], name="audit_batch_kind", condition=~Q(kind="events")),
+        )
         verbose_name = "batch"
         verbose_name_plural = "batches"
 

@@ -28,6 +28,7 @@ _PARTITION: Final = re.compile(rf"{_TABLE}_(\d{{4}})_(\d\d)").fullmatch
 # So many months exist beyond the present one.
 _AHEAD: Final = 2
 _DECEMBER: Final = 12
+_BATCHES_AT_ONCE: Final = 10_000
 # Others wait behind us while we wait for a lock on the whole table.
 _LOCK_TIMEOUT: Final = "2s"
 
@@ -144,6 +145,9 @@ def past_retention(now: datetime, days: int) -> list[Month]:
 def drop(month: Month) -> None:
     """Throw a month away and say so in the chain. Others wait for two seconds at the most.
 
+    The batches from before the first one that has something left go with it: the chain says where
+    it begins from now on.
+
     Raises:
         MonthInUse: somebody has been reading for longer than that.
     """
@@ -152,9 +156,12 @@ def drop(month: Month) -> None:
             cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
             last = chain.begin()
             _drop(cursor, month)
-            chain.append(last, kind=Kind.RETENTION, digests={}, notes={"month": str(month)})
+            first, previous = _first_kept(cursor, month) or (last.sequence + 1, last.hash)
+            notes = {"month": str(month), "first": first, "previous": previous}
+            chain.append(last, kind=Kind.RETENTION, digests={}, notes=notes)
     except OperationalError as exc:
         raise MonthInUse from exc
+    _forget_batches(first)
 
 
 def _drop(cursor: CursorWrapper, month: Month) -> None:
@@ -172,3 +179,43 @@ def _drop(cursor: CursorWrapper, month: Month) -> None:
             f"DELETE FROM {table} WHERE {column} >= %s AND {column} < %s",  # noqa: S608 - names
             bounds,
         )
+
+
+def _first_kept(cursor: CursorWrapper, month: Month) -> tuple[int, str] | None:
+    """Return the first batch with a month that was not dropped after it, and the hash before it.
+
+    Whether its events are still there does not matter: what was deleted is to be missed.
+    """
+    cursor.execute(_FIRST_KEPT, [str(month)])
+    row: tuple[int, str] | None = cursor.fetchone()
+    return row
+
+
+_FIRST_KEPT: Final = """
+WITH dropped AS MATERIALIZED (
+    SELECT notes->>'month' AS month, max(sequence) AS sequence
+    FROM audit_auditbatch WHERE kind = 'retention' GROUP BY 1
+)
+SELECT sequence, previous FROM audit_auditbatch AS batch
+WHERE EXISTS (
+    SELECT FROM jsonb_object_keys(digests) AS of_batch (month) WHERE of_batch.month <> %s
+    AND NOT EXISTS (
+        SELECT FROM dropped
+        WHERE dropped.month = of_batch.month AND dropped.sequence > batch.sequence
+    )
+)
+ORDER BY sequence LIMIT 1
+"""
+
+
+def _forget_batches(first: int) -> None:
+    """Delete the batches before the one that the chain begins with."""
+    deleted = 1
+    while deleted:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "DELETE FROM audit_auditbatch WHERE sequence IN (SELECT sequence "
+                "FROM audit_auditbatch WHERE sequence < %s ORDER BY sequence LIMIT %s)",
+                [first, _BATCHES_AT_ONCE],
+            )
+            deleted = cursor.rowcount

@@ -169,8 +169,9 @@ def loose_ends(keys: PublicKeys) -> Iterator[str]:
     with connection.cursor() as cursor:
         for table, what in (("audit_auditevent", "id"), ("audit_withdrawnstate", "event_id")):
             cursor.execute(
-                f"SELECT {what}, batch FROM {table} WHERE batch < 1 OR batch > "  # noqa: S608 - names
-                "(SELECT coalesce(max(sequence), 0) FROM audit_auditbatch) ORDER BY 1"
+                f"SELECT {what}, batch FROM {table} WHERE batch "  # noqa: S608 - names
+                "< (SELECT coalesce(min(sequence), 1) FROM audit_auditbatch) OR batch "
+                "> (SELECT coalesce(max(sequence), 0) FROM audit_auditbatch) ORDER BY 1"
             )
             for event_id, batch in cursor.fetchall():
                 yield f"event {event_id} is in batch {batch}, which there is not"

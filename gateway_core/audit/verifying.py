@@ -104,6 +104,9 @@ class Verifier:
         self._heads: defaultdict[int, set[Head]] = defaultdict(set)
         for head in heads:
             self._heads[head.sequence].add(head)
+        # Where the chain begins, and where it says that it begins.
+        self._first: Batch | None = None
+        self._said_first: tuple[int, str] = (1, FIRST_PREVIOUS)
         self._is_whole = is_whole
         self._begins_later = begins_later
         self._batch: Batch | None = None
@@ -129,6 +132,8 @@ class Verifier:
         """Say what was missing."""
         self._end_batch()
         self._batch = None
+        if self._is_whole and not self._begins_later:
+            self._check_beginning()
         if self._is_whole:
             for month, sequence in sorted(self._missing.items()):
                 self.faults.add(
@@ -152,14 +157,18 @@ class Verifier:
         for wanted in self._heads.pop(batch.sequence, set()) - {batch.head}:
             self.faults.add(f"{name} is not the one of the head {wanted}, but {batch.head}")
         if batch.kind == Kind.RETENTION and not fault:
-            self._missing.pop(batch.notes.get("month", ""), None)
+            self._missing.pop(batch.notes["month"], None)
+            self._said_first = max(
+                self._said_first, (batch.notes["first"], batch.notes["previous"])
+            )
+        self._first = self._first or batch
         self._batch = batch
         self.head = batch.head
 
     def _check_place(self, batch: Batch, name: str) -> None:
-        if self.head is None and (self._begins_later or not self._is_whole):
+        last = self.head
+        if last is None:  # what came before is told by a later batch, if at all
             return
-        last = self.head or Head(0, FIRST_PREVIOUS)
         if batch.sequence <= last.sequence:
             self.faults.add(f"{name} stands after batch {last.sequence}")
         elif batch.sequence > last.sequence + 1:
@@ -167,6 +176,17 @@ class Verifier:
                 self.faults.add(f"{_between(last.sequence, batch.sequence)} missing")
         elif batch.previous != last.hash:
             self.faults.add(f"{name} does not follow the batch before it")
+
+    def _check_beginning(self) -> None:
+        """The chain begins where its last drop of a month says, or earlier: that takes a while."""
+        first = self._first
+        if first is None:
+            return
+        sequence, previous = self._said_first
+        if first.sequence > sequence or first.sequence < 1:
+            self.faults.add(f"{_between(sequence - 1, first.sequence)} missing")
+        elif first.sequence == sequence and first.previous != previous:
+            self.faults.add(f"batch {sequence} does not follow the batch that was before it")
 
     def _see_event(self, event: Sealed) -> None:
         leaf = leaf_of(event.content, event.replaces)

@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
                 ('at', models.DateTimeField(help_text='When it was sealed.')),
                 ('events', models.IntegerField()),
                 ('digests', models.JSONField(help_text='Of each month: how many events, and their hash.')),
-                ('notes', models.JSONField(default=dict, help_text='The month that was dropped.')),
+                ('notes', models.JSONField(default=dict, help_text='The month that was dropped, and where the chain begins since then.')),
                 ('previous', models.TextField(help_text='Hash of the batch before.')),
                 ('key_id', models.TextField(verbose_name='key')),
                 ('hash', models.TextField()),
@@ -139,6 +139,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='withdrawnstate',
             constraint=models.UniqueConstraint(fields=('batch', 'event_id'), name='audit_withdrawn_once'),
+        ),
+        migrations.AddIndex(
+            model_name='auditbatch',
+            index=models.Index(condition=models.Q(('kind', 'events'), _negated=True), fields=['kind'], name='audit_batch_kind'),
         ),
         migrations.RunPython(partition, join_again),
     ]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -27,7 +28,6 @@ from tests.gateway_core.audit.trails import ALICE, execute, faults, store, verif
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from uuid import UUID
 
     from gateway_core.audit.spool import Spool
 
@@ -96,14 +96,88 @@ def test_stays_good_when_a_month_is_dropped() -> None:
 
     assert _FEBRUARY not in existing()
     assert AuditEvent.objects.count() == 2
-    assert AuditBatch.objects.latest("sequence").notes == {"month": "2024-02"}
-    assert "2 events in 4 batches" in verify()
+    assert AuditBatch.objects.latest("sequence").notes["month"] == "2024-02"
+    assert "2 events in 3 batches" in verify()
 
 
 def rename_somebody() -> None:
-    from uuid import UUID  # noqa: PLC0415 - a type above
-
     assert rename(UUID(ALICE)) == 5
+
+
+@pytest.fixture
+def shortened() -> None:
+    """A chain that begins with its third batch, since the two before had nothing but a month."""
+    store(1, 2, at=_OLD)
+    store(2)
+    store(1, at=_OLD)
+    make_ahead(_OLD)
+    months.drop(_FEBRUARY)
+    assert AuditEvent.objects.count() == 2
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("shortened")
+def test_forgets_the_batches_that_have_nothing_left() -> None:
+    sequences = AuditBatch.objects.order_by("sequence").values_list("sequence", flat=True)
+    assert list(sequences) == [3, 4, 5]
+    assert AuditBatch.objects.get(pk=5).notes["first"] == 3
+    assert "2 events in 3 batches" in verify()
+
+    store(1)
+    assert "3 events in 4 batches" in verify()
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("shortened")
+def test_finds_that_more_of_the_beginning_was_cut_off_than_was_said() -> None:
+    execute("DELETE FROM audit_auditevent WHERE batch = 3")
+    execute("DELETE FROM audit_auditbatch WHERE sequence = 3")
+
+    assert "batch 3 is missing" in faults()
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("shortened")
+@pytest.mark.parametrize("batch", [1, 2])
+def test_finds_an_event_in_a_batch_that_was_forgotten(batch: int) -> None:
+    AuditEvent.objects.create(at=_OLD, plane="data", action="x", batch=batch)
+
+    assert f"in batch {batch}, which there is not" in faults()
+
+
+@pytest.mark.django_db
+def test_forgets_no_batch_whose_events_were_deleted() -> None:
+    store(2)
+    store(2, at=_OLD)
+    make_ahead(_OLD)
+    execute("DELETE FROM audit_auditevent WHERE batch = 1")
+
+    months.drop(_FEBRUARY)
+
+    assert "all events of batch 1" in faults()
+
+
+@pytest.mark.django_db
+def test_begins_anew_when_everything_was_dropped() -> None:
+    store(2, at=_OLD)
+    make_ahead(_OLD)
+    months.drop(_FEBRUARY)
+    assert "0 events in 1 batches" in verify()
+
+    store(1)
+    assert "1 events in 2 batches" in verify()
+
+
+@pytest.mark.django_db
+def test_is_good_while_batches_are_being_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(months, "_forget_batches", lambda _first: None)
+    store(1, 2, at=_OLD)
+    store(2)
+    months.drop(_FEBRUARY)
+    assert "2 events in 4 batches" in verify()
+
+    execute("DELETE FROM audit_auditbatch WHERE sequence = 1")
+    assert "2 events in 3 batches" in verify()
 
 
 @pytest.mark.django_db
