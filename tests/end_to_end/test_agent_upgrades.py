@@ -155,6 +155,83 @@ def test_keeps_what_an_agent_has_learned_there_and_back(
     assert letta.agents.messages.create(agent, input="and now?").messages
 
 
+RENAMED = agent_file(
+    "1.5.0",
+    "You help {{name}}.",
+    ["memory_insert", "archival_memory_insert"],
+    memory_layout={
+        "blocks": [
+            {"label": "person", "value": "Called {{name}}", "limit": 4000},
+            {"label": "rules", "value": "Be kind.", "read_only": True},
+        ]
+    },
+    migrations=[
+        {
+            "from": "1.0.0",
+            "to": "1.5.0",
+            "steps": [
+                {
+                    "type": "json_patch",
+                    "patch": [
+                        {
+                            "op": "move",
+                            "from": "/memory_layout/blocks/human",
+                            "path": "/memory_layout/blocks/person",
+                        },
+                        {
+                            "op": "add",
+                            "path": "/engine/hyperparams/temperature",
+                            "value": 0.5,
+                        },
+                        {
+                            "op": "replace",
+                            "path": "/memory_layout/blocks/rules/value",
+                            "value": "Be kind to {{name}}.",
+                        },
+                    ],
+                }
+            ],
+        }
+    ],
+)
+
+
+def test_lives_from_its_template_to_its_end(http: httpx.Client, letta: Letta, agent: str) -> None:
+    """Made, talked to, taught, upgraded by steps, rolled back, cloned, exported, deleted."""
+    path = f"/api/v1/agents/{agent}"
+    assert letta.agents.messages.create(agent, input="hello").messages
+    letta.agents.blocks.update("human", agent_id=agent, value="Name: Ann\nLikes tea.")
+    before = letta.agents.retrieve(agent)
+    post(http, "/templates/publish", RENAMED)
+
+    said = post(http, f"/agents/{agent}/upgrade", {})
+    assert said["migrations"] == [{"from": "1.0.0", "to": "1.5.0"}]
+    assert (said["conflicts"], said["warnings"]) == ([], [])
+    agreed = {"dry_run": False, "plan_hash": said["plan_hash"]}
+    done = post(http, f"/agents/{agent}/upgrade", agreed)
+    assert blocks(letta, agent) == {
+        "person": ("Name: Ann\nLikes tea.", 4000),
+        "rules": ("Be kind to Ann.", 100_000),
+    }
+    assert letta.agents.retrieve(agent).llm_config.temperature == 0.5
+    assert letta.agents.messages.create(agent, input="still there?").messages
+
+    back = post(http, f"/agents/{agent}/migrations/{done['migration']['id']}/rollback", {})
+    assert back["new_version"] == "1.0.0"
+    assert blocks(letta, agent)["human"] == ("Name: Ann\nLikes tea.", 2000)
+    after = letta.agents.retrieve(agent)
+    assert after.llm_config.temperature == before.llm_config.temperature
+
+    clone = post(http, f"/agents/{agent}/clone", {"include_messages": True})["agent"]["id"]
+    assert blocks(letta, clone)["human"][0] == "Name: Ann\nLikes tea."
+    exported = http.get(f"{path}/export").json()
+    imported = post(http, "/agents/import", {"file": exported})["agent"]["id"]
+    assert blocks(letta, imported)["human"][0] == "Name: Ann\nLikes tea."
+    for copy in (clone, imported):
+        assert http.delete(f"/api/v1/agents/{copy}").status_code == 204
+    assert [one.id for one in letta.agents.list().items] == [agent]
+
+
 def test_leaves_an_agent_to_its_owner_where_both_have_changed_it(
     http: httpx.Client, letta: Letta, agent: str
 ) -> None:
