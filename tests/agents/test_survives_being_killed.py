@@ -18,7 +18,7 @@ from django.db import connection
 
 from agents.models import Agent, Status
 from letta_proxy.models import Kind, OwnedResource
-from tests.agents.conftest import BOTH_DRIVERS, Caller, InLetta, rows
+from tests.agents.conftest import BOTH_DRIVERS, Caller, InLetta, agent_file, rows
 
 pytestmark = BOTH_DRIVERS
 
@@ -129,6 +129,38 @@ def test_while_an_agent_is_cloned(
     assert len(counts) > 15
     assert counts == sorted(counts)
     assert set(counts) == {1, 2}
+
+
+def test_while_an_agent_is_upgraded(
+    alice: Caller, template: str, mortal: Mortal, in_letta: InLetta
+) -> None:
+    """It is of the one version or the other, in its row and in Letta, and knows what it knew."""
+    persona = {**agent_file()["persona"], "system_prompt": "You serve {{user_name}}."}
+    alice.publish(version="1.1.0", persona=persona)
+    agent: dict[str, Any] = {}
+    versions = []
+    for effects in ways_to_die():
+        if not agent:
+            agent = alice.create(template, version="1.0.0")
+            where = f"/agents/{agent['id']}/core-memory/blocks/human"
+            in_letta("PATCH", where, json={"value": "Likes tea."})
+        result = mortal.do("upgrade", user=agent["user_id"], agent=agent["id"], die_after=effects)
+        assert_together(in_letta)
+        document, (row,) = in_letta("GET", f"/agents/{agent['id']}"), rows()
+        is_new = row.version == "1.1.0"
+        assert document["system"] == ("You serve Ann." if is_new else "You help Ann.")
+        assert "Likes tea." in {block["value"] for block in document["blocks"]}
+        versions.append(row.version)
+        if is_new:
+            assert alice("DELETE", f"/agents/{agent['id']}").status_code == 204
+            agent = {}
+        if result == "done":
+            break
+
+    assert result == "done"
+    assert len(versions) > 12
+    assert versions == sorted(versions)
+    assert set(versions) == {"1.0.0", "1.1.0"}
 
 
 def test_while_an_agent_is_deleted(

@@ -49,6 +49,7 @@ def do(wish: dict[str, Any]) -> None:
     from accounts.models import User  # noqa: PLC0415 - as above
     from agents import services  # noqa: PLC0415 - as above
     from agents.models import Agent  # noqa: PLC0415 - as above
+    from agents.upgrades import services as upgrades  # noqa: PLC0415 - as above
     from gateway_core.rest import RestClient  # noqa: PLC0415 - as above
 
     user = User.objects.get(pk=wish["user"])
@@ -79,6 +80,9 @@ def do(wish: dict[str, Any]) -> None:
                     with_memory=True,
                     with_messages=True,
                 )
+            case "upgrade":
+                agent = Agent.objects.get(agent_id=wish["agent"])
+                upgrades.upgrade_agent(agent=agent, by=user, wish=upgrades.Wish())
             case "delete":
                 services.delete_agent(agent=Agent.objects.get(agent_id=wish["agent"]), by=user)
 
