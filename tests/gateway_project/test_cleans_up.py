@@ -77,8 +77,8 @@ def test_deletes_what_is_past_its_retention(settings: Settings) -> None:
 
     assert f"{len(months)} old months of audit events, 3 old usage records" in said
     assert AuditEvent.objects.get().at == kept_event.at
-    dropped = AuditBatch.objects.filter(kind="retention").values_list("notes__month", flat=True)
-    assert sorted(dropped) == sorted(map(str, months))
+    # What said so of the months before has gone with them.
+    assert AuditBatch.objects.get().notes["month"] == str(max(months))
     assert UsageRecord.objects.get() == kept_usage
 
 
