@@ -89,7 +89,7 @@ def _describe(mount: Mount, operation: Operation) -> dict[str, Any]:
         "summary": operation.summary or operation.name.replace("_", " ").capitalize(),
         "tags": [mount.route.name],
         "security": list(mount.security),
-        "responses": {"200": _answer(operation), **_ERRORS},
+        "responses": {**_answers(operation), **_ERRORS},
     }
     parameters = [*_path_parameters(operation), *_query_parameters(operation)]
     if mount.route.once and operation.method == "POST" and operation.body is not BodyKind.FORM:
@@ -111,11 +111,14 @@ def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         yield {"name": name, "in": "query", "schema": {}}
 
 
-def _answer(operation: Operation) -> dict[str, Any]:
+def _answers(operation: Operation) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": {}}}
     if operation.streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}
-    return {"description": "The upstream's answer.", "content": content}
+    answers = {"200": {"description": "The upstream's answer.", "content": content}}
+    if operation.method == "DELETE":
+        answers["204"] = {"description": "It is gone, and nothing to be said of it."}
+    return answers
 
 
 def _code_schema() -> dict[str, Any]:
