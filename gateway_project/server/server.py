@@ -79,10 +79,12 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take nothing new, give what is under way its time, end the rest, and flush."""
         self._refuse(sockets or [])
-        await self._until(self._is_quiet, _IN_FLIGHT_SECONDS)
+        drain_seconds = self.config.farewell.drain_seconds
+        in_flight_seconds = min(_IN_FLIGHT_SECONDS, drain_seconds)
+        await self._until(self._is_quiet, in_flight_seconds)
         for connection in self._connections():
             connection.close_if_idle()
-        if not await self._until(self._is_quiet, self.config.farewell.drain_seconds):
+        if not await self._until(self._is_quiet, drain_seconds - in_flight_seconds):
             await self._end()
         await self._flush()
         threading.Thread(target=_leave, args=(int(self.has_failed),), daemon=True).start()
