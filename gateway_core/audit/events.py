@@ -26,6 +26,11 @@ _NOT_WORTH_KEEPING: Final = re.compile(
     r"/(?:(?:static|docs|redoc|metrics)(?:[/?]|$)|favicon\.ico|admin/jsi18n/|api/schema|api/v1/system/(?:health|ready|info)\b)"
 ).match
 
+# ``/agents/agent-0b7c…`` or ``/templates/0b7c…``; before ``/proxy`` stands the caller.
+_NAMED_THING: Final = re.compile(
+    r"/([a-z_-]+)/((?:[a-z]+-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=/(?!proxy)|$)"
+).search
+
 _VERSION_7: Final = 0x7 << 76
 _VARIANT: Final = 0b10 << 62
 _RANDOM_BITS: Final = ((1 << 12) - 1) << 64 | (1 << 62) - 1
@@ -58,7 +63,8 @@ def is_worth_keeping(record: RequestRecord) -> bool:
 def line_of(record: RequestRecord) -> bytes:
     """Return the line of a finished request.
 
-    A route that knows which thing a request was about leaves it in ``record.facts["resource"]``.
+    A route that knows which thing a request was about leaves it in ``record.facts["resource"]``;
+    otherwise it is the first thing that the path names, or the model.
     """
     facts = dict(record.facts)
     return encode(
@@ -69,7 +75,7 @@ def line_of(record: RequestRecord) -> bytes:
             "method": record.method,
             "path": record.path,
             "user_id": record.user_id or None,
-            "resource": facts.pop("resource", ""),
+            "resource": facts.pop("resource", "") or _resource_of(record),
             "client_ip": record.client_ip,
             "request_id": record.request_id,
             "trace_id": record.trace_id,
@@ -82,6 +88,14 @@ def line_of(record: RequestRecord) -> bytes:
             "facts": facts,
         }
     )
+
+
+def _resource_of(record: RequestRecord) -> str:
+    """Return type and id of what a request was about, as ``record_change`` names things."""
+    if match := _NAMED_THING(record.path):
+        return f"{match[1].removesuffix('s')}:{match[2]}"
+    model = record.facts.get("model")
+    return f"model:{model}" if model else ""
 
 
 def encode(event: dict[str, Any], *, at: datetime | None = None) -> bytes:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.torture.ground import Ground
 
 _CONNECTIONS: Final = 24
-_USERS: Final = 40
+_USERS: Final = 200
 _MOST_SECONDS: Final = 1500
 _KILL_PAUSE_SECONDS: Final = (4.0, 12.0)
 _SHIP_SECONDS: Final = 60

@@ -155,3 +155,28 @@ def test_ids_differ_when_made_at_once() -> None:
     at = datetime.fromtimestamp(time.time(), UTC)
 
     assert len({new_id(at) for _ in range(10_000)}) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("path", "facts", "resource"),
+    [
+        ("/api/v1/letta/agents/agent-{id}/messages", {"agent": "x"}, "agent:agent-{id}"),
+        ("/api/v1/letta/agents/agent-{id}/core-memory/blocks/x", {}, "agent:agent-{id}"),
+        ("/api/v1/letta/blocks/block-{id}", {}, "block:block-{id}"),
+        ("/api/v1/templates/{id}/", {}, "template:{id}"),
+        ("/api/v1/agents/{id}/proxy/[secret]/chat/completions", {"model": "m"}, "model:m"),
+        ("/api/v1/llm/chat/completions", {"model": "small"}, "model:small"),
+        ("/api/v1/llm/models", {}, ""),
+        ("/api/v1/letta/agents/agent-{id}", {"resource": "thing:1"}, "thing:1"),
+    ],
+)
+def test_says_what_a_request_was_about(
+    path: str, facts: dict[str, Any], resource: str, make_record: MakeRecord
+) -> None:
+    identifier = "0b7c3b0e-6d0c-4a3e-8b53-3f0e64b7a001"
+    record = make_record(path=path.replace("{id}", identifier), facts=facts)
+
+    event = orjson.loads(line_of(record))
+
+    assert event["resource"] == resource.replace("{id}", identifier)
+    assert "resource" not in event["facts"]
