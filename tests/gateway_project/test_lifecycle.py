@@ -11,6 +11,7 @@ import redis.asyncio
 from django.conf import settings
 
 from gateway_core import cache
+from gateway_core.rates import LIMITER
 from gateway_project.lifecycle import Lifecycle
 from tests.gateway_project.asgi import ask
 
@@ -93,6 +94,19 @@ async def test_starts_only_once(lifecycle: Lifecycle) -> None:
     assert await _listeners() == before + 1
     await server.tell("shutdown")
     await server.end()
+
+
+async def test_says_that_it_is_alive_for_limits_to_be_shared(lifecycle: Lifecycle) -> None:
+    server = Server(lifecycle)
+    async with redis.asyncio.Redis.from_url(settings.REDIS_URL) as client:
+        await client.zrem("gateway:processes", LIMITER._name)
+        await server.tell("startup")
+        async with asyncio.timeout(5):
+            while await client.zscore("gateway:processes", LIMITER._name) is None:
+                await asyncio.sleep(0.01)
+    await server.tell("shutdown")
+    await server.end()
+    assert all(task.done() for task in lifecycle._tasks)
 
 
 async def test_stops_where_nothing_was_started(lifecycle: Lifecycle) -> None:

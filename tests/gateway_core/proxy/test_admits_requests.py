@@ -76,7 +76,7 @@ async def test_says_with_each_answer_what_is_left(
 async def test_refuses_with_the_seconds_to_wait_before_it_takes_in_the_body(
     gateway: Gateway, upstream: Upstream, allow: Callable[..., str]
 ) -> None:
-    allow(per_hour=1800, burst=1)  # one in two seconds
+    allow(per_hour=2600, burst=1)  # one in 1.4 seconds
     upstream.answer = reply(body={})
     await gateway.client.get(ONE)
     answer = await gateway.client.post("/api/v1/test/say", content=b"{no json")

@@ -70,14 +70,20 @@ async def test_renews_what_is_under_way_and_tells_valkey_anew_when_it_has_forgot
 
 
 async def test_a_beat_brings_nothing_back_that_has_ended_meanwhile(
-    limiter: RateLimiter, subject: str
+    limiter: RateLimiter, subject: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    beat_with = limiter._beat_with
+
+    async def late(held: list[tuple[str, str]]) -> None:
+        await wait_for(0, subject)
+        await beat_with(held)
+        assert await valkey.client().zcard(leases(subject)) == 1
+
+    monkeypatch.setattr(limiter, "_beat_with", late)
     async with limiter.hold(subject, QUOTA):
         beat = asyncio.ensure_future(limiter._beat())
         await asyncio.sleep(0)  # it knows of the place by now
     await beat
-    await wait_for(0, subject)
-    await asyncio.sleep(0.03)
     await wait_for(0, subject)
 
 
