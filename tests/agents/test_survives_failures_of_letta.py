@@ -148,7 +148,7 @@ def test_a_time_out_leaves_the_row_to_the_reconciler(
     original = RestClient._opened
 
     def impatient(client: RestClient) -> Any:
-        client.read_timeout = 0.05
+        monkeypatch.setattr(client, "read_timeout", 0.05)  # which other tests use, too
         return original(client)
 
     monkeypatch.setattr(RestClient, "_opened", impatient)
