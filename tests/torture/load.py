@@ -10,6 +10,7 @@ byte, in order).
 from __future__ import annotations
 
 import asyncio
+import http
 import itertools
 import json
 import sys
@@ -29,6 +30,8 @@ _CALLS: Final[tuple[tuple[str, str, Any], ...]] = (
     ("GET", "/api/v1/letta/agents/agent-00000000-0000-4000-8000-000000000000", None),
 )
 _PAUSE_SECONDS: Final = 0.05
+# Otherwise most of the load would be spent on the outage, where an answer is made quickly.
+_UNAVAILABLE_SECONDS: Final = 0.5
 
 
 class Load:
@@ -67,6 +70,8 @@ class Load:
             self.answered += 1
             self._output.write(f"torture-{number:08} {status}\n")
             self._output.flush()
+            if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+                await asyncio.sleep(_UNAVAILABLE_SECONDS)
 
     async def _send(self, session: aiohttp.ClientSession, number: int) -> int:
         """Return the status of an answer that has come to its end."""
