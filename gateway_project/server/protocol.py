@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway_project.server.config import Config
 
 _VERSIONS: Final = ("1.1", "1.0")
+_BODY_FIELDS: Final = (b"content-length", b"transfer-encoding")
 # What a header takes besides its name and value.
 _HEADER_EXTRA: Final = 4
 # In which a client that still sends may read why it was refused; closing at once would make its
@@ -92,9 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._idle_bytes = 0
         self._waits_since = None
         self._check_head()
-        self._is_websocket = self.parser.should_upgrade() and super()._should_upgrade()
-        if self._is_websocket and self.app is not self.config.loaded_app:
-            self._is_websocket = False
+        self._is_websocket = self.parser.should_upgrade() and self._may_upgrade()
         super().on_headers_complete()
         if stopping.is_stopping() and not self._is_websocket:
             self.cycle.keep_alive = False
@@ -143,6 +142,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _should_upgrade(self) -> bool:
         return self._is_websocket
+
+    def _may_upgrade(self) -> bool:
+        """Say whether a WebSocket is wished for, while requests are served.
+
+        Raises:
+            RequestMalformed: there is a body, which the parser would take for the other protocol.
+        """
+        if any(name in _BODY_FIELDS and value != b"0" for name, value in self.headers):
+            raise RequestMalformed("Send no body with a wish for another protocol.")
+        return super()._should_upgrade() and self.app is self.config.loaded_app
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
