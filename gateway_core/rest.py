@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -59,7 +60,8 @@ class RestClient:
     Attributes:
         base_url: scheme, host and port, with no slash at the end.
         headers: sent with each call.
-        connect_timeout, read_timeout: seconds.
+        connect_timeout, read_timeout: seconds; the latter until the answer begins, and from there
+            until it is complete, which is looked at after each 64 KiB.
         limit: bytes of an answer at the most.
         breaker: leaves the upstream alone while it fails; None where that would help nobody.
     """
@@ -115,12 +117,8 @@ class RestClient:
                 ) as response:
                     if watched is not None:
                         watched.answered(is_failure=response.status_code >= FIRST_SERVER_ERROR)
-                    body = bytearray()
-                    for chunk in response.iter_content(_CHUNK_BYTES):
-                        body += chunk
-                        if len(body) > self.limit:
-                            raise UpstreamAnswerInvalid
-                    return RestAnswer(response.status_code, response.headers, bytes(body))
+                    body = self._body(response)
+                    return RestAnswer(response.status_code, response.headers, body)
             except (requests.RequestException, OSError) as exc:
                 raise _meaning(exc) from exc
 
@@ -129,6 +127,17 @@ class RestClient:
         if self._session is not None:
             self._session.close()
             self._session = None
+
+    def _body(self, response: requests.Response) -> bytes:
+        body = bytearray()
+        deadline = time.monotonic() + self.read_timeout
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > self.limit:
+                raise UpstreamAnswerInvalid
+            if time.monotonic() > deadline:
+                raise UpstreamTimeout
+        return bytes(body)
 
     def _opened(self) -> requests.Session:
         if self._session is None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
+from django.utils.deprecation import MiddlewareMixin
+from django.utils.html import escape
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -107,10 +110,36 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's 500: the envelope below /api, a page elsewhere."""
+    """Django's 500: the envelope below /api, a page elsewhere; 503 for what can't be helped now."""
+    expected = _told(request, sys.exception())
+    if expected is not None:
+        return expected
     if not request.path.startswith(_API):
         return defaults.server_error(request)
     return render(InternalError())
+
+
+class ExpectedErrorsMiddleware(MiddlewareMixin):
+    """Answers for the admin and other plain views when a database or an upstream is away."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return what the exception means; None for what is a fault of ours."""
+        return _told(request, exception)
+
+
+def _told(request: HttpRequest, exc: BaseException | None) -> HttpResponse | None:
+    """Return the answer for an error that may happen: the envelope below /api, a page elsewhere."""
+    if not isinstance(exc, (GatewayError, OperationalError, InterfaceError)):
+        return None
+    error = as_gateway_error(exc) or InternalError()
+    if request.path.startswith(_API):
+        return render(error)
+    _remember(error)
+    page = defaults.ERROR_PAGE_TEMPLATE % {
+        "title": escape(error.code.replace("_", " ").capitalize()),
+        "details": escape(error.detail),
+    }
+    return HttpResponse(page, status=error.status, headers=errors.response_headers(error))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -8,6 +8,7 @@ from django.contrib.auth import SESSION_KEY
 from django.utils.deprecation import MiddlewareMixin
 
 from gateway_core import context
+from gateway_core.errors import Code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +28,15 @@ class RecordingMiddleware(MiddlewareMixin):
             record.operation = request.resolver_match.view_name or record.operation
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        """Take the user of the session, if anybody asked for it: this makes no query."""
+        """Take the user of the session, if anybody asked for it: this makes no query.
+
+        A session that could not be read would be asked for again.
+        """
         record = context.current.get()
-        if record is not None and not record.user_id and request.session.accessed:
+        if record is None or record.user_id:
+            return response
+        if record.error_code == Code.GATEWAY_DATABASE_UNAVAILABLE:
+            return response
+        if request.session.accessed:
             record.user_id = str(request.session.get(SESSION_KEY, ""))
         return response

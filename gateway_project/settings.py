@@ -47,10 +47,12 @@ REDIS_URL = secret("REDIS_URL")
 _database: dict[str, Any] = {"NAME": "gateway"}
 if DATABASE_URL:
     _database = environ.Env.db_url_config(DATABASE_URL)
+DATABASE_TIMEOUT = number("DATABASE_TIMEOUT", 10)
+_pool_seconds = number("DATABASE_POOL_TIMEOUT", 5)
 DATABASES = {
     "default": {
         **_database,
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "gateway_core.postgresql",
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
@@ -58,9 +60,15 @@ DATABASES = {
             "pool": {
                 "min_size": 0,
                 "max_size": integer("DATABASE_POOL_SIZE", 10),
-                "timeout": number("DATABASE_POOL_TIMEOUT", 5),
+                "timeout": _pool_seconds,
+                "reconnect_timeout": 1,  # then whoever wants a connection has it tried again
             },
-            "connect_timeout": 5,
+            "connect_timeout": max(1, round(_pool_seconds)),
+            # So that a peer that is gone without a word is found out, whatever waits for it.
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 60_000,
         },
     },
 }
@@ -125,6 +133,7 @@ GATEWAY_INTERNAL_URL = text("GATEWAY_INTERNAL_URL").rstrip("/")
 LITELLM_BASE_URL = text("LITELLM_BASE_URL").rstrip("/")
 LITELLM_MASTER_KEY = secret("LITELLM_MASTER_KEY")
 LITELLM_TIMEOUT = number("LITELLM_TIMEOUT", 600)
+LITELLM_QUICK_TIMEOUT = number("LITELLM_QUICK_TIMEOUT", 15)  # of the gateway's own calls
 LITELLM_MAX_CONCURRENT = integer("LITELLM_MAX_CONCURRENT", 200)  # in each process, like Letta's
 LETTA_BASE_URL = text("LETTA_BASE_URL").rstrip("/")
 LETTA_API_KEY = secret("LETTA_API_KEY")
@@ -144,6 +153,7 @@ CIRCUIT_BREAKER_RECOVERY_TIMEOUT = number("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", 60
 CIRCUIT_BREAKER_PROBES = integer("CIRCUIT_BREAKER_PROBES", 3)
 AMS_BASE_URL = text("AMS_BASE_URL").rstrip("/")
 AMS_API_KEY = secret("AMS_API_KEY")
+AMS_TIMEOUT = number("AMS_TIMEOUT", 60)
 CACHE_TTL_HEALTH = number("CACHE_TTL_HEALTH", 5)
 CACHE_TTL_OWNERSHIP = number("CACHE_TTL_OWNERSHIP", 600)
 CACHE_TTL_USER = number("CACHE_TTL_USER", 300)
@@ -238,6 +248,7 @@ MIDDLEWARE = [
     "gateway_project.slashes.LastSlashMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "gateway_project.recording.RecordingMiddleware",
+    "gateway_project.problems.ExpectedErrorsMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -225,7 +225,11 @@ async def _call(
     if not settings.LETTA_BASE_URL:
         raise UpstreamUnreachable("No Letta server is configured.")
     status, answer = await upstream().fetch(
-        method, target, headers=credentials(letta_user_id), payload=payload
+        method,
+        target,
+        headers=credentials(letta_user_id),
+        payload=payload,
+        timeout_seconds=settings.LETTA_QUICK_TIMEOUT,
     )
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return answer

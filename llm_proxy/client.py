@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 _log = get_logger("gateway.litellm")
 # Beside those of the route's cap: for the calls that the gateway makes itself.
 _OWN_CONNECTIONS: Final = 32
-_TIMEOUT_SECONDS: Final = 15.0
 _ANSWER_BYTES: Final = 32 * 1024 * 1024
 _REDIRECT: Final = 300
 _ERROR: Final = 400
@@ -270,7 +269,7 @@ async def _send(method: str, target: str, payload: Any = None) -> tuple[int, Any
         target,
         headers=headers,
         payload=payload,
-        timeout_seconds=_TIMEOUT_SECONDS,
+        timeout_seconds=settings.LITELLM_QUICK_TIMEOUT,
         limit=_ANSWER_BYTES,
     )
 

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 BREAKER: Final = breaker("ams")
 
-_READ_SECONDS: Final = 60.0
 _LONGEST: Final = 500
 _GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
@@ -194,6 +193,6 @@ def _rest(base_url: str) -> RestClient:
     return RestClient(
         base_url,
         connect_timeout=settings.UPSTREAM_CONNECT_TIMEOUT,
-        read_timeout=_READ_SECONDS,
+        read_timeout=settings.AMS_TIMEOUT,
         breaker=BREAKER,
     )

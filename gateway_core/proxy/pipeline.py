@@ -45,8 +45,7 @@ def proxy(route: Route) -> Application:
             await _carry(exchange)
         except GatewayError as error:
             await refuse(exchange, error)
-        except (OperationalError, InterfaceError) as exc:
-            _log.error("database unavailable", error=str(exc))
+        except (OperationalError, InterfaceError):
             await refuse(exchange, DatabaseUnavailable(retry_after=2))
         except Exception:  # noqa: BLE001 - the outermost handler
             _log.exception("unexpected failure")

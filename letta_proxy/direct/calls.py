@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from gateway_core.rest import Part
 
-# For what Letta does without asking a model; embedding a hundred passages takes 2 s (measured).
-_READ_SECONDS = 60.0
-
 
 def call(  # noqa: PLR0913 - the parts of an HTTP request
     user_id: UUID,
@@ -83,6 +80,6 @@ def _rest(base_url: str) -> RestClient:
     return RestClient(
         base_url,
         connect_timeout=settings.UPSTREAM_CONNECT_TIMEOUT,
-        read_timeout=_READ_SECONDS,
+        read_timeout=settings.LETTA_QUICK_TIMEOUT,
         breaker=client.upstream().breaker,
     )
