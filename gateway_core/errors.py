@@ -16,7 +16,8 @@
     ├── UpstreamError      5xx  Letta, LiteLLM, AMS or Supabase is at fault
     │   └── UpstreamUnreachable, UpstreamTimeout, ProviderTimeout, UpstreamFailed,
     │       ProviderFailed, BreakerOpen, UpstreamAnswerInvalid,
-    │       UpstreamCredentialRejected, UpstreamOverloaded, UpstreamInterrupted
+    │       UpstreamCredentialRejected, UpstreamOverloaded, UpstreamInterrupted,
+    │       ProviderInterrupted
     └── InternalError      5xx  the gateway itself is at fault
         └── DatabaseUnavailable, KeysUnavailable, GatewayOverloaded, GatewayStopping
 
@@ -418,6 +419,12 @@ class UpstreamInterrupted(UpstreamError):
 
     code = Code.UPSTREAM_INTERRUPTED
     detail = "The service behind the gateway broke off its answer."
+
+
+class ProviderInterrupted(UpstreamInterrupted):
+    """A model provider behind it broke off, as it says itself; it works."""
+
+    is_outage = False
 
 
 class InternalError(GatewayError):

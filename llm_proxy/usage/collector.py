@@ -1,4 +1,4 @@
-"""The thread that fills in open calls while the gateway serves; one works at a time."""
+"""The thread that looks calls up in LiteLLM's log while the gateway serves; one works at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils import timezone
 from gateway_core.advisory import AlreadyRunning, only_one
 from gateway_core.logging import get_logger
 from llm_proxy.usage.client import open_books
-from llm_proxy.usage.open_calls import fill_in_due, has_due
+from llm_proxy.usage.due_calls import has_due, look_up_due
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ _collector: Collector | None = None
 
 
 class Collector:
-    """Looks for open calls every so often, until it is stopped.
+    """Looks up what is due every so often, until it is stopped.
 
     Args:
         interval_seconds: between two rounds.
@@ -59,12 +59,14 @@ class Collector:
             now = self._now()
             if has_due(now):
                 with only_one("usage collector"), open_books() as books:
-                    fill_in_due(books, now)
+                    looked = look_up_due(books, now)
+                if looked.corrected:
+                    _log.info("usage corrected", calls=looked.corrected)
         except AlreadyRunning:
             return
         except Exception as exc:  # noqa: BLE001 - the outermost handler of the thread
             if not self._is_failing:
-                _log.warning("open calls can't be looked for", error=str(exc))
+                _log.warning("calls can't be looked up", error=str(exc))
             self._is_failing = True
             return
         finally:
@@ -73,7 +75,7 @@ class Collector:
 
 
 def start() -> None:
-    """Begin to fill in open calls, unless that is left to others."""
+    """Begin to look calls up, unless that is left to others."""
     global _collector  # noqa: PLW0603 - one in a process
     if _collector is None and settings.USAGE_COLLECT_SECONDS and settings.LITELLM_BASE_URL:
         _collector = Collector(interval_seconds=settings.USAGE_COLLECT_SECONDS)

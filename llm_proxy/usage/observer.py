@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from gateway_core.errors import UpstreamInterrupted
+from gateway_core.errors import ProviderInterrupted
 from gateway_core.proxy.exchange import AnswerFailed
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class StreamObserver:
         """
         if _FAILURE_NAME in frames and (failure := _FAILURE(frames)):
             before = frames[: failure.start()]
-            raise AnswerFailed(UpstreamInterrupted(), self._read(before))
+            raise AnswerFailed(ProviderInterrupted(), self._read(before))
         return self._read(frames) if _USAGE_NAME in frames else frames
 
     def finish(self) -> None:
@@ -97,8 +97,9 @@ class StreamObserver:
     def _read(self, frames: bytes) -> bytes:
         for usage in _usages(frames):
             _note(self._facts, usage)
-            if self._tells_cost:
-                _note_cost(self._facts, usage.get("cost"))
+            if self._tells_cost and _note_cost(self._facts, usage.get("cost")):
+                # LiteLLM works it out anew when it bills.
+                self._facts["provisional"] = True
         if not self._drops_usage:
             return frames
         kept = (_without_usage(frame) for frame in frames.split(_FRAME_END))
@@ -165,9 +166,11 @@ def _note(facts: dict[str, Any], usage: dict[str, Any]) -> None:
         facts["tokens_in"] += sum(usage[name] for name in _CACHED if _is_count(usage.get(name)))
 
 
-def _note_cost(facts: dict[str, Any], cost: Any) -> None:
-    if type(cost) in {int, float} and 0 <= cost < _COST_BOUND:
+def _note_cost(facts: dict[str, Any], cost: Any) -> bool:
+    is_cost = type(cost) in {int, float} and 0 <= cost < _COST_BOUND
+    if is_cost:
         facts["cost"] = float(cost)
+    return is_cost
 
 
 def _is_count(value: Any) -> bool:

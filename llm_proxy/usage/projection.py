@@ -13,6 +13,9 @@ from django.db import connection
 
 # No text in the array has these: its quotation marks are escaped.
 _MARKS: Final = ('"call_id":', '"turn":')
+# How much longer than an open call a stream waits until it is looked up: LiteLLM has it by then, so
+# that once is enough.
+_STREAM_WAITS: Final = 5
 
 
 def project(document: str) -> None:
@@ -24,7 +27,8 @@ def project(document: str) -> None:
     if not any(mark in document for mark in _MARKS):
         return
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [settings.USAGE_COLLECT_SECONDS, document])
+        seconds = settings.USAGE_COLLECT_SECONDS
+        cursor.execute(_INSERT, [seconds, seconds * _STREAM_WAITS, document])
 
 
 _INSERT: Final = """
@@ -48,7 +52,11 @@ SELECT
     (facts->>'tokens_in')::bigint,
     (facts->>'tokens_out')::bigint,
     cost,
-    CASE WHEN is_call AND cost IS NULL THEN event.at + %s * interval '1 second' END,
+    CASE
+        WHEN NOT is_call THEN NULL
+        WHEN cost IS NULL THEN event.at + %s * interval '1 second'
+        WHEN facts ? 'provisional' THEN event.at + %s * interval '1 second'
+    END,
     event.status,
     left(event.code, 64)
 FROM

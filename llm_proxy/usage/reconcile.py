@@ -17,8 +17,8 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from accounts.models import User
 from llm_proxy.usage.calls import request_id_of
+from llm_proxy.usage.due_calls import PATIENCE, agree, take_over
 from llm_proxy.usage.models import UsageRecord
-from llm_proxy.usage.open_calls import PATIENCE, take_over
 from llm_proxy.virtual_keys.models import VirtualKey
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _BATCH: Final = 200
 # How far a record's time may be from the log's: clocks, queues, uploads. Beyond, a call is asked
 # for by its id.
 _MARGIN: Final = timedelta(minutes=1)
-_CENTS: Final = Decimal(1).scaleb(-12)  # as many decimals as the column has
 _CALL_ID_CHARACTERS: Final = 128
 _OPERATIONS: Final = {
     "acompletion": "chat/completions",
@@ -142,7 +141,7 @@ class Comparison:
     def _compare(self, record: UsageRecord, call: LoggedCall) -> None:
         tally = self._tally
         tally.users.add(record.user_id)
-        if _agree(record, call):
+        if agree(record, call):
             tally.agreed += 1
             return
         if record.cost is None:
@@ -179,7 +178,7 @@ class Comparison:
             call = self._books.call(record.call_id)
             if call is None:
                 self._miss(record)
-            elif not (self._since <= call.began_at <= self._until and _agree(record, call)):
+            elif not (self._since <= call.began_at <= self._until and agree(record, call)):
                 self._compare(record, call)
 
     def _miss(self, record: UsageRecord) -> None:
@@ -208,10 +207,6 @@ class Comparison:
         self._recent = {
             call_id: began_at for call_id, began_at in self._recent.items() if began_at >= edge
         }
-
-
-def _agree(record: UsageRecord, call: LoggedCall) -> bool:
-    return record.cost == call.cost.quantize(_CENTS)
 
 
 def _record_of(

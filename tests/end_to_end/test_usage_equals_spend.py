@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import time
@@ -31,9 +30,10 @@ _CALLS: Final = 150
 _AT_ONCE: Final = 6
 _KILLS: Final = 2
 _EXACT: Final = Decimal("1e-9")
-# Longer than LiteLLM takes for what nobody waits for any more, and until it writes it down.
-_QUIET_SECONDS: Final = 6.0
 _CHAT: Final = "/chat/completions"
+_CUT_OFF: Final = 0
+# By the gateway's limits, or by its breaker: which no failing provider may open.
+_REFUSED: Final = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +79,25 @@ def random_call(chance: random.Random) -> Call:
     return chance.choice(ways)
 
 
-def make(gateway: KillableGateway, caller: Caller, call: Call) -> None:
-    """Make a call, and leave when its time has come; the gateway may go meanwhile."""
+def make(gateway: KillableGateway, caller: Caller, call: Call) -> int:
+    """Make a call, and leave when its time has come; the gateway may go meanwhile.
+
+    Returns:
+        The status of the answer.
+    """
     headers = {"authorization": f"Bearer {caller.secret}"}
     url = f"{gateway.url}/api/v1/llm/v1{call.path}"
     gateway.is_up.wait()
-    with (
-        contextlib.suppress(httpx.TransportError),
-        httpx.stream("POST", url, json=call.body, headers=headers, timeout=call.seconds) as answer,
-    ):
-        for number, _ in enumerate(answer.iter_raw()):
-            if number >= call.pieces:
-                return
+    try:
+        with httpx.stream(
+            "POST", url, json=call.body, headers=headers, timeout=call.seconds
+        ) as answer:
+            for number, _ in enumerate(answer.iter_raw()):
+                if number >= call.pieces:
+                    break
+            return answer.status_code
+    except httpx.TransportError:
+        return _CUT_OFF
 
 
 @pytest.fixture
@@ -131,10 +138,12 @@ def test_records_add_up_to_what_litellm_bills(
 ) -> None:
     seed = int(os.environ.get("USAGE_SEED") or time.time())
     record_property("usage_seed", seed)
-    make_many(gateway, callers, random.Random(seed))  # noqa: S311 - for tests
+    statuses = make_many(gateway, callers, random.Random(seed))  # noqa: S311 - for tests
+    assert not _REFUSED & set(statuses), f"USAGE_SEED={seed}"
 
-    users = {caller.user_id for caller in callers}
-    billed = settled(lambda: {user_id: spend(litellm_admin, user_id) for user_id in users})
+    billed, logged = books_of(litellm_admin, gateway, callers)
+    # What streams told is right by now, without anybody's doing.
+    assert eventually(lambda: streams_to_look_up(gateway), lambda left: left == 0) == 0
     until = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() + 1))
     done = gateway.manage("reconcile_usage", "--until", until, "--idle", "0")
 
@@ -142,34 +151,72 @@ def test_records_add_up_to_what_litellm_bills(
         "SELECT user_id, sum(cost) FROM llm_proxy_usagerecord WHERE kind = 'call' GROUP BY 1"
     )
     recorded = {str(user_id): cost.quantize(_EXACT) for user_id, cost in rows}
-    assert recorded == billed, f"USAGE_SEED={seed}"
+    assert recorded == billed == logged, f"USAGE_SEED={seed}"
     assert all(billed.values())
     assert done.returncode == 0, done.stdout + done.stderr
+    assert ", 0 corrected, " in done.stdout
 
 
-def make_many(gateway: KillableGateway, callers: list[Caller], chance: random.Random) -> None:
+def make_many(gateway: KillableGateway, callers: list[Caller], chance: random.Random) -> list[int]:
     """Make calls, several at once, while the gateway is killed and started again."""
+    calls = []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for _ in range(_KILLS):
             for _ in range(_CALLS // _KILLS):
-                pool.submit(make, gateway, chance.choice(callers), random_call(chance))
+                caller, call = chance.choice(callers), random_call(chance)
+                calls.append(pool.submit(make, gateway, caller, call))
                 time.sleep(chance.uniform(0, 0.05))
             gateway.kill()
             gateway.start()
+    return [call.result() for call in calls]
 
 
-def spend(litellm_admin: LiteLLMAdmin, user_id: str) -> Decimal:
-    return Decimal(repr(litellm_admin.user(user_id)["spend"])).quantize(_EXACT)
+def books_of(
+    litellm_admin: LiteLLMAdmin, gateway: KillableGateway, callers: list[Caller]
+) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+    """Return what LiteLLM counts on users' budgets, and what its log adds up to.
+
+    It writes both down every few seconds (``proxy_batch_write_at`` and up to five more, by chance),
+    in the order in which calls end. So each user makes a last call, and when that one is in the
+    log, all are.
+    """
+    last(gateway, callers[0], "stub/slow")  # as long as those that nobody waits for any more
+    for answer_id in [last(gateway, caller, PRICED) for caller in callers]:
+        litellm_admin.spend_log(answer_id)
+    users = {caller.user_id for caller in callers}
+
+    def read() -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+        logs = {user_id: litellm_admin.spend_logs_of(user_id) for user_id in users}
+        return (
+            {user_id: dollars(litellm_admin.user(user_id)["spend"]) for user_id in users},
+            {user_id: sum_of(rows) for user_id, rows in logs.items()},
+        )
+
+    return eventually(read, lambda books: books[0] == books[1])
 
 
-def settled(read: Callable[[], dict[str, Decimal]]) -> dict[str, Decimal]:
-    """Read until nothing has changed for a while."""
-    last, since = read(), time.monotonic()
+def last(gateway: KillableGateway, caller: Caller, model: str) -> str:
+    """Make a call, wait for its answer, and return the id of that."""
+    answer = httpx.post(
+        f"{gateway.url}/api/v1/llm/v1{_CHAT}",
+        headers={"authorization": f"Bearer {caller.secret}"},
+        json={"model": model, "messages": say("hi")},
+        timeout=30,
+    )
+    return str(answer.raise_for_status().json()["id"])
 
-    def is_quiet(value: dict[str, Decimal]) -> bool:
-        nonlocal last, since
-        if value != last:
-            last, since = value, time.monotonic()
-        return time.monotonic() - since > _QUIET_SECONDS
 
-    return eventually(read, is_quiet, seconds=60)
+def streams_to_look_up(gateway: KillableGateway) -> int:
+    """Return how many calls have told a cost that LiteLLM's log has not confirmed yet."""
+    ((count,),) = gateway.execute(
+        "SELECT count(*) FROM llm_proxy_usagerecord WHERE cost IS NOT NULL AND look_at IS NOT NULL"
+    )
+    return int(count)
+
+
+def sum_of(rows: list[dict[str, Any]]) -> Decimal:
+    return sum((dollars(row["spend"]) for row in rows), Decimal(0))
+
+
+def dollars(value: float) -> Decimal:
+    return Decimal(repr(value)).quantize(_EXACT)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from django.utils import timezone
 
 from gateway_core.advisory import only_one
@@ -54,6 +55,26 @@ def test_fills_in_open_calls(caller: Caller, running: Collector) -> None:
     wait_until(cost)
 
     assert cost() == Decimal("0.05")
+
+
+def test_says_how_many_streams_it_has_corrected(
+    caller: Caller, running: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del running
+    logger = structlog.testing.CapturingLogger()
+    monkeypatch.setattr(collector, "_log", logger)
+    caller("call-1").raise_for_status()
+    kept_call("call-1", facts={"cost": 7, "provisional": True})
+
+    wait_until(lambda: logger.calls)
+
+    assert cost() == Decimal("0.05")
+    (call,) = logger.calls
+    assert (call.method_name, call.args, call.kwargs) == (
+        "info",
+        ("usage corrected",),
+        {"calls": 1},
+    )
 
 
 def test_asks_litellm_for_nothing_when_nothing_is_open(

@@ -63,6 +63,15 @@ def test_a_call_that_did_not_tell_its_cost_is_open(settings: Any) -> None:
     assert (record.tokens_in, record.tokens_out) == (None, None)
 
 
+def test_a_stream_is_looked_up_though_it_has_told_its_cost(settings: Any) -> None:
+    settings.USAGE_COLLECT_SECONDS = 7
+
+    record = record_of(cost=0.05, provisional=True)
+
+    assert record.cost == Decimal("0.05")
+    assert record.look_at == AuditEvent.objects.get().at + timedelta(seconds=35)
+
+
 def test_a_call_may_cost_nothing() -> None:
     record = record_of(cost=0.0)
 

@@ -17,8 +17,8 @@ from django.utils import timezone
 from gateway_core import access
 from gateway_core.audit.events import line_of
 from gateway_core.audit.models import AuditEvent
+from llm_proxy.usage.due_calls import look_up_due
 from llm_proxy.usage.models import UsageRecord
-from llm_proxy.usage.open_calls import fill_in_due
 from tests.gateway_project.sandbox.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ Records = Callable[[], list[UsageRecord]]
 
 
 def fill_in(books: Books) -> None:
-    fill_in_due(books, timezone.now() + timedelta(seconds=60))
+    look_up_due(books, timezone.now() + timedelta(seconds=60))
 
 
 def spent(books: LiteLLMBooks) -> Decimal:
@@ -174,6 +174,7 @@ def test_a_stream_is_what_litellm_would_have_sent(
     assert as_of_one_call(through) == as_of_one_call(direct)
     (record,) = records()
     assert (record.tokens_in, record.tokens_out, record.cost) == (10, 20, Decimal("0.05"))
+    assert record.look_at is not None
 
 
 def test_does_not_ask_for_usage_where_nothing_would_tell_it(
