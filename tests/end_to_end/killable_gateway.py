@@ -107,7 +107,6 @@ def killable_gateway(data: Path, settings: Mapping[str, str]) -> Iterator[Killab
         gateway = KillableGateway(
             settings={
                 **no_settings(),
-                "ENABLE_RATE_LIMITING": "false",  # which has tests of its own
                 "PATH": os.environ["PATH"],
                 "HOME": str(data),
                 "DATABASE_URL": urlunsplit(server._replace(path=f"/{name}")),
