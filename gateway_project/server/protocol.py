@@ -49,6 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._bounds = config.bounds
+        self.url = b""
         self._running: RequestResponseCycle | None = None
         # Bytes that have come since the request got on.
         self._idle_bytes = 0
@@ -97,6 +98,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if stopping.is_stopping() and not self._is_websocket:
             self.cycle.keep_alive = False
+        if not self._is_websocket:
+            self.url = b""
         # What comes as a header from now on is a trailer, which nobody has checked.
         self.headers = []
 
@@ -116,7 +119,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._waits_since is None or now - self._waits_since <= self._bounds.head_seconds:
             return
         self._waits_since = None
-        if self._idle_bytes and not self._is_deaf and not self._is_answering():
+        if self.url and not self._is_deaf and not self._is_answering():
             self._say(_too_slow(self._bounds.head_seconds))
         else:
             self.transport.close()
