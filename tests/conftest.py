@@ -145,6 +145,21 @@ def _no_key_comes_out() -> Iterator[None]:
     assert not found, f"key material came out: {found}"
 
 
+@pytest.fixture(autouse=True)
+def _closed_circuits() -> Iterator[None]:
+    """Forget the failures that a test brings about: its process has one breaker of each name."""
+    from gateway_core.breaker.machine import Circuit, State  # noqa: PLC0415 - as below
+    from gateway_project.upstreams import breakers  # noqa: PLC0415 - needs the settings above
+
+    yield
+    for breaker in breakers().values():
+        if breaker.circuit.state is not State.CLOSED:
+            with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+                client.delete(f"gateway:breaker:{breaker.name}")
+            breaker.circuit = Circuit()
+        breaker.forget()
+
+
 @dataclass
 class Running:
     """A stand-in that serves."""
@@ -268,17 +283,8 @@ def gateway(
     from gateway_core import cache  # noqa: PLC0415 - needs the settings above
 
     cache.clear_all()
-    gateway_server.run(_close_circuits())
     yield gateway_server.url
     gateway_server.run(_close_pools())
-
-
-async def _close_circuits() -> None:
-    """Forget the failures that tests before have brought about."""
-    from gateway_project.upstreams import breakers  # noqa: PLC0415 - needs the settings above
-
-    for breaker in breakers().values():
-        await breaker.reset()
 
 
 async def _close_pools() -> None:

@@ -135,6 +135,10 @@ class Breaker:
         """Close it, and count anew."""
         circuit, _ = await self._store.change(self.name, machine.closed)
         self._adopt(circuit)
+        self.forget()
+
+    def forget(self) -> None:
+        """Count anew."""
         self._window.clear()
 
     def rates(self) -> tuple[int, float, float]:
