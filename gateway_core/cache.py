@@ -1,8 +1,9 @@
 """Process-local caches, kept honest by a broadcast.
 
 A look-up costs less than a microsecond; a shared cache would cost more than what is cached here.
-Staff's changes reach every process through ``invalidate``. While Valkey is away, entries live out
-their TTL, which is what bounds staleness then; when it is back, everything is forgotten once.
+Staff's changes reach every process through ``invalidate``. While Valkey is away nobody hears of
+them: then a process forgets everything each time it has tried in vain to reach it, every few
+seconds, and once more when it is back.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from django.conf import settings
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from gateway_core import valkey
 from gateway_core.logging import get_logger
 from gateway_core.metrics import CACHE_LOOKUPS
 from gateway_core.tasks import spawn
@@ -34,7 +36,6 @@ _CHANNEL: Final = "gateway:invalidate"
 _RECONNECT_SECONDS: Final = (0.2, 5.0)
 # After which a connection on which nothing comes has to prove that it lives.
 _SILENCE_SECONDS: Final = 2.0
-_PUBLISH_TIMEOUT_SECONDS: Final = 2
 
 KeyT = TypeVar("KeyT", bound="Hashable")
 ValueT = TypeVar("ValueT")
@@ -180,18 +181,13 @@ def on_invalidate(subject: str, forget: Callable[[str], None]) -> None:
 def invalidate(subject: str, key: str) -> None:
     """Have every process forget what it knows of ``key``. Synchronous; call it after the commit.
 
-    This process forgets at once. Without Valkey the others do when the entry's TTL is over.
+    This process forgets at once. Without Valkey the others do within seconds, with all else.
     """
     _forget(subject, key)
     if not settings.REDIS_URL:
         return
     try:
-        with redis.Redis.from_url(
-            settings.REDIS_URL,
-            socket_connect_timeout=_PUBLISH_TIMEOUT_SECONDS,
-            socket_timeout=_PUBLISH_TIMEOUT_SECONDS,
-        ) as client:
-            client.publish(_CHANNEL, orjson.dumps([subject, key]))
+        valkey.sync_client().publish(_CHANNEL, orjson.dumps([subject, key]))
     except redis.RedisError as exc:
         _log.warning("invalidation not broadcast", subject=subject, error=str(exc))
 
@@ -229,6 +225,7 @@ async def listen() -> None:
             if not is_deaf:
                 _log.warning("not hearing invalidations", error=f"{type(exc).__name__}: {exc}")
             is_deaf = True
+            clear_all()
         await asyncio.sleep(pause)
         pause = min(pause * 2, longest)
 

@@ -7,6 +7,7 @@ names. What staff do in the admin is not limited.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from django.conf import settings
@@ -14,7 +15,9 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 from django_ratelimit.core import get_usage
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from rest_framework.throttling import BaseThrottle
 
 from accounts.plans.services import limits_for
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 _log = get_logger("gateway.throttling")
+_RETRY_SECONDS: Final = 1.0
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 ResultT = TypeVar("ResultT")
 
@@ -105,12 +109,15 @@ class ForgivingRedisCache(RedisCache):
     """Counters in Redis and, while Redis is away, in the memory of this process.
 
     Only what django-ratelimit calls is made safe. Django's own class would raise, which is a 500.
-    Django makes an object of this class for each request; what is kept in memory is shared.
+    Then it is looked for once a second, so that not every request waits for it in vain. Django
+    makes an object of this class for each request; what is kept in memory is shared.
     """
 
     is_away: ClassVar[bool] = False
+    look_again_at: ClassVar[float] = 0.0
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
+        params["OPTIONS"] = {**params.get("OPTIONS", {}), "retry": Retry(NoBackoff(), 0)}
         super().__init__(server, params)
         self._own = LocMemCache("limits", {})
 
@@ -141,12 +148,16 @@ class ForgivingRedisCache(RedisCache):
         return self._first(lambda: RedisCache.incr(self, key, delta, version), raise_own)
 
     def _first(self, shared: Callable[[], ResultT], own: Callable[[], ResultT]) -> ResultT:
+        kind = ForgivingRedisCache
+        if kind.is_away and time.monotonic() < kind.look_again_at:
+            return own()
         try:
             result = shared()
         except RedisError as exc:
-            if not ForgivingRedisCache.is_away:
+            if not kind.is_away:
                 _log.warning("limits hold for one process only", error=type(exc).__name__)
-            ForgivingRedisCache.is_away = True
+            kind.is_away = True
+            kind.look_again_at = time.monotonic() + _RETRY_SECONDS
             return own()
-        ForgivingRedisCache.is_away = False
+        kind.is_away = False
         return result

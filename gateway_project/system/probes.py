@@ -133,7 +133,7 @@ def letta_default_actor() -> str:
     )
     if answer.status == HTTPStatus.NOT_FOUND:
         return "unknown users are refused"
-    if answer.status == HTTPStatus.OK:
+    if answer.status == HTTPStatus.OK and isinstance(answer.json(), list):
         raise Impaired(
             Status.FAILED,
             "Letta takes unknown users for one default user, so that all would share its agents. "
