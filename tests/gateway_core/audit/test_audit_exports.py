@@ -309,3 +309,46 @@ def test_takes_dates_as_days_of_utc(file: Path) -> None:
     assert "1 events" in export(file, "--since", "2024-02-29")
     assert "1 events" in export(file, "--since", "2024-02-29T01:00:00+01:00")
     assert "2 events" in export(file, "--until", "2024-03-01")
+
+
+@pytest.mark.usefixtures("trail")
+def test_finds_an_event_that_says_it_is_of_another_batch(file: Path) -> None:
+    export(file)
+    text = file.read_text(encoding="utf-8")
+    old, new = ("event,1,", "event,2,") if file.suffix == ".csv" else ('"batch":1,', '"batch":2,')
+    file.write_text(text.replace(old, new, 1), encoding="utf-8", newline="")
+
+    assert "stands in batch 1" in is_refused(file)
+
+
+@pytest.mark.usefixtures("trail")
+@pytest.mark.parametrize(("old", "new"), [(",POST,", ",'POST,"), ('{""salt"": ', '{""salt"":')])
+def test_takes_no_cell_that_would_be_written_otherwise(old: str, new: str, tmp_path: Path) -> None:
+    file = tmp_path / "audit.csv"
+    export(file)
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        opened.write(text.replace(old, new, 1))
+
+    assert "is not as it was written" in is_refused(file)
+
+
+@pytest.mark.usefixtures("trail")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"status":200,', '"status":500,"status":200,'),
+        ('"status":200,', '"status": 200,'),
+        ('"events":3,', '"events":9,"events":3,'),
+        ('"kind":"events",', '"kind" :"events",'),
+    ],
+)
+def test_takes_no_line_that_others_may_read_otherwise(old: str, new: str, tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    export(file)
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8", newline="")
+
+    assert "is not as it was written" in is_refused(file)

@@ -158,6 +158,17 @@ def test_forgets_no_batch_whose_events_were_deleted() -> None:
 
 
 @pytest.mark.django_db
+def test_forgets_no_batch_of_late_events() -> None:
+    store(1, at=_OLD)
+    months.drop(_FEBRUARY)
+    store(1, at=_OLD)
+
+    months.drop(Month(2024, 1))
+
+    assert "1 events in 2 batches" in verify()
+
+
+@pytest.mark.django_db
 def test_begins_anew_when_everything_was_dropped() -> None:
     store(2, at=_OLD)
     make_ahead(_OLD)
