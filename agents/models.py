@@ -148,7 +148,10 @@ class Agent(models.Model):
 
     class Meta:
         ordering = ("-created_at", "-id")
-        permissions = (("suspend_agent", "Can suspend and resume agents"),)
+        permissions = (
+            ("suspend_agent", "Can suspend and resume agents"),
+            ("migrate_agents", "Can migrate the agents of a template"),
+        )
         indexes = (
             models.Index(fields=("-created_at", "-id"), name="agent_created"),
             models.Index(fields=("user", "-created_at", "-id"), name="agent_user_created"),

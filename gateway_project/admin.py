@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
 
-from gateway_core.errors import ResourceNotFound
+from gateway_core.errors import PolicyError, ResourceNotFound
 from gateway_project.throttling import address, seconds_to_wait
 
 if TYPE_CHECKING:
@@ -106,8 +106,6 @@ class GatewayAdminSite(admin.AdminSite):
 def _act(request: HttpRequest, staff: User) -> None:
     from gateway_project.system import circuits  # noqa: PLC0415 - needs loaded apps
 
-    if not staff.is_superuser:
-        raise PermissionDenied
     name, action = request.POST.get("name", ""), request.POST.get("action")
     try:
         if action == "trip":
@@ -115,6 +113,8 @@ def _act(request: HttpRequest, staff: User) -> None:
             report = circuits.trip(name=name, reason=reason, by=staff)
         else:
             report = circuits.reset(name=name, by=staff)
+    except PolicyError as error:
+        raise PermissionDenied(error.detail) from error
     except ResourceNotFound as error:
         messages.error(request, error.detail)
     else:

@@ -104,7 +104,7 @@ def import_bundle(*, place: Place, bundle: Bundle) -> Imported:
 
     Raises:
         FieldInvalid: a file in it is not valid, or not what the bundle says of it; every fault.
-        PolicyError: only staff may publish there.
+        PolicyError: as ``Place.require_allowed`` says.
         ResourceConflict: a version is there with other content, or is not higher than all that are
             there, or the template is deprecated.
         CountExhausted: there are as many templates or versions as may be.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway_core.errors import PolicyError, ResourceConflict, ResourceNotFound
+from accounts.staff import require
+from gateway_core.errors import ResourceConflict, ResourceNotFound
 from templates_app.agent_file import versions
 from templates_app.models import Template, TemplateVersion, TemplateVersionQuerySet
+from templates_app.permissions import CHANGE
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -92,8 +94,11 @@ def of_text(rows: TemplateVersionQuerySet, version: str) -> TemplateVersionQuery
     return rows.filter(version=version)
 
 
-def locked_template(*, by: User | None, template_id: UUID) -> Template:
+def locked_template(*, by: User | None, template_id: UUID, permission: str = CHANGE) -> Template:
     """Return a template for a change, locked until the transaction ends.
+
+    Args:
+        permission: what staff need when it is not their own.
 
     Raises:
         ResourceNotFound: it is gone.
@@ -102,8 +107,9 @@ def locked_template(*, by: User | None, template_id: UUID) -> Template:
     template = Template.objects.select_for_update(no_key=True).filter(pk=template_id).first()
     if template is None:
         raise ResourceNotFound(NO_TEMPLATE)
-    if not template.is_managed_by(by):
-        raise PolicyError("This template belongs to the product. Clone it to change your own copy.")
+    if by is None or template.owner_id != by.pk:
+        told = "This template belongs to the product. Clone it to change your own copy."
+        require(by, permission, otherwise=told)
     return template
 
 

@@ -10,9 +10,11 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import OuterRef, Q, Subquery
 
+from accounts.staff import may
 from templates_app.agent_file.loading import Format
 from templates_app.agent_file.versions import MOST_CHARACTERS as VERSION_MAX_LENGTH
 from templates_app.agent_file.versions import RELEASE_KEY
+from templates_app.permissions import CHANGE, VIEW
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -32,9 +34,10 @@ class TemplateQuerySet(models.QuerySet["Template"]):
     """Templates."""
 
     def for_user(self, user: User) -> TemplateQuerySet:
-        """Return what a user may see: their own and the public; staff also the product's drafts."""
+        """Return what a user may see: their own and the public; some staff also drafts."""
         seen = Q(owner=user) | Q(visibility=Visibility.PUBLIC)
-        return self.filter(seen | Q(owner=None) if user.is_staff else seen)
+        sees_drafts = any(may(user, permission) for permission in (VIEW, CHANGE))
+        return self.filter(seen | Q(owner=None) if sees_drafts else seen)
 
     def of(self, owner: User | None, name: str) -> TemplateQuerySet:
         """Return the one template of an owner by its name, None being the product."""
@@ -109,10 +112,6 @@ class Template(models.Model):
     def full_name(self) -> str:
         """What staff tell it from others by."""
         return f"{self.name} ({self.pk})"
-
-    def is_managed_by(self, user: User | None) -> bool:
-        """Say whether somebody may change it: its owner, staff, or the gateway itself (None)."""
-        return user is None or user.is_staff or self.owner_id == user.pk
 
 
 class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):

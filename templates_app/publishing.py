@@ -10,13 +10,15 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
+from accounts.staff import require
 from gateway_core.audit.services import record_change
-from gateway_core.errors import CountExhausted, PolicyError, ResourceConflict
+from gateway_core.errors import CountExhausted, ResourceConflict
 from templates_app.agent_file import versions
 from templates_app.agent_file.canonical import checksum
 from templates_app.agent_file.loading import Format, Loaded
 from templates_app.lookup import LATEST, visible_version
 from templates_app.models import Template, TemplateVersion, Visibility
+from templates_app.permissions import PUBLISH
 from templates_app.reading import read_file, require_valid
 
 if TYPE_CHECKING:
@@ -50,11 +52,11 @@ class Place:
         """Refuse what is not for everybody.
 
         Raises:
-            PolicyError: only staff publish what all users see.
+            PolicyError: it is for everybody, and they are not staff who may publish.
         """
-        is_allowed = self.by is None or self.by.is_staff
-        if self.visibility is Visibility.PUBLIC and not is_allowed:
-            raise PolicyError("Only staff publish templates for everybody. Publish it as private.")
+        if self.visibility is Visibility.PUBLIC:
+            told = "Only staff publish templates for everybody. Publish it as private."
+            require(self.by, PUBLISH, otherwise=told)
 
 
 def publish_version(
@@ -74,7 +76,7 @@ def publish_version(
     Raises:
         BodyTooLarge, RequestMalformed: the file can't be read.
         FieldInvalid: it is not valid; with every fault.
-        PolicyError: only staff may publish there.
+        PolicyError: as ``Place.require_allowed`` says.
         ResourceConflict: the version is there already or not higher than all others, or the
             template is deprecated.
         CountExhausted: there are as many templates or versions as may be.

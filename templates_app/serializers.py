@@ -89,7 +89,7 @@ class TemplateChangesSerializer(StrictSerializer):
     tags = TagsField(required=False)
     labels = LabelsField(required=False)
     visibility = serializers.ChoiceField(
-        Visibility.choices, required=False, help_text="Only staff may change it."
+        Visibility.choices, required=False, help_text="`public`: for staff who may publish."
     )
 
 
@@ -132,7 +132,7 @@ class PlaceSerializer(serializers.Serializer[Any]):
     visibility = serializers.ChoiceField(
         Visibility.choices,
         default=Visibility.PRIVATE,
-        help_text="Only staff may publish for everybody; such templates are the product's.",
+        help_text="`public`: for everybody, as the product's. For staff who may publish.",
     )
 
 

@@ -8,10 +8,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError, RestrictedError
 from django.utils import timezone
 
+from accounts.staff import require
 from gateway_core.audit.services import record_change
-from gateway_core.errors import PolicyError, ResourceConflict
+from gateway_core.errors import ResourceConflict
 from templates_app.lookup import locked_template, no_version, of_text
 from templates_app.models import Template, TemplateVersion, Visibility
+from templates_app.permissions import DELETE, PUBLISH
 from templates_app.usage import in_use
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def delete_template(*, by: User | None, template_id: UUID) -> Template | None:
         ResourceNotFound: there is none.
         PolicyError: it is not theirs to delete.
     """
-    template = locked_template(by=by, template_id=template_id)
+    template = locked_template(by=by, template_id=template_id, permission=DELETE)
     if in_use(template.pk) or not _delete(template):
         return _set_deprecated(template, by, is_deprecated=True)
     _record(template, by, "delete", name=template.name)
@@ -129,12 +131,10 @@ def make_latest(*, by: User | None, template_id: UUID, version: str) -> Template
 
 
 def _make_visible(template: Template, by: User | None, visibility: Visibility) -> None:
-    is_staff = by is None or by.is_staff
-    if visibility == template.visibility:
+    if visibility is not Visibility.PUBLIC or visibility == template.visibility:
         return
-    if not is_staff:
-        raise PolicyError("Only staff publish templates for everybody.")
-    if visibility is Visibility.PUBLIC and template.owner_id is not None:
+    require(by, PUBLISH, otherwise="Only staff publish templates for everybody.")
+    if template.owner_id is not None:
         template.owner = None
         try:
             with transaction.atomic():

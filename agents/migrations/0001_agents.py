@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('-created_at', '-id'),
-                'permissions': (('suspend_agent', 'Can suspend and resume agents'),),
+                'permissions': (('suspend_agent', 'Can suspend and resume agents'), ('migrate_agents', 'Can migrate the agents of a template')),
                 'indexes': [models.Index(fields=['-created_at', '-id'], name='agent_created'), models.Index(fields=['user', '-created_at', '-id'], name='agent_user_created'), models.Index(fields=['user', 'template_id', '-created_at', '-id'], name='agent_user_template'), models.Index(condition=models.Q(('status__in', ('suspended', 'upgrading'))), fields=['user'], name='agent_shut'), models.Index(condition=models.Q(('status__in', ('creating', 'deleting'))), fields=['status_at'], name='agent_unsettled')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('agent_id', ''), _negated=True), fields=('agent_id',), name='agent_id_unique'), models.CheckConstraint(condition=models.Q(('status__in', ['creating', 'active', 'suspended', 'upgrading', 'failed', 'deleting'])), name='agent_status_known'), models.CheckConstraint(condition=models.Q(models.Q(('agent_id', ''), _negated=True), ('status__in', ('creating', 'deleting')), _connector='OR'), name='agent_settled_has_id'), models.CheckConstraint(condition=models.Q(('status', 'suspended'), ('suspended_by', ''), _connector='OR'), name='agent_suspended_by_only_when_so')],
             },

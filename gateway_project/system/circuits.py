@@ -11,7 +11,7 @@ from django.db import transaction
 
 from gateway_core import background, valkey
 from gateway_core.audit.services import record_change
-from gateway_core.errors import ResourceNotFound
+from gateway_core.errors import PolicyError, ResourceNotFound
 from gateway_project.upstreams import breakers, upstreams
 
 if TYPE_CHECKING:
@@ -59,8 +59,10 @@ def trip(*, name: str, reason: str, by: User) -> CircuitReport:
     """Leave an upstream alone until somebody closes its circuit.
 
     Raises:
+        PolicyError: they are no superuser.
         ResourceNotFound: there is none of that name.
     """
+    _require_superuser(by)
     breaker = _named(name)
     with transaction.atomic():
         facts = {"reason": reason}
@@ -73,13 +75,19 @@ def reset(*, name: str, by: User) -> CircuitReport:
     """Let everything through again; failures are counted anew.
 
     Raises:
-        ResourceNotFound: there is none of that name.
+        PolicyError, ResourceNotFound: as ``trip`` does.
     """
+    _require_superuser(by)
     breaker = _named(name)
     with transaction.atomic():
         record_change(actor=by, action="breaker.reset", resource=f"breaker:{name}")
         background.wait_for(breaker.reset, close=valkey.close)
     return _report(breaker)
+
+
+def _require_superuser(by: User) -> None:
+    if not by.is_superuser:
+        raise PolicyError("Only superusers trip and reset circuit breakers.")
 
 
 def _named(name: str) -> Breaker:

@@ -125,7 +125,7 @@ class UpstreamsView(APIView):
 
 
 class BreakerView(APIView):
-    """For staff: with a token, or signed in to the admin."""
+    """For staff, with a token or signed in to the admin; superusers alone change something."""
 
     authentication_classes = [SupabaseAuthentication, SessionAuthentication]
     permission_classes = [IsAdminUser]
@@ -142,7 +142,10 @@ class BreakerView(APIView):
         responses=CircuitSerializer,
     )
     def post(self, request: Request, name: str) -> Response:
-        """Tripped, it stays open until it is reset. In force in every process within a second."""
+        """Tripped, it stays open until it is reset. In force in every process within a second.
+
+        For superusers only.
+        """
         asked = BreakerActionSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         by = cast("User", request.user)

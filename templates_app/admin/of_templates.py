@@ -9,6 +9,7 @@ from django.db.models import Q
 from templates_app import services
 from templates_app.admin.read_only import ReadOnlyAdmin, staff_of
 from templates_app.models import Template, TemplateVersion
+from templates_app.permissions import DELETE
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -74,6 +75,10 @@ class TemplateAdmin(ReadOnlyAdmin):
         except ValueError:
             return queryset.filter(name=term), False
 
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        """Say whether deletion is offered."""
+        return request.user.has_perm(DELETE)
+
     @admin.display(description="latest version")
     def latest_version(self, template: Any) -> str:
         """The version that agents are made from when none is named."""
@@ -104,7 +109,7 @@ class TemplateAdmin(ReadOnlyAdmin):
             ),
         )
 
-    @admin.action(permissions=["manage"], description="Delete selected templates")
+    @admin.action(permissions=["remove"], description="Delete selected templates")
     def delete(self, request: HttpRequest, rows: QuerySet[Template]) -> HttpResponse | None:
         """Delete them; deprecate those that are in use."""
         return self.carry_out(

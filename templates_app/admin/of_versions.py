@@ -15,6 +15,7 @@ from templates_app import services
 from templates_app.admin.read_only import ReadOnlyAdmin, staff_of
 from templates_app.forms import PublishForm
 from templates_app.models import TemplateVersion
+from templates_app.permissions import PUBLISH
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -61,7 +62,7 @@ class TemplateVersionAdmin(ReadOnlyAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Whoever may publish."""
-        return request.user.has_perm("templates_app.add_templateversion")
+        return request.user.has_perm(PUBLISH)
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None

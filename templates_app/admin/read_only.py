@@ -7,6 +7,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.template.response import TemplateResponse
 
 from gateway_core.errors import GatewayError
+from templates_app.permissions import CHANGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,7 @@ class ReadOnlyAdmin(Base):
 
     def has_manage_permission(self, request: HttpRequest) -> bool:
         """Say whether the actions are offered."""
-        return request.user.has_perm("templates_app.change_template")
+        return request.user.has_perm(CHANGE)
 
     def carry_out(
         self,

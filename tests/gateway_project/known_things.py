@@ -24,10 +24,10 @@ class Maker:
     def everything(self) -> Known:
         """Make them, and return by the beginning of a path how they are named there.
 
-        The user becomes staff, so that nothing is refused for that alone.
+        The user becomes a superuser, so that nothing is refused for that alone.
         """
         self._ask("GET", "/me")
-        User.objects.update(is_staff=True)
+        User.objects.update(is_staff=True, is_superuser=True)
         self._ask("POST", "/me/export")
         assert in_a_process(work_once)
         return {**self._of_agents(), **self._of_letta(), **self._of_models(), **_OF_UPSTREAMS}

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from rest_framework.test import APIClient
 
 from accounts.models import User
 from templates_app.models import TemplateVersion, Visibility
+from templates_app.permissions import CHANGE, DELETE, PUBLISH, VIEW
 from templates_app.services import Place, publish_version
 from tests.templates_app.files import agent_file, as_json
 
@@ -30,8 +32,15 @@ def bob(db: None) -> User:
 
 @pytest.fixture
 def staff(db: None) -> User:
+    """Return somebody who may do everything with templates, and is no superuser."""
     del db
-    return _user("staff", is_staff=True)
+    return with_permissions(_user("staff", is_staff=True), VIEW, CHANGE, DELETE, PUBLISH)
+
+
+def with_permissions(user: User, *permissions: str) -> User:
+    names = [permission.split(".")[1] for permission in permissions]
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    return user
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_shows_everybody_what_staff_publish(
 ) -> None:
     staff = client_for("staff@example.com")
     assert publish(staff, query="?visibility=public").status_code == 403
-    User.objects.filter(email="staff@example.com").update(is_staff=True)
+    User.objects.filter(email="staff@example.com").update(is_staff=True, is_superuser=True)
     where = publish(staff, query="?visibility=public").headers["location"]
 
     assert alice_online.get(where).status_code == 200

@@ -100,6 +100,12 @@ class FleetAgentSerializer(serializers.ModelSerializer[FleetAgent]):
         read_only_fields = fields
 
 
+class ReportFilterSerializer(serializers.Serializer[Any]):
+    """Which agents a report is asked for."""
+
+    result = serializers.ChoiceField(choices=Result.choices, required=False)
+
+
 def fleet_wish_of(values: dict[str, Any]) -> FleetWish:
     """Return the wish in validated values."""
     chosen = {

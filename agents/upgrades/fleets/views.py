@@ -1,24 +1,24 @@
-"""``/api/v1/templates/{id}/migrations``, for staff."""
+"""``/api/v1/templates/{id}/migrations``, for staff who may."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, status
 from rest_framework.decorators import action
-from rest_framework.permissions import IsAdminUser
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from accounts.staff import StaffWithPermission
 from agents.requests import caller_of, valid
 from agents.upgrades.fleets import services
-from agents.upgrades.fleets.models import Result
 from agents.upgrades.fleets.serializers import (
     FleetAgentSerializer,
     FleetJobSerializer,
     FleetSerializer,
+    ReportFilterSerializer,
     fleet_wish_of,
 )
 from gateway_core.jobs.models import Job
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 _TAGS: Final = ["migrations of fleets"]
 
 
+class MayMigrateAgents(StaffWithPermission):
+    """Staff with the permission, whatever they may do in the admin."""
+
+    permission = "agents.migrate_agents"
+
+
 class _ReportPagination(KeysetPagination):
     columns: ClassVar[tuple[str, ...]] = ("position",)
 
@@ -44,7 +50,7 @@ class FleetViewSet(mixins.ListModelMixin, GenericViewSet[Job]):
     queryset = Job.objects.none()
     serializer_class = FleetJobSerializer
     pagination_class = KeysetPagination
-    permission_classes = (IsAdminUser,)
+    permission_classes = (MayMigrateAgents,)
     lookup_value_converter = "uuid"
 
     def get_queryset(self) -> QuerySet[Job]:
@@ -100,15 +106,14 @@ class FleetViewSet(mixins.ListModelMixin, GenericViewSet[Job]):
 
     @extend_schema(
         summary="Report what became of each agent",
-        parameters=[OpenApiParameter("result", str, enum=Result.values)],
+        parameters=[ReportFilterSerializer],
         responses=FleetAgentSerializer(many=True),
     )
     @action(detail=True, methods=["get"], pagination_class=_ReportPagination)
     def agents(self, request: Request, template_id: UUID, pk: UUID) -> Response:
         """Return a page of agents, the last one first; `?result=failed` only of those."""
         rows: Any = services.report(services.fleet_job(template_id=template_id, job_id=pk))
-        if result := request.query_params.get("result"):
-            rows = rows.filter(result=result)
+        rows = rows.filter(**valid(ReportFilterSerializer(data=request.query_params)))
         page: Any = self.paginate_queryset(rows)
         return self.get_paginated_response(FleetAgentSerializer(page, many=True).data)
 

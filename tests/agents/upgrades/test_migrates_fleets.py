@@ -4,6 +4,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -26,6 +27,8 @@ from tests.conftest import Running
 def staff(alice: Caller) -> Caller:
     alice.get("/me")
     User.objects.update(is_staff=True)
+    may_migrate = Permission.objects.get(codename="migrate_agents")
+    User.objects.get().user_permissions.set([may_migrate])
     return alice
 
 
@@ -265,6 +268,19 @@ def test_can_be_paused_and_cancelled(staff: Caller, fleet: str) -> None:
         assert staff("POST", f"{where}/{verb}").status_code == 409
     assert versions() == ["1.0.0"] * 4
     begin(staff, fleet)
+
+
+def test_is_for_staff_who_may(staff: Caller, template: str) -> None:
+    where = begin(staff, template)
+    User.objects.get().user_permissions.clear()
+
+    for method, path in (
+        *(("GET", f"/templates/{template}/migrations"), ("GET", where), ("GET", f"{where}/agents")),
+        *(("POST", f"/templates/{template}/migrations"), ("POST", f"{where}/cancel")),
+    ):
+        answer = staff(method, path, json={} if method == "POST" else None)
+        assert (answer.status_code, answer.json()["code"]) == (403, "policy_forbidden")
+        assert "agents.migrate_agents" in answer.json()["detail"]
 
 
 def test_is_for_staff(bob: Caller, alice: Caller, template: str) -> None:

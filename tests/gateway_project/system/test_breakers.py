@@ -92,6 +92,20 @@ def test_names_those_there_are_when_there_is_none_of_that_name(staff: httpx.Clie
     assert "litellm, letta, letta-turns, ams, supabase" in answer.json()["detail"]
 
 
+def test_other_staff_look_and_change_nothing(staff: httpx.Client, client_for: SignIn) -> None:
+    staff.post(BREAKER.format("litellm"), json={"action": "trip"}).raise_for_status()
+    User.objects.filter(email="staff@example.com").update(is_superuser=False)
+    member = client_for("staff@example.com")
+
+    assert member.get(BREAKER.format("litellm")).json()["state"] == "open"
+    for action in ("reset", "trip"):
+        refused = member.post(BREAKER.format("litellm"), json={"action": action})
+        assert (refused.status_code, refused.json()["code"]) == (403, "policy_forbidden")
+        assert "superusers" in refused.json()["detail"]
+    assert member.get(BREAKER.format("litellm")).json()["state"] == "open"
+    assert AuditEvent.objects.filter(action__startswith="breaker.").count() == 1
+
+
 def test_is_for_staff_only(client_for: SignIn) -> None:
     alice = client_for("alice@example.com")
     assert alice.post(BREAKER.format("litellm"), json={"action": "trip"}).status_code == 403
