@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from gateway_core.errors import MediaTypeUnsupported
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -58,6 +60,17 @@ def response_headers(raw: Pairs) -> list[tuple[bytes, bytes]]:
         for name, value in raw
         if (lowered := name.decode("latin-1").lower()) in _RESPONSE and not _IS_UNCLEAN(value)
     ]
+
+
+def refuse_encoded(pairs: Pairs) -> None:
+    """Refuse a request whose body is compressed, which nobody here would unpack.
+
+    Raises:
+        MediaTypeUnsupported: it is.
+    """
+    encoding = first(pairs, b"content-encoding")
+    if encoding is not None and encoding.strip().lower() not in {b"", b"identity"}:
+        raise MediaTypeUnsupported("Send the body as it is, without a Content-Encoding.")
 
 
 def first(pairs: Pairs, name: bytes) -> bytes | None:

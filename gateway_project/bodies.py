@@ -15,7 +15,7 @@ from django.conf import settings
 
 from gateway_core import context, errors
 from gateway_core.errors import BodyTooLarge, CallerGone, GatewayError, RequestMalformed
-from gateway_core.headers import first
+from gateway_core.headers import first, refuse_encoded
 
 if TYPE_CHECKING:
     from gateway_core.asgi import Application, Message, Receive, Scope, Send
@@ -80,9 +80,11 @@ class _Request:
         Raises:
             BodyTooLarge: the body is longer than any view takes.
             RequestMalformed: 408, it did not come in time.
+            MediaTypeUnsupported: it is compressed.
             CallerGone: the client left before its end.
         """
         headers = scope["headers"]
+        refuse_encoded(headers)
         length = first(headers, b"content-length")
         if length is not None or first(headers, b"transfer-encoding") is None:
             if length is not None and int(length) > self._left:

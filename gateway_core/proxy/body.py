@@ -15,7 +15,7 @@ from gateway_core.errors import (
     MediaTypeUnsupported,
     RequestMalformed,
 )
-from gateway_core.headers import first
+from gateway_core.headers import first, refuse_encoded
 from gateway_core.proxy.form import FormFilter, boundary_of
 from gateway_core.proxy.holding import hold
 from gateway_core.proxy.operations import BodyKind
@@ -45,6 +45,7 @@ async def take_in(exchange: Exchange) -> None:
     kind = exchange.operation.body
     if kind is BodyKind.NONE:
         return
+    refuse_encoded(exchange.request_headers)
     announced = first(exchange.request_headers, b"content-length")
     if announced is not None and announced.isdigit():
         check_size(exchange, int(announced))

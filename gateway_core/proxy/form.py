@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _PART_HEADER_BYTES: Final = 8 * 1024
 _PARTS: Final = 64
+_BOUNDARY_BYTES: Final = 70  # RFC 2046, section 5.1.1
 _FIELD_BYTES: Final = 64 * 1024
 _MEDIA_TYPE: Final = re.compile(rb"[\w.+-]+/[\w.+-]+(; ?[\w-]+=\"?[\w.+-]+\"?)*").fullmatch
 _UNQUOTABLE: Final = re.compile(rb'["\\\x00-\x1f\x7f]')
@@ -31,11 +32,11 @@ def boundary_of(content_type: bytes) -> bytes:
     """Return the boundary of a multipart/form-data Content-Type.
 
     Raises:
-        MediaTypeUnsupported: it is another type, or names no boundary.
+        MediaTypeUnsupported: it is another type, or names no boundary or too long a one.
     """
     media_type, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
-    if media_type.lower() != b"multipart/form-data" or not boundary:
+    if media_type.lower() != b"multipart/form-data" or not 0 < len(boundary) <= _BOUNDARY_BYTES:
         raise MediaTypeUnsupported("Send the body as multipart/form-data with a boundary.")
     return boundary
 

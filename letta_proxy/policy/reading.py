@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gateway_core.proxy.exchange import Exchange
 
 _MOST_PARAMETERS: Final = 200
+_MOST_DIGITS: Final = 9  # Letta fails at what its database can't hold, and at less than none
 # Letta reads the file alone; older clients send the others along.
 _FORM_FIELDS: Final = frozenset({"file", "name", "duplicate_handling"})
 # The conversation that every agent has without having been made; its agent is named elsewhere.
@@ -96,6 +97,8 @@ def read_query(exchange: Exchange) -> Demands:
             demands.cursors.add(value)
         if "\0" in value:  # Letta's database can't hold one, and fails
             raise invalid(name, "may not have a NUL character")
+        if name == "limit" and not _is_count(value):
+            raise invalid(name, "must be a whole number of at most 9 digits")
         forwarded.append((name, value))
     exchange.query = urlencode(forwarded)
     return demands
@@ -125,6 +128,10 @@ def _read_id(exchange: Exchange, demands: Demands, kind: Kind, name: str) -> Non
         demands.add(Kind.AGENT, value, name)
     elif kind is not Kind.CONVERSATION or value != _DEFAULT or not _may_name_agent(exchange):
         demands.add(kind, value, name)
+
+
+def _is_count(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS
 
 
 def _may_name_agent(exchange: Exchange) -> bool:

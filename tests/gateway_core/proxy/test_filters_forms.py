@@ -138,7 +138,16 @@ def test_a_form_that_is_broken_or_absurd_is_refused(body: bytes) -> None:
         form_filter.feed(body)
 
 
-@pytest.mark.parametrize("given_type", [b"application/json", b"multipart/form-data", b""])
+@pytest.mark.parametrize(
+    "given_type",
+    [
+        b"application/json",
+        b"multipart/form-data",
+        b"",
+        b"multipart/form-data; boundary=" + b"x" * 71,
+        b"multipart/form-data; boundary*=utf-8''x",
+    ],
+)
 def test_a_form_needs_its_media_type_and_a_boundary(given_type: bytes) -> None:
     with pytest.raises(MediaTypeUnsupported):
         boundary_of(given_type)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -100,6 +101,21 @@ async def test_refuses_a_body_that_is_not_small_json(  # noqa: PLR0917
         "/api/v1/test/say", content=body, headers={"content-type": content_type}
     )
     problem(answer, status, code)
+    assert upstream.calls == []
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [("/say", "application/json"), ("/things/7/upload", "multipart/form-data; boundary=x")],
+)
+async def test_refuses_a_compressed_body(
+    gateway: Gateway, upstream: Upstream, path: str, content_type: str
+) -> None:
+    headers = {"content-type": content_type, "content-encoding": "gzip"}
+    answer = await gateway.client.post(
+        f"/api/v1/test{path}", content=gzip.compress(b"{}"), headers=headers
+    )
+    problem(answer, 415, "caller_media_type_unsupported")
     assert upstream.calls == []
 
 
