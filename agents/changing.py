@@ -11,7 +11,6 @@ from agents.models import Agent, Status, SuspendedBy
 from gateway_core.errors import (
     EtagMismatch,
     GatewayError,
-    PolicyError,
     ResourceNotFound,
     UpstreamError,
     UpstreamUnreachable,
@@ -40,11 +39,13 @@ def update_agent(
     Raises:
         EtagMismatch: it is at another one.
         ResourceConflict: the agent is not in a state to be changed.
+        AgentSuspended: it is its owner's who changes it, and staff have suspended it.
         UpstreamError: Letta failed; the row says again what it said before.
     """
     before: dict[str, Any] = {}
 
     def take(row: Agent) -> None:
+        row.require_open_to(by)
         before.update({name: getattr(row, name) for name in changes})
         _set(row, changes)
 
@@ -98,16 +99,14 @@ def resume_agent(*, agent: Agent, by: User) -> Agent:
     """Let requests through to an agent again.
 
     Raises:
-        PolicyError: staff have suspended it.
+        AgentSuspended: it is its owner's who resumes it, and staff have suspended it.
         ResourceConflict: the agent is not in a state to be resumed.
     """
-    is_own = by.pk == agent.user_id
 
     def resume(row: Agent) -> bool | None:
         if row.status == Status.ACTIVE:
             return False
-        if is_own and row.suspended_by == SuspendedBy.STAFF:
-            raise PolicyError("This agent was suspended by support. Contact them.")
+        row.require_open_to(by)
         row.become(Status.ACTIVE)
         return None
 
@@ -121,12 +120,14 @@ def delete_agent(*, agent: Agent, by: User | None) -> None:
 
     Raises:
         ResourceConflict: the agent is not in a state to be deleted.
+        AgentSuspended: it is its owner's who deletes it, and staff have suspended it.
         UpstreamUnreachable: nothing has happened.
         UpstreamError: Letta failed; the agent is being deleted, and ``reconcile`` goes on with it.
     """
     before: list[str] = []
 
     def begin(row: Agent) -> None:
+        row.require_open_to(by)
         before[:] = [row.status, row.suspended_by]
         row.become(Status.DELETING)
 

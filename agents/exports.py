@@ -27,13 +27,15 @@ FORMAT: Final = "gateway-agent"
 FORMAT_VERSION: Final = 1
 
 
-def export_agent(*, agent: Agent, with_messages: bool) -> dict[str, Any]:
+def export_agent(*, agent: Agent, by: User, with_messages: bool) -> dict[str, Any]:
     """Return the file of an agent.
 
     Raises:
+        AgentSuspended: it is its owner's who wants it, and staff have suspended it.
         ResourceNotFound: Letta doesn't have it.
         UpstreamError: Letta failed.
     """
+    agent.require_open_to(by)
     snapshot = manager().snapshot(
         user_id=agent.user_id, agent_id=agent.agent_id, with_messages=with_messages
     )

@@ -90,9 +90,11 @@ def clone_agent(
 
     Raises:
         ResourceConflict: the source is not in a state to be copied.
+        AgentSuspended: staff have suspended it.
         CountExhausted, UpstreamError: as ``create_agent``.
     """
     _require_living(source)
+    source.require_open_to(user)
     driver = manager()
     if driver.read(user_id=user.pk, agent_id=source.agent_id) is None:
         raise ResourceNotFound

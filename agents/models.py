@@ -11,6 +11,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from gateway_core.errors import AgentSuspended
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -211,6 +213,18 @@ class Agent(models.Model):
             *(self.name, self.description, self.tags, self.metadata),
             *(self.model, self.embedding),
         )
+
+    def require_open_to(self, user: User | None) -> None:
+        """Refuse owners what staff have suspended: they see it, and neither use nor remove it.
+
+        Copies would be a way around the suspension, and deletion the end of what it is about.
+
+        Raises:
+            AgentSuspended: staff have, and it is the owner's own.
+        """
+        is_owner = user is not None and user.pk == self.user_id
+        if is_owner and self.suspended_by == SuspendedBy.STAFF:
+            raise AgentSuspended("This agent was suspended by support. Contact them.")
 
     def become(self, status: Status, **fields: Any) -> None:
         """Go over to a status, in memory; ``fields`` change with it."""

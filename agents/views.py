@@ -131,7 +131,11 @@ class AgentViewSet(UpgradeActions, mixins.ListModelMixin, GenericViewSet[Agent])
     @extend_schema(summary="Suspend an agent", request=None, responses=AgentSerializer)
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, pk: str) -> Response:
-        """Have everything for this agent answered with 423, and end what is under way."""
+        """Have everything for this agent answered with 423, and end what is under way.
+
+        Its owner still looks after it here: describes, changes, copies or deletes it. What staff
+        have suspended its owner sees, and nothing else.
+        """
         return self._told(services.suspend_agent(agent=self._own(pk), by=caller_of(request)))
 
     @extend_schema(summary="Resume an agent", request=None, responses=AgentSerializer)
@@ -167,7 +171,9 @@ class AgentViewSet(UpgradeActions, mixins.ListModelMixin, GenericViewSet[Agent])
         """Return everything that `import` takes: memory and messages, no secrets."""
         agent = self._own(pk)
         wish = valid(ExportOptionsSerializer(data=request.query_params))
-        file = services.export_agent(agent=agent, with_messages=wish["include_messages"])
+        file = services.export_agent(
+            agent=agent, by=caller_of(request), with_messages=wish["include_messages"]
+        )
         headers = {"Content-Disposition": f'attachment; filename="{agent.agent_id}.json"'}
         return Response(file, headers=headers)
 

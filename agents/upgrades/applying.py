@@ -50,11 +50,13 @@ def begin(
 
     Raises:
         ResourceConflict: it is not in a state to be migrated.
+        AgentSuspended: it is its owner's who wants it, and staff have suspended it.
         EtagMismatch: it is at another revision.
     """
     begun: list[Migration] = []
 
     def take(row: Agent) -> None:
+        row.require_open_to(by)
         begun.append(Migration.begun(row, direction, by=by, **fields))
         row.become(Status.UPGRADING)
 

@@ -45,7 +45,7 @@ def upgrade_agent(
     """Bring an agent to another version of its template.
 
     Raises:
-        EtagMismatch: the row is at another revision.
+        EtagMismatch, AgentSuspended: as ``begin`` says.
         ResourceConflict: there are conflicts that nobody has chosen for, the plan is not the one
             that was agreed to, or the agent is not in a state to be upgraded.
         GatewayError: as ``propose`` and ``carry_out`` say.

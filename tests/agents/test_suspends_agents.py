@@ -169,10 +169,34 @@ def test_what_staff_have_suspended_staff_resume(
 
     answer = alice("POST", f"/agents/{agent['id']}/resume")
 
-    assert (answer.status_code, answer.json()["code"]) == (403, "policy_forbidden")
+    assert (answer.status_code, answer.json()["code"]) == (423, "policy_agent_suspended")
     assert alice("POST", f"/agents/{agent['id']}/suspend").json()["suspended_by"] == "staff"
     services.resume_agent(agent=row, by=staff)
     assert alice.letta("GET", f"/agents/{agent['id']}").status_code == 200
+
+
+@BOTH_DRIVERS
+def test_what_staff_have_suspended_its_owner_sees_and_neither_copies_nor_removes(
+    alice: Caller, bob: Caller, agent: dict[str, Any]
+) -> None:
+    bob.get("/me")
+    path = f"/agents/{agent['id']}"
+    by = get_user_model().objects.get(email="bob@example.com")
+    services.suspend_agent(agent=Agent.objects.get(), by=by)
+    before = alice("GET", path).json()
+    assert (before["status"], before["suspended_by"]) == ("suspended", "staff")
+
+    for method, below, body in (
+        *(("PATCH", "", {"name": "Eve"}), ("DELETE", "", None), ("POST", "/clone", {})),
+        *(("GET", "/export", None), ("POST", "/resume", None)),
+        ("POST", "/upgrade", {"dry_run": False, "force": True}),
+    ):
+        answer = alice(method, f"{path}{below}", json=body)
+        assert (below, answer.status_code) == (below, 423)
+        assert answer.json()["code"] == "policy_agent_suspended"
+        assert "support" in answer.json()["detail"]
+    assert alice("GET", path).json() == before
+    assert Agent.objects.count() == 1
 
 
 def test_every_process_hears_of_it(
