@@ -11,6 +11,7 @@ from rest_framework import status
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.sessions.sensitive import sensitive
 from agents import services
 from agents.models import Agent
 from agents.requests import caller_of, raw_body
@@ -53,6 +54,7 @@ class ValidateView(AmsView):
         )
 
 
+@sensitive("post")
 @extend_schema(request={"application/yaml": OpenApiTypes.OBJECT})
 class PublishView(AmsView):
     """Publishing Agent Files."""

@@ -13,6 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from accounts.sessions.sensitive import sensitive
 from agents import services
 from agents.models import Agent
 from agents.requests import caller_of, large_json, revision_wanted, traits_of, valid
@@ -45,6 +46,7 @@ _IF_MATCH: Final = OpenApiParameter(
 )
 
 
+@sensitive("destroy")
 @extend_schema(tags=_TAGS)
 class AgentViewSet(UpgradeActions, mixins.ListModelMixin, GenericViewSet[Agent]):
     """One's own agents, however they were made."""

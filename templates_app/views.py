@@ -13,6 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from accounts.sessions.sensitive import sensitive
 from gateway_core.pages import KeysetPagination
 from templates_app import services
 from templates_app.models import Template, TemplateVersion, Visibility
@@ -46,6 +47,7 @@ _ANY_FILE: Final = {
 _AGENT_FILE: Final = {"application/yaml": _ANY_FILE, "application/json": _ANY_FILE}
 
 
+@sensitive("publish", "clone", "import_bundle", "destroy")
 @extend_schema(tags=_TAGS)
 @extend_schema_view(
     list=extend_schema(summary="List templates", parameters=[FilterSerializer]),

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Permission
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from accounts.principals import Principal, Scheme
 from templates_app.models import TemplateVersion, Visibility
 from templates_app.permissions import CHANGE, DELETE, PUBLISH, VIEW
 from templates_app.services import Place, publish_version
@@ -44,12 +47,21 @@ def with_permissions(user: User, *permissions: str) -> User:
 
 
 @pytest.fixture
-def signed_in() -> Callable[[User], APIClient]:
-    """Sign somebody in to the API, without a token."""
+def signed_in(settings: Any) -> Callable[[User], APIClient]:
+    """Sign somebody in to the API, without a token that Supabase could be asked about."""
+    settings.SESSION_POLICY = "off"
 
     def sign_in(user: User) -> APIClient:
         client = APIClient()
-        client.force_authenticate(user)
+        principal = Principal(
+            user_id=user.pk,
+            email=user.email,
+            is_anonymous=False,
+            scheme=Scheme.SUPABASE,
+            expires_at=math.inf,
+            session_id=uuid4(),
+        )
+        client.force_authenticate(user, principal)
         return client
 
     return sign_in

@@ -11,6 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from accounts.sessions.sensitive import sensitive
 from accounts.staff import StaffWithPermission
 from agents.requests import caller_of, valid
 from agents.upgrades.fleets import services
@@ -43,6 +44,7 @@ class _ReportPagination(KeysetPagination):
     columns: ClassVar[tuple[str, ...]] = ("position",)
 
 
+@sensitive("create", "resume")
 @extend_schema(tags=_TAGS)
 class FleetViewSet(mixins.ListModelMixin, GenericViewSet[Job]):
     """All agents of a template, brought to a version."""
