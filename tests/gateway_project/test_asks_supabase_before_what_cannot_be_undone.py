@@ -1,4 +1,4 @@
-"""Which calls of the API a session that has ended at Supabase can't make, though its token lives."""
+"""Which calls a session that has ended at Supabase can't make, though its token is still good."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def signed_in(settings: Any) -> Callable[[User], APIClient]:
             expires_at=math.inf,
             session_id=uuid4(),
         )
-        client.force_authenticate(user, principal)
+        client.force_authenticate(user, principal)  # type: ignore[arg-type]
         return client
 
     return sign_in
