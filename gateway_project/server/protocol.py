@@ -124,16 +124,15 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def retire(self) -> None:
-        """Answer what is under way and nothing more."""
-        self._serve_with(refusals.stopping)
-        self.pipeline.clear()
-        if self._running is not None:
-            self._running.keep_alive = False
+    def close_after_answer(self) -> None:
+        """Close the connection once what is under way on it is answered."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
 
-    def close_if_idle(self) -> None:
-        """Close the connection unless something is under way on it."""
-        if not self._is_answering():
+    def retire(self) -> None:
+        """Serve nothing new: close the connection, or refuse a request that has begun to come."""
+        self._serve_with(refusals.stopping)
+        if not self.url and not self._is_answering():
             self.transport.close()
 
     def end(self) -> None:

@@ -3,7 +3,7 @@
     signal ─ notice ─▶ no new requests ─ drain ─▶ the rest is ended ─▶ spool, usage and pools closed
 
 During the notice everything is served, and each answer closes its connection, so that few are left
-open when the notice is over.
+open when the notice is over. Those are closed then: nothing has come on them for as long.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _log = get_logger("gateway.server")
 
 _TICKS_PER_LOOK: Final = 10  # of a tenth of a second each
 _POLL_SECONDS: Final = 0.02
-# For requests that were sent before their client could know.
-_IN_FLIGHT_SECONDS: Final = 1.0
+# For requests that were sent before their client could know: they are still served.
+_IN_FLIGHT_SECONDS: Final = 0.1
 # For the last words of what is ended.
 _ENDING_SECONDS: Final = 2.0
 _WRITING_SECONDS: Final = 0.5
@@ -78,13 +78,11 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take nothing new, give what is under way its time, end the rest, and flush."""
-        self._refuse(sockets or [])
-        drain_seconds = self.config.farewell.drain_seconds
-        in_flight_seconds = min(_IN_FLIGHT_SECONDS, drain_seconds)
-        await self._until(self._is_quiet, in_flight_seconds)
+        self._accept_no_more(sockets or [])
+        await self._until(self._is_quiet, _IN_FLIGHT_SECONDS)
         for connection in self._connections():
-            connection.close_if_idle()
-        if not await self._until(self._is_quiet, drain_seconds - in_flight_seconds):
+            connection.retire()
+        if not await self._until(self._is_quiet, self.config.farewell.drain_seconds):
             await self._end()
         await self._flush()
         threading.Thread(target=_leave, args=(int(self.has_failed),), daemon=True).start()
@@ -93,17 +91,17 @@ class Server(uvicorn.Server):
         if self._serves_until is None:
             stopping.begin()
             self._serves_until = now + self.config.farewell.notice_seconds
+            for connection in self._connections():
+                connection.close_after_answer()
             _log.info("stopping", notice_seconds=self.config.farewell.notice_seconds)
         return now >= self._serves_until
 
-    def _refuse(self, sockets: list[socket.socket]) -> None:
+    def _accept_no_more(self, sockets: list[socket.socket]) -> None:
         stopping.refuse()
         for server in self.servers:
             server.close()
         for sock in sockets:
             sock.close()
-        for connection in self._connections():
-            connection.retire()
         _log.info("draining", under_way=len(self.server_state.tasks))
 
     async def _end(self) -> None:

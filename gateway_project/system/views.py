@@ -60,9 +60,7 @@ class HealthView(_OpenView):
 
 
 class ReadyView(_OpenView):
-    """For load balancers."""
-
-    throttle_classes = [AddressThrottle]
+    """For load balancers, which ask each replica from the same few addresses: not limited."""
 
     @extend_schema(
         summary="Can this replica serve",

@@ -17,7 +17,9 @@ import pytest
 
 from tests.conftest import Running, RunningSupabase
 from tests.gateway_project.server.conftest import Serve, Served, wait_until
+from tests.gateway_project.server.wire import Wire
 
+HEALTH = b"GET /api/v1/system/health HTTP/1.1\r\nHost: localhost\r\n"
 CHAT = "/api/v1/llm/v1/chat/completions"
 
 
@@ -83,23 +85,29 @@ def test_serves_on_with_red_readiness_and_then_finishes_what_is_under_way(
     assert {event["status"] for event in _events(served) if event["path"] == CHAT} == {200}
 
 
-def test_answers_requests_on_kept_connections_with_503_once_it_stops(
+def test_refuses_a_request_that_comes_too_late_and_closes_what_is_unused(
     serve: Serve, headers: dict[str, str]
 ) -> None:
     served = serve()
     with (
-        httpx.Client(base_url=served.url) as client,
+        Wire(served.port) as late,
+        Wire(served.port) as unused,
         _stream(served, headers, "stub/s-n60-d50") as lines,
     ):
-        client.get("/api/v1/system/health").raise_for_status()
+        unused.send(HEALTH + b"\r\n")
+        assert unused.answer() is not None
+        late.send(HEALTH)
         served.stop()
-        wait_until(lambda: "draining" in served.log.read_text())
+        assert unused.answer() is None
+        late.send(b"\r\n")
 
-        answer = client.get("/api/v1/system/health")
+        refused = late.answer()
 
-        assert (answer.status_code, answer.json()["code"]) == (503, "gateway_stopping")
-        assert answer.headers["connection"] == "close"
-        assert answer.headers["retry-after"] == "1"
+        assert refused is not None
+        status, fields, content = refused
+        assert (status, json.loads(content)["code"]) == (503, "gateway_stopping")
+        assert (fields["connection"], fields["retry-after"]) == ("close", "1")
+        assert late.answer() is None
         assert list(lines)[-2] == "data: [DONE]"
     assert served.wait() == 0
 
