@@ -68,7 +68,12 @@ urlpatterns = [
     ),
     path(
         "docs",
-        where_enabled("ENABLE_DOCS", SpectacularSwaggerSplitView.as_view(url=_SCHEMA_URL)),
+        where_enabled(
+            "ENABLE_DOCS",
+            SpectacularSwaggerSplitView.as_view(
+                url=_SCHEMA_URL, template_name="gateway/swagger.html"
+            ),
+        ),
         name="docs",
     ),
     path(

@@ -11,6 +11,7 @@ from accounts.websocket import authenticated
 from gateway_core.access import recorded
 from gateway_core.proxy.pipeline import proxy
 from gateway_project.bodies import bounded
+from gateway_project.browsers import for_browsers
 from gateway_project.cors import with_cors
 from gateway_project.routes import ROUTES
 
@@ -30,7 +31,7 @@ def route(control_plane: Application) -> Application:
     websocket = [_at(r"", nowhere)]
     router = ProtocolTypeRouter(
         {
-            "http": with_cors(cast("Application", URLRouter(http))),
+            "http": for_browsers(with_cors(cast("Application", URLRouter(http)))),
             "websocket": authenticated(cast("Application", URLRouter(websocket))),
         }
     )
