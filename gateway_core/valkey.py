@@ -18,11 +18,14 @@ from redis.backoff import NoBackoff
 # What waits for Valkey are requests: what it can't say at once is decided without it.
 _TIMEOUT_SECONDS: Final = 0.5
 
+# What calls raise while it is away; to uvloop a connection that has been closed is a RuntimeError.
+AWAY: Final = (redis.RedisError, OSError, RuntimeError)
+
 _clients: dict[asyncio.AbstractEventLoop, redis.asyncio.Redis] = {}
 
 
 def client() -> redis.asyncio.Redis:
-    """Return the running loop's client. Its calls raise ``redis.RedisError`` or ``OSError``."""
+    """Return the running loop's client. Its calls raise what ``AWAY`` names."""
     loop = asyncio.get_running_loop()
     found = _clients.get(loop)
     if found is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway_core.errors import (
     AccountSuspended,
+    BreakerOpen,
     BudgetExhausted,
     Code,
     ModelNotAllowed,
@@ -99,6 +100,9 @@ _MEANINGS: Final[Mapping[Code, Callable[[], GatewayError]]] = {
     Code.UPSTREAM_CREDENTIAL_REJECTED: UpstreamCredentialRejected,
     Code.UPSTREAM_OVERLOADED: lambda: UpstreamOverloaded(retry_after=1),
     Code.UPSTREAM_TIMEOUT: UpstreamTimeout,
+    Code.UPSTREAM_CIRCUIT_OPEN: lambda: BreakerOpen(
+        "Models are failing and left alone for a while. Repeat the request later.", retry_after=5
+    ),
     Code.UPSTREAM_UNREACHABLE: lambda: UpstreamUnreachable(
         "Models can't be reached right now. Repeat the request later.", retry_after=2
     ),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
 
 import orjson
-import redis
 from django.conf import settings
 
 from gateway_core import valkey
@@ -81,7 +80,7 @@ class SharedStore:
             return await self._own.change(name, change)
         try:
             circuit, is_changed = await self._change(name, change)
-        except (redis.RedisError, OSError) as exc:
+        except valkey.AWAY as exc:
             if not self._is_away:
                 _log.warning("breakers hold for one process only", error=type(exc).__name__)
             self._is_away = True

@@ -104,7 +104,9 @@ async def _relay_bytes(exchange: Exchange, response: UpstreamResponse, deadline:
     length = response.headers.get("content-length")
     if length is not None:
         fields.append((b"content-length", length.encode("latin-1")))
-    await _start(exchange, response.status, fields)
+    is_json = response.headers.get("content-type", "").startswith("application/json")
+    if not is_json:
+        await _start(exchange, response.status, fields)
     observer = _observer(exchange)
     # One piece is held back, so that the last one is known when it is sent.
     held = b""
@@ -113,9 +115,23 @@ async def _relay_bytes(exchange: Exchange, response: UpstreamResponse, deadline:
         if observer is not None:
             observer.feed(piece)
         if held:
+            if not exchange.started:
+                await _start(exchange, response.status, fields)
             await _write(exchange, held, more=True)
         held = piece
+    if not exchange.started:
+        if held and "content-encoding" not in response.headers:
+            _require_json(held)
+        await _start(exchange, response.status, fields)
     await _write(exchange, held, more=False)
+
+
+def _require_json(document: bytes) -> None:
+    """Look at a whole answer that came in one piece: nobody has any of it yet."""
+    try:
+        orjson.loads(document)
+    except orjson.JSONDecodeError as exc:
+        raise UpstreamAnswerInvalid from exc
 
 
 async def _relay_document(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-import redis
-
 from gateway_core import valkey
 from gateway_core.rates import script
 from gateway_core.tasks import spawn
@@ -82,7 +80,7 @@ class Asking:
             answer = await script.run(valkey.client(), script.TAKE, keys, arguments)
             decisions = script.decisions(wanted, answer)
             self._tell(None)
-        except (redis.RedisError, OSError) as exc:
+        except valkey.AWAY as exc:
             self._tell(exc)
         finally:
             for (_, decided), decision in zip(asks, decisions, strict=True):

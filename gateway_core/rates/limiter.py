@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-import redis
 from django.conf import settings
 
 from gateway_core import context, metrics, valkey
@@ -147,7 +146,7 @@ class RateLimiter:
         keys, arguments = script.terms(asks, ())
         try:
             answer = script.run_sync(valkey.sync_client(), script.TAKE, keys, arguments)
-        except (redis.RedisError, OSError) as exc:
+        except valkey.AWAY as exc:
             self._note(exc)
             return None
         self._note(None)
@@ -174,7 +173,7 @@ class RateLimiter:
             for start in range(0, len(held) or 1, _BATCH):
                 await self._beat_with(held[start : start + _BATCH])
             self._note(None)
-        except (redis.RedisError, OSError) as exc:
+        except valkey.AWAY as exc:
             self._note(exc)
         for lease, key in held:
             if lease not in self._leases:  # ended meanwhile, and perhaps told before the beat

@@ -149,7 +149,7 @@ def decisions(asks: Sequence[Ask], answer: bytes) -> list[Decision]:
 async def run(
     client: redis.asyncio.Redis, script: Script, keys: list[str], arguments: list[Any]
 ) -> Any:
-    """Run a script; raises ``redis.RedisError`` or ``OSError``."""
+    """Run a script; raises what ``valkey.AWAY`` names."""
     call: Callable[..., Awaitable[Any]] = client.evalsha
     try:
         return await call(script.sha, len(keys), *keys, *arguments)

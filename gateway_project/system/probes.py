@@ -20,6 +20,7 @@ from django.db import connection
 
 from accounts import conf
 from gateway_core.rest import RestClient
+from gateway_core.valkey import sync_client
 from gateway_project.system.readiness import PROBE_SECONDS, Impaired, Probe, Status
 from letta_proxy.mode import is_cloud
 
@@ -56,10 +57,7 @@ def valkey() -> str:
     if not settings.REDIS_URL:
         raise Impaired(Status.DEGRADED, _NOT_CONFIGURED)
     try:
-        with redis.Redis.from_url(
-            settings.REDIS_URL, socket_connect_timeout=PROBE_SECONDS, socket_timeout=PROBE_SECONDS
-        ) as client:
-            client.ping()
+        sync_client().ping()
     except redis.RedisError as exc:
         raise Impaired(Status.DEGRADED, "does not answer") from exc
     return "answers"

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import asyncio
+
+import uvloop
+
+from gateway_core import valkey
+
+
+def test_takes_a_connection_that_uvloop_has_closed_for_valkey_being_away() -> None:
+    async def call_over_a_closed_connection() -> bool:
+        client = valkey.client()
+        await client.ping()
+        connection = client.connection_pool._available_connections[0]
+        connection._writer.transport.abort()
+        await asyncio.sleep(0)
+        try:
+            await client.ping()
+        except valkey.AWAY:
+            return True
+        finally:
+            await valkey.close()
+        return False
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(call_over_a_closed_connection())
