@@ -45,6 +45,18 @@ UNKNOWN_HANDLE: Final = (
     "There is no model with this handle. GET /api/v1/letta/models and "
     "/api/v1/letta/models/embedding list them."
 )
+# Letta's status stays: the official client repeats a 409.
+TOO_LITTLE_TO_COMPACT: Final = (
+    "There is too little in this conversation to compact. Have more messages in it first, or "
+    'compact all that there are: {"compaction_settings": {"mode": "all"}}.'
+)
+# In Letta's words, the last of which is about the answer that it makes where there is nothing.
+_TOO_LITTLE: Final = re.compile(
+    "failed to reduce the number of messages|No in-context messages found"
+    "|validation error for CompactionResponse"
+).search
+AGENT_HAS_ARCHIVE: Final = "An agent has one archive, and this one has another. Detach that first."
+_HAS_ARCHIVE: Final = "unique_agent_archive"  # a constraint of Letta's database
 _CLASS_PREFIX: Final = re.compile(r"^[A-Z][A-Z_]+: ")
 # Signs of what is not meant for callers: addresses, the server's settings, Python's and other
 # services' own words, and whose id the request was made with.
@@ -103,6 +115,8 @@ def _caller_error(status: int, answer: Mapping[str, Any], detail: Any) -> Gatewa
         return _BY_STATUS[status]()
     if "CONTEXT_WINDOW_EXCEEDED" in f"{detail}{answer.get('error')}":
         return context_too_long()
+    if status == HTTPStatus.BAD_REQUEST and _TOO_LITTLE(str(detail)):
+        return ResourceConflict(TOO_LITTLE_TO_COMPACT, status=status)
     shown = _presentable(detail) or _INVALID
     if status == HTTPStatus.GONE:
         return ResourceNotFound(shown, status=status)
@@ -139,6 +153,8 @@ def _not_found(detail: Any) -> GatewayError:
 def _conflict(answer: Mapping[str, Any], retry_after: float | None) -> GatewayError:
     """A pending approval, a conversation that is busy, or rows that Letta could not lock."""
     detail = answer.get("detail")
+    if _HAS_ARCHIVE in str(detail):
+        return ResourceConflict(AGENT_HAS_ARCHIVE)
     facts: dict[str, str] = {}
     if isinstance(detail, dict):
         facts = {name: text for name, text in detail.items() if isinstance(text, str)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from letta_proxy.catalogue.closed import UNDOCUMENTED
 from letta_proxy.models import Kind
 from letta_proxy.proof.positions import Place, positions
-from letta_proxy.proof.specimens import WITHOUT_ALIASES
+from letta_proxy.proof.specimens import EMPTYING, WITHOUT_ALIASES
 from letta_proxy.proof.trials import Outcome, Trial, Who, family_of, request_for
 from letta_proxy.proof.wire import Request
 from letta_proxy.proof.world import PREFIX, missing_ids
@@ -104,9 +104,10 @@ def in_order_of_use(operations: Iterable[LettaOperation]) -> list[LettaOperation
             return 2, 0
         if operation.method == "GET":
             return 0, 0
-        # A list of ids replaces what an agent had before.
+        # A list of ids replaces what an agent had before, and without messages there is nothing to
+        # summarize.
         replaces = any(one.place is Place.BODY for one in positions(operation))
-        return 1, int(replaces)
+        return 1, int(replaces or operation.name in EMPTYING)
 
     return sorted(operations, key=rank)
 

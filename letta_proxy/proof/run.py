@@ -14,6 +14,7 @@ from letta_proxy.proof import cases
 from letta_proxy.proof.detours import detours
 from letta_proxy.proof.positions import gaps, positions
 from letta_proxy.proof.report import Report
+from letta_proxy.proof.specimens import IN_BACKGROUND
 from letta_proxy.proof.trials import Who, family_of, request_for
 from letta_proxy.proof.verdict import judge, plain
 from letta_proxy.proof.wire import Caller, Request
@@ -229,14 +230,17 @@ class _Proof:
         answer = caller.send(request)
         self.report.counts[trial.family].requests += 1
         if answer.status in _SUCCESS and trial.who in self.worlds:
-            self._note_made(trial, answer)
+            self._take_note(trial, answer)
         return answer
 
-    def _note_made(self, trial: Trial, answer: Answer) -> None:
+    def _take_note(self, trial: Trial, answer: Answer) -> None:
         operation = next((one for one in self.offered if one.name == trial.operation), None)
+        world = self.worlds[trial.who]
         if operation is not None and operation.creates:
             for thing in created(operation, answer.json()):
-                self.worlds[trial.who].note(thing.kind, thing.upstream_id)
+                world.note(thing.kind, thing.upstream_id)
+        if trial.operation in IN_BACKGROUND:
+            world.wait_until_over(answer.json()["id"])
 
     def _private(self, who: Who) -> frozenset[str]:
         owner = self.worlds[Who.OWNER]

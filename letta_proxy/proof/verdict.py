@@ -73,9 +73,16 @@ def _as_text(body: Any) -> str:
 
 
 def _used(trial: Trial, answer: Answer, _twin: Answer | None) -> str:
-    if answer.status in _SUCCESS or answer.status in REFUSALS.get(trial.operation, ()):
+    if answer.status in _SUCCESS or _is_about_the_state(trial, answer):
         return ""
     return f"the owner is refused: {_shown(answer)}"
+
+
+def _is_about_the_state(trial: Trial, answer: Answer) -> bool:
+    status, beginning = REFUSALS.get(trial.operation, (0, ""))
+    problem = answer.json()
+    detail = problem.get("detail") if isinstance(problem, dict) else None
+    return answer.status == status and str(detail).startswith(beginning)
 
 
 def _not_there(trial: Trial, answer: Answer, twin: Answer | None) -> str:

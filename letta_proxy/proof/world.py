@@ -14,7 +14,7 @@ from letta_proxy.models import Kind
 from letta_proxy.proof.wire import Answer, Caller, Request, form
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 PREFIX: Final = "/api/v1/letta/v1"
 _UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -30,7 +30,7 @@ _PREFIXES: Final = {
 # Models that only Letta's own cloud can call, and every server lists.
 _HOSTED: Final = "letta/"
 _SUCCESS: Final = range(200, 300)
-_FILE_SECONDS: Final = 60.0
+_LONGEST_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.05
 
 
@@ -159,13 +159,24 @@ class World:
         conversation = self.make("/conversations/", summary, agent_id=agent_id)
         self.ids["conversation_id"] = conversation["id"]
 
+    def wait_until_over(self, run_id: str) -> None:
+        """Wait for the end of a run.
+
+        Raises:
+            WorldIncomplete: it takes too long.
+        """
+        self._wait_until(f"/runs/{run_id}", "status", {"completed", "failed", "cancelled"})
+
     def _wait_until_read(self, path: str) -> None:
         """Letta reads files in the background; until it has, their rows change."""
-        deadline = time.monotonic() + _FILE_SECONDS
+        self._wait_until(path, "processing_status", {"completed", "error"})
+
+    def _wait_until(self, path: str, member: str, ends: Collection[str]) -> None:
+        deadline = time.monotonic() + _LONGEST_SECONDS
         request = Request(method="GET", target=PREFIX + path)
-        while self._result(request).get("processing_status") not in {"completed", "error"}:
+        while (state := self._result(request).get(member)) not in ends:
             if time.monotonic() > deadline:
-                raise WorldIncomplete(f"Letta has not read a file in {_FILE_SECONDS:.0f} s.")
+                raise WorldIncomplete(f"{request} is {state} after {_LONGEST_SECONDS:.0f} s.")
             time.sleep(_POLL_SECONDS)
 
     def _result(self, request: Request) -> Any:

@@ -106,6 +106,24 @@ def test_fails_when_the_owner_is_refused(plan: Plan, monkeypatch: pytest.MonkeyP
     assert "retrieve_block, owner, with own ids: the owner is refused: 404" in found
 
 
+def test_fails_when_the_owner_is_refused_for_another_reason_than_the_state(
+    plan: Plan, letta: Running
+) -> None:
+    """A 400 of Letta's too, where having nothing to compact may be answered with 400."""
+    letta.fault("/compact$", status=400, body={"detail": "INVALID_ARGUMENT: not you"})
+
+    found = complaints(prove(replace(plan, pattern="compact_conversation")))
+
+    assert "compact_conversation, owner, with own ids: the owner is refused: 400" in found
+
+
+def test_summarizes_before_there_is_nothing_left(plan: Plan) -> None:
+    messages = replace(plan, pattern="*_messages")
+
+    assert {"summarize_messages", "reset_messages"} <= {one.name for one in messages.operations()}
+    assert complaints(prove(messages)) == ""
+
+
 @pytest.mark.parametrize(
     ("operation", "gap"),
     [

@@ -113,6 +113,40 @@ def test_keeps_what_a_caller_can_use() -> None:
     assert translated(400, {"detail": detail}).detail == detail.removeprefix("INVALID_ARGUMENT: ")
 
 
+NO_SUMMARY = (
+    "1 validation error for CompactionResponse\nsummary\n  Input should be a valid string "
+    "[type=string_type, input_value=None, input_type=NoneType]\n"
+    "    For further information visit https://errors.pydantic.dev/2.13/v/string_type"
+)
+NOT_REDUCED = (
+    "Summarization failed to reduce the number of messages. You may not have enough messages to "
+    "compact or need to use a different CompactionSettings (e.g. using `all` mode)."
+)
+NO_MESSAGES = "No in-context messages found for this conversation."
+
+
+@pytest.mark.parametrize("detail", [NO_SUMMARY, NOT_REDUCED, NO_MESSAGES])
+def test_says_that_there_is_too_little_to_compact(detail: str) -> None:
+    error = translated(400, {"detail": detail})
+
+    assert (error.status, error.code) == (400, Code.CALLER_CONFLICT)
+    assert error.detail.startswith("There is too little in this conversation to compact.")
+
+
+def test_says_that_an_agent_has_an_archive() -> None:
+    error = translated(
+        409,
+        {
+            "detail": "(sqlalchemy.dialects.postgresql.asyncpg.IntegrityError) <class "
+            "'asyncpg.exceptions.UniqueViolationError'>: duplicate key value violates unique "
+            'constraint "unique_agent_archive"\nDETAIL:  Key (agent_id)=(agent-1) already exists.'
+        },
+    )
+
+    assert (error.status, error.code) == (409, Code.CALLER_CONFLICT)
+    assert error.detail.startswith("An agent has one archive")
+
+
 def test_says_where_models_are_listed() -> None:
     error = translated(
         404, {"detail": "NOT_FOUND: Handle openai/none not found, must be one of []"}

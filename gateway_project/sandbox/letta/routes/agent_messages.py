@@ -23,6 +23,12 @@ _IMMUTABLE: Final = (
     "Message editing is no longer supported. Messages are immutable as they may be shared across "
     "multiple conversations via forking."
 )
+# What the real server makes of its own answer.
+_NO_SUMMARY: Final = (
+    "1 validation error for CompactionResponse\nsummary\n  Input should be a valid string "
+    "[type=string_type, input_value=None, input_type=NoneType]\n"
+    "    For further information visit https://errors.pydantic.dev/2.13/v/string_type"
+)
 
 
 @routes.add("GET", "/agents/{agent_id}/messages")
@@ -142,9 +148,11 @@ async def generate(call: Call) -> Row:
 
 @routes.add("POST", "/agents/{agent_id}/summarize")
 async def summarize(call: Call) -> Row:
-    """Replace the thread by its system prompt."""
+    """Replace the thread by its system prompt; where that is all, fail as the real server does."""
     agent = call.own("agents", "agent_id")
     before = len(agent["message_ids"])
+    if before == 1:
+        raise DetailError(400, _NO_SUMMARY)
     agent["message_ids"] = agent["message_ids"][:1]
     return {"summary": "", "num_messages_before": before, "num_messages_after": 1}
 
