@@ -221,7 +221,10 @@ async def listen() -> None:
                 clear_all()
                 pause, is_deaf = _RECONNECT_SECONDS[0], False
                 await _hear(channel)
-        except Exception as exc:  # noqa: BLE001 - a deaf process would serve what is revoked
+        except Exception as exc:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # and closing the connection failed
+                raise asyncio.CancelledError from exc
             if not is_deaf:
                 _log.warning("not hearing invalidations", error=f"{type(exc).__name__}: {exc}")
             is_deaf = True

@@ -6,8 +6,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
+import redis.asyncio
 from django.conf import settings
 from django.test import override_settings
+from redis.asyncio.client import PubSub
 
 from gateway_core import cache
 from gateway_core.cache import LocalCache
@@ -82,3 +84,23 @@ async def test_survives_a_message_that_is_none(monkeypatch: pytest.MonkeyPatch) 
     listener.cancel()
     with suppress(asyncio.CancelledError):
         await listener
+
+
+async def test_ends_when_it_is_told_to_though_its_connection_can_not_be_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(_channel: object) -> None:
+        raise redis.ConnectionError("the connection is gone")
+
+    monkeypatch.setattr(cache, "_RECONNECT_SECONDS", (0.01, 0.01))
+    listener = spawn(cache.listen())
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        async with asyncio.timeout(5):
+            while not client.pubsub_numsub("gateway:invalidate")[0][1]:
+                await asyncio.sleep(0.01)
+    monkeypatch.setattr(PubSub, "aclose", fail)
+    listener.cancel()
+    async with asyncio.timeout(1):
+        with suppress(asyncio.CancelledError):
+            await listener
+    assert listener.cancelled()
