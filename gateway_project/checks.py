@@ -75,6 +75,12 @@ def check_upstreams(**_options: Any) -> list[CheckMessage]:
     return [message for name in _UPSTREAMS for message in _upstream(name)]
 
 
+@register(Tags.security)
+def check_origins(**_options: Any) -> list[CheckMessage]:
+    """Return which of the origins that may call the API no browser would ever name, or any."""
+    return [message for origin in settings.ALLOWED_ORIGINS for message in _origin(origin)]
+
+
 def _missing() -> Iterator[CheckMessage]:
     for name, number, consequence, hint in _REQUIRED:
         if not getattr(settings, name):
@@ -129,6 +135,23 @@ def _upstream(name: str) -> Iterator[CheckMessage]:
             hint="Use https, or a private address.",
             id="gateway.W002",
         )
+
+
+def _origin(origin: str) -> Iterator[CheckMessage]:
+    if not _is_base_url(origin) or origin != _written_by_browsers(origin):
+        yield Error(
+            f"{origin!r} in ALLOWED_ORIGINS is not an origin as browsers write it.",
+            hint="Write scheme and host in small letters, and a port unless it is the usual one.",
+            id="gateway.E010",
+        )
+
+
+def _written_by_browsers(origin: str) -> str:
+    parts = urlsplit(origin)
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = f":{parts.port}" if parts.port not in {None, usual} else ""
+    return f"{parts.scheme}://{host}{port}"
 
 
 def _is_base_url(url: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway_project.checks import check_production, check_upstreams
+from gateway_project.checks import check_origins, check_production, check_upstreams
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _GOOD = {
@@ -105,6 +105,23 @@ def test_allows_plain_http_inside_and_tls_everywhere(production: Any, url: str) 
     production.LITELLM_BASE_URL = url
 
     assert _ids() == []
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("*", "null", "https://*.example.com/", "https://app.example.com/", "app.example.com"),
+        *("https://App.example.com", "https://app.example.com:443", "https://a@app.example.com"),
+        *("https://app.example.com/path", "https://app.example.com?x", "file://", "https://"),
+    ],
+)
+def test_wants_origins_as_browsers_write_them(settings: Any, origin: str) -> None:
+    settings.ALLOWED_ORIGINS = ("https://app.example.com", "http://[::1]:3000", origin)
+
+    (message,) = check_origins()
+
+    assert (message.id, bool(message.hint)) == ("gateway.E010", True)
+    assert repr(origin) in message.msg
 
 
 def test_demands_no_token_for_metrics_that_are_off(production: Any) -> None:

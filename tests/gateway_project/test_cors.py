@@ -34,7 +34,20 @@ async def test_names_an_allowed_origin_on_the_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "http://app.example.com", f"{_APP}.evil.example", "null"]
+    "origin",
+    [
+        *(
+            "https://evil.example",
+            "http://app.example.com",
+            f"{_APP}.evil.example",
+            "null",
+            "",
+            "*",
+        ),
+        *(f"{_APP}:443", f"{_APP}/", f" {_APP}", f"{_APP}, https://evil.example", _APP.upper()),
+        *("https://evil-app.example.com", "https://app.example.com@evil.example", f"{_APP}\xad"),
+        *("https://appXexample.com", f"{_APP}%60.evil.example", "https://example.com", "file://"),
+    ],
 )
 async def test_names_no_other_origin(origin: str) -> None:
     answer = await ask(with_cors(_behind), headers={"origin": origin})
@@ -68,6 +81,39 @@ async def test_answers_no_preflight_of_another_origin() -> None:
     )
 
     assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+async def test_lets_no_page_into_a_private_network() -> None:
+    answer = await ask(
+        with_cors(_behind),
+        method="OPTIONS",
+        headers={
+            "origin": _APP,
+            "access-control-request-method": "POST",
+            "access-control-request-private-network": "true",
+        },
+    )
+
+    assert "access-control-allow-private-network" not in answer.headers
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+async def _nothing() -> Any:
+    return {"type": "http.disconnect"}
+
+
+async def test_counts_the_first_of_two_origins_only() -> None:
+    """Browsers send one: whatever joins another to it is none."""
+    seen: list[Any] = []
+
+    async def send(message: Any) -> None:
+        seen.append(message)
+
+    both = [(b"origin", b"https://evil.example"), (b"origin", _APP.encode())]
+    scope = {"type": "http", "method": "GET", "headers": both}
+    await with_cors(_behind)(scope, _nothing, send)
+
+    assert seen[0]["headers"] == [(b"etag", b"1")]
 
 
 async def test_passes_options_on_that_are_no_preflight() -> None:
