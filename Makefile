@@ -22,7 +22,7 @@ AS_IN_PRODUCTION := env ENVIRONMENT=production \
 	GATEWAY_INTERNAL_URL=https://gateway.example.com
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test check schema upstreams upstreams-stop test-upstreams torture benchmark requirements clean
+.PHONY: help run token test check schema upstreams upstreams-stop test-upstreams torture failures benchmark requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ test-upstreams: upstreams ## the end-to-end tests against them (ARGS=… go to p
 
 torture: $(STAMP) ## what is promised under load, kills and outages, in minutes (ARGS=audit for one part)
 	@$(BIN)/python -m tests.torture $(ARGS)
+
+failures: $(STAMP) ## bring every failure about, and write docs/FAILURES.md anew
+	@$(BIN)/python -m tests.torture.failures --write
 
 benchmark: $(STAMP) ## the gateway's cost per request next to a bare relay
 	@$(BIN)/python -m tests.end_to_end.benchmark $(ARGS)

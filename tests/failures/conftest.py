@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gateway_project.sandbox.ams import create_app
+from gateway_project.sandbox.serving import LoopbackServer
+from tests.conftest import Running, RunningSupabase
+from tests.failures.world import World, running_world
+
+
+@pytest.fixture(scope="session")
+def world(
+    supabase_server: RunningSupabase,
+    litellm_server: Running,
+    letta_server: Running,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
+    with LoopbackServer() as server:
+        ams = Running(server.url, {"AMS_API_KEY": "ams-key"})
+        stand_in: Any = create_app(api_key="ams-key")
+        server.start(stand_in)
+        with running_world(
+            tmp_path_factory.mktemp("failures"),
+            supabase=supabase_server,
+            litellm=litellm_server,
+            letta=letta_server,
+            ams=ams,
+        ) as running:
+            yield running
+        ams.client.close()
