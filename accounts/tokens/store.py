@@ -224,7 +224,8 @@ class JwksStore:
         self._not_before = self._clock() + pause * random.uniform(0.7, 1.0)  # noqa: S311
         if self._loaded_at is not None:
             self._refresh_at = max(self._refresh_at, self._not_before)
-        _log.warning("jwks_fetch_failed", error=error, failures=self._failures)
+        if self._failures == 1:  # the log says once that it is away; ``state`` says the rest
+            _log.warning("jwks_fetch_failed", error=error)
 
     def _settle(self, kid: str) -> SigningKey | None:
         with self._lock:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.failures.promises import PROMISES, Promise
+from tests.failures.promises import HEALTHY, PROMISES
 from tests.failures.wire import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.failures.asking import Kind
-    from tests.failures.promises import Case
+    from tests.failures.promises import Case, Promise
 
 PATH: Final = Path(__file__).resolve().parents[2] / "docs" / "FAILURES.md"
 _NAMES: Final = {
@@ -42,7 +43,8 @@ about in front of a running gateway and compares; `make failures` does so and wr
 `tests/failures/promises.py`.
 
 - A request that is in no line of a case is answered as ever. None is answered 500, and none later
-  than the table says; times are added up, and settings are in [env.example](../env.example).
+  than the table says: in the sum of these settings of [env.example](../env.example), in brackets
+  by their defaults; else in a second.
 - "A new user" is one whom the process has not met yet, or not for `CACHE_TTL_JWT` seconds; the
   others are known to it.
 - Nobody who is suspended, signed out or has a revoked key gets in by any of these failures. While
@@ -63,28 +65,50 @@ def document() -> str:
     lines = [
         line
         for service, cases in PROMISES.items()
-        for fault, case in cases.items()
-        for line in _lines(service, fault, case)
+        for faults, case in _alike(cases)
+        for line in _lines(service, faults, case)
     ]
     return _HEAD + "\n".join(lines) + "\n"
 
 
-def _lines(service: str, fault: Fault, case: Case) -> Iterator[str]:
-    who = f"| {_NAMES[service]} | {_WAYS[fault]}"
-    if case.why_not or not case.promises:
-        yield f"{who} | nobody | | | | {case.why_not or case.data} |"
-        return
-    groups: defaultdict[Promise, list[Kind]] = defaultdict(list)
-    for kind, promise in case.promises.items():
-        groups[promise].append(kind)
-    for promise, kinds in groups.items():
-        code = f" `{promise.code}`" if promise.code else ""
-        yield (
-            f"{who} | {', '.join(kinds)} | {promise.status}{code} | {promise.within.text()} "
-            f"| {case.back.text()} | {case.data} |"
-        )
-        who = "| |"
+def _alike(cases: Mapping[Fault, Case]) -> Iterator[tuple[list[Fault], Case]]:
+    """Yield the ways to fail that come to the same, together."""
+    left = dict(cases)
+    while left:
+        first = next(iter(left.values()))
+        faults = [fault for fault, case in left.items() if case == first]
+        for fault in faults:
+            del left[fault]
+        yield faults, first
 
+
+def _lines(service: str, faults: list[Fault], case: Case) -> Iterator[str]:
+    begin = f"| {_NAMES[service]} | {'; '.join(_WAYS[fault] for fault in faults)}"
+    back, data = case.back.text(_DEFAULTS), case.data or "—"
+    if case.why_not or not case.promises:
+        yield f"{begin} | nobody | as ever | — | — | {case.why_not or data} |"
+        return
+    groups: defaultdict[tuple[str, str], list[Kind]] = defaultdict(list)
+    for kind, promise in case.promises.items():
+        groups[_answer(kind, promise), promise.within.text(_DEFAULTS)].append(kind)
+    for (answer, within), kinds in groups.items():
+        yield f"{begin} | {', '.join(kinds)} | {answer} | {within} | {back} | {data} |"
+        begin, back, data = "| |", "", ""
+
+
+def _answer(kind: Kind, promise: Promise) -> str:
+    healthy = HEALTHY[kind]
+    if (promise.status, promise.code) == (healthy.status, healthy.code):
+        return "as ever"
+    return f"{promise.status} `{promise.code}`" if promise.code else f"{promise.status}"
+
+
+def _defaults() -> dict[str, str]:
+    text = (PATH.parents[1] / "env.example").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([A-Z_]+)=([0-9.]+)$", text, flags=re.MULTILINE))
+
+
+_DEFAULTS: Final = _defaults()
 
 if __name__ == "__main__":
     PATH.write_text(document(), encoding="utf-8")

@@ -23,10 +23,13 @@ class Bound:
         """Return the seconds under these settings."""
         return self.seconds + sum(float(settings[name]) for name in self.settings)
 
-    def text(self) -> str:
-        """Return it for people."""
-        seconds = [f"{self.seconds:g} s"] if self.seconds else []
-        return " + ".join([*(f"`{name}`" for name in self.settings), *seconds])
+    def text(self, defaults: Mapping[str, str]) -> str:
+        """Return it for people, with what it comes to by default."""
+        if not self.settings:
+            return f"{self.seconds:g} s"
+        names = [f"`{name}`" for name in self.settings]
+        own = [f"{self.seconds:g} s"] if self.seconds else []
+        return f"{' + '.join([*names, *own])} ({self.under(defaults):g} s)"
 
 
 @dataclass(frozen=True, slots=True)
