@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
+import orjson
 import pytest
 from django.test import override_settings
+from hypothesis import given
+from hypothesis import strategies as st
 from rest_framework import serializers
 
 from gateway_core.errors import BodyTooLarge, FieldInvalid, RequestMalformed
@@ -71,3 +75,36 @@ def test_refuses_fields_that_it_does_not_heed() -> None:
         wish = Wish(data={"name": "a", **others})
         assert not wish.is_valid()
         assert set(wish.errors) == set(others)
+
+
+_TEXTS = st.text(st.characters(exclude_categories=()), max_size=6)
+_NUMBERS = st.integers() | st.integers(min_value=2**62, max_value=2**65) | st.floats()
+_VALUES = st.recursive(
+    st.none() | st.booleans() | _NUMBERS | _TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(value=_VALUES, depth=st.sampled_from([0, 1, 27, 40, 300]))
+def test_takes_what_can_be_written_and_stored_and_nothing_else(value: Any, depth: int) -> None:
+    text = "[" * depth + json.dumps(value) + "]" * depth
+    try:
+        taken = parse(text.encode())
+    except (RequestMalformed, FieldInvalid):
+        return
+
+    assert json.dumps(taken) == text
+    assert b"\\u0000" not in orjson.dumps(taken).replace(rb"\\", b"")
+
+
+@given(
+    st.binary(max_size=40) | st.text('[]{}":,0123456789eE+-.tfn\\u\0 ', max_size=40).map(str.encode)
+)
+def test_takes_any_bytes_or_says_why_not(content: bytes) -> None:
+    try:
+        taken = parse(content)
+    except (RequestMalformed, FieldInvalid):
+        return
+
+    assert orjson.loads(orjson.dumps(taken)) == orjson.loads(content)

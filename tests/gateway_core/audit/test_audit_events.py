@@ -8,8 +8,10 @@ from uuid import RFC_4122, UUID, uuid4
 import orjson
 import pytest
 from django.contrib.auth import get_user_model
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway_core.audit.events import is_worth_keeping, line_of, new_id
+from gateway_core.audit.events import encode, is_worth_keeping, line_of, new_id
 from gateway_core.audit.models import AuditEvent
 from gateway_core.audit.shipper import ship
 
@@ -180,3 +182,30 @@ def test_says_what_a_request_was_about(
 
     assert event["resource"] == resource.replace("{id}", identifier)
     assert "resource" not in event["facts"]
+
+
+_ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.binary(max_size=5)
+    | st.text(st.characters(exclude_categories=()), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner)
+        | st.dictionaries(
+            st.text(st.characters(exclude_categories=()), max_size=5), inner, max_size=3
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(path=st.text(st.characters(exclude_categories=()), max_size=20), fact=_ANYTHING)
+def test_writes_one_line_of_json_whatever_the_event_holds(path: str, fact: Any) -> None:
+    line = encode({"path": path, "facts": {"fact": fact}})
+
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"}\n")
+    assert set(orjson.loads(line)) == {"path", "facts", "id", "at"}

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from urllib.parse import quote
+import posixpath
+import re
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway_core.errors import RequestMalformed, ResourceNotFound
@@ -80,3 +82,66 @@ def test_no_bytes_give_a_segment_that_another_parser_could_read_otherwise(raw: b
     for segment in segments:
         assert segment not in ("", ".", "..")
         assert not set("/\\%;?#\x00\r\n") & set(segment)
+
+
+_PIECES = st.sampled_from(
+    [
+        *(
+            b"/",
+            b"//",
+            b"agents",
+            b"a-1",
+            b"blocks",
+            b"count",
+            b".",
+            b"..",
+            b"%2e",
+            b"%2E%2e",
+            b"%2f",
+        ),
+        *(b"%252f", b"%5c", b"\\", b";x=1", b"%3B", b"%00", b"%0d%0a", b"?", b"%3f", b"#", b"%23"),
+        *(
+            b"%C0%AE",
+            b"%c0%af",
+            b"%ef%bc%8f",
+            b"%E2%80%AE",
+            b"\xc3\xa9",
+            b"%C3%A9",
+            b"%",
+            b"%4",
+            b"%zz",
+        ),
+        *(
+            b" ",
+            b"+",
+            b"%20",
+            b"~",
+            b"%7e",
+            b"\xff",
+            b"%61gents",
+            b"{agent_id}",
+            b"@",
+            b":80",
+            b"*",
+        ),
+    ]
+)
+
+
+@given(st.lists(_PIECES, max_size=9).map(b"".join))
+@example(b"/agents/a-1/blocks/%C3%A9%20x")
+def test_what_goes_upstream_names_the_same_segments_to_every_parser(raw: bytes) -> None:
+    for method in ("GET", "PATCH"):
+        try:
+            operation, params = CATALOGUE.match(method, split_path(raw))
+        except (RequestMalformed, ResourceNotFound):
+            continue
+        target = operation.target(params)
+
+        assert re.fullmatch(r"(/([\w.~-]|%[0-9A-F]{2})+)+", target, re.ASCII)
+        assert urlsplit(target).path == target == posixpath.normpath(target)
+        once = unquote(target, errors="strict")
+        assert unquote(once) == once  # whoever decodes twice gets no further
+        template = (operation.upstream_path or operation.path).format_map(params)
+        assert once.split("/") == template.split("/")
+        assert split_path(target.encode()) == tuple(template.split("/")[1:])
