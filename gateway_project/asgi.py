@@ -1,4 +1,4 @@
-"""The one ASGI application: ``uvicorn gateway_project.asgi:application``."""
+"""The one ASGI application, which ``manage.py serve`` serves."""
 
 from __future__ import annotations
 

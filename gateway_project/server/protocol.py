@@ -14,7 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway_core.errors import GatewayError, GatewayStopping, RequestMalformed
-from gateway_project.server import refusals, stopping
+from gateway_project.server import head, refusals, stopping
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
     from gateway_core.asgi import Application
     from gateway_project.server.config import Config
 
-_VERSIONS: Final = ("1.1", "1.0")
 _BODY_FIELDS: Final = (b"content-length", b"transfer-encoding")
-# What a header takes besides its name and value.
-_HEADER_EXTRA: Final = 4
 # In which a client that still sends may read why it was refused; closing at once would make its
 # system throw the answer away.
 _LINGER_SECONDS: Final = 2.0
@@ -81,7 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._reject(_meaning(exc))
         else:
             if self._idle_bytes > self._bounds.head_bytes:
-                self._reject(_too_large())
+                self._reject(head.too_large())
             elif self._waits_since is None and not self._is_answering():
                 self._waits_since = self.loop.time()
 
@@ -93,7 +90,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         self._idle_bytes = 0
         self._waits_since = None
-        self._check_head()
+        head.check(self.url, self.headers, self.parser.get_http_version(), self._bounds)
         self._is_websocket = self.parser.should_upgrade() and self._may_upgrade()
         super().on_headers_complete()
         if stopping.is_stopping() and not self._is_websocket:
@@ -165,33 +162,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self._running is not None and not self._running.response_complete
 
-    def _check_head(self) -> None:
-        bounds = self._bounds
-        size = len(self.url)
-        if size > bounds.target_bytes:
-            raise RequestMalformed(
-                f"The path with its query is longer than {bounds.target_bytes} bytes.",
-                status=HTTPStatus.REQUEST_URI_TOO_LONG,
-            )
-        hosts = 0
-        for name, value in self.headers:
-            size += len(name) + len(value) + _HEADER_EXTRA
-            if name == b"host":
-                hosts += 1
-            elif name == b"transfer-encoding" and value.lower() != b"chunked":
-                raise RequestMalformed("Of transfer encodings only chunked is understood.")
-        if size > bounds.head_bytes or len(self.headers) > bounds.headers:
-            raise _too_large()
-        version = self.parser.get_http_version()
-        if version not in _VERSIONS:
-            raise RequestMalformed("Speak HTTP/1.1.")
-        if hosts > 1 or (version == "1.1" and not hosts):
-            raise RequestMalformed("Send one Host header.")
-        if self.url[:1] != b"/" or b"#" in self.url:
-            raise RequestMalformed("Ask for a path that begins with a slash, without a fragment.")
-        if version == "1.0" and any(name == b"transfer-encoding" for name, _ in self.headers):
-            raise RequestMalformed("HTTP/1.0 has no transfer encodings.")
-
     def _upgrade(self) -> None:
         """Go over to a WebSocket. Any other wish is not heeded, nor what comes after it."""
         if self._is_websocket and not self._is_answering():
@@ -199,7 +169,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._is_deaf = True
         if self._is_websocket:
-            self._stop_after_running()
+            self._stop_after_whole()
         else:
             self.cycle.keep_alive = False
 
@@ -212,12 +182,16 @@ class BoundedProtocol(HttpToolsProtocol):
             self._break_off(error)
         else:
             self._is_deaf = True
-            self._stop_after_running()
+            self._stop_after_whole()
 
-    def _stop_after_running(self) -> None:
-        self.pipeline.clear()
-        if self._running is not None:
-            self._running.keep_alive = False
+    def _stop_after_whole(self) -> None:
+        """Close the connection after the answers to the requests that have come as a whole."""
+        last: RequestResponseCycle | None = self.cycle
+        if self.cycle.more_body and self.cycle is not self._running:
+            self.pipeline.popleft()  # the newest
+            last = self.pipeline[0][0] if self.pipeline else self._running
+        if last is not None:
+            last.keep_alive = False
 
     def _break_off(self, error: GatewayError) -> None:
         """End what is being answered: with an error, or short, if the answer has begun."""
@@ -246,13 +220,6 @@ def _meaning(exc: httptools.HttpParserError) -> GatewayError:
     """Return what was found in the head, or what the parser found."""
     found = exc.__context__
     return found if isinstance(found, GatewayError) else RequestMalformed("This is not HTTP/1.1.")
-
-
-def _too_large() -> RequestMalformed:
-    return RequestMalformed(
-        "The request has too many headers, or too large ones.",
-        status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    )
 
 
 def _too_slow(seconds: float) -> RequestMalformed:

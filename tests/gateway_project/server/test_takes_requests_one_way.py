@@ -166,6 +166,14 @@ NO_CALLS: dict[str, Case] = {
     "two at once": (_get() + HIDDEN, [("the-request", 200), ("hidden-one", 200), *SERVED[1:]]),
     "a refused one and one more": (_get(b"Host: other") + HIDDEN, REFUSED),
     "one and a refused one": (_get() + b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", SERVED_LAST),
+    "two and a refused one": (
+        _get() + HIDDEN + b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        [("the-request", 200), ("hidden-one", 200), "closed"],
+    ),
+    "one and one with a bad body": (
+        _get() + _chat(CHUNKED, body=b"0x4\r\nabcd\r\n0\r\n\r\n"),
+        SERVED_LAST,
+    ),
     "a WebSocket behind one": (
         _get()
         + b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
