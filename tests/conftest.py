@@ -31,6 +31,7 @@ from typing import Any
 
 import django
 import httpx
+import hypothesis
 import pytest
 import redis
 from django.conf import settings
@@ -50,6 +51,13 @@ _TLS = ssl.create_default_context()  # reading the system's certificates takes a
 _SHIPPED_ROWS: list[str] = []
 _SERVERS = {stand_in.name: LoopbackServer() for stand_in in STAND_INS}
 _GATEWAY = LoopbackServer()
+
+
+# What a machine that is busy with other things is slow at says nothing of the code.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def _prepare_environment() -> None:
