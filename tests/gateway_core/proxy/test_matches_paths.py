@@ -128,9 +128,15 @@ _PIECES = st.sampled_from(
 )
 
 
-@given(st.lists(_PIECES, max_size=9).map(b"".join))
-@example(b"/agents/a-1/blocks/%C3%A9%20x")
-def test_what_goes_upstream_names_the_same_segments_to_every_parser(raw: bytes) -> None:
+_BEGINNINGS = st.sampled_from([b"", b"/agents/", b"/agents/a-1/blocks/"])
+
+
+@given(_BEGINNINGS, st.lists(_PIECES, max_size=6).map(b"".join))
+@example(b"/agents/a-1/blocks/", b"%C3%A9%20x")
+def test_what_goes_upstream_names_the_same_segments_to_every_parser(
+    beginning: bytes, rest: bytes
+) -> None:
+    raw = beginning + rest
     for method in ("GET", "PATCH"):
         try:
             operation, params = CATALOGUE.match(method, split_path(raw))
@@ -142,6 +148,6 @@ def test_what_goes_upstream_names_the_same_segments_to_every_parser(raw: bytes) 
         assert urlsplit(target).path == target == posixpath.normpath(target)
         once = unquote(target, errors="strict")
         assert unquote(once) == once  # whoever decodes twice gets no further
-        template = (operation.upstream_path or operation.path).format_map(params)
-        assert once.split("/") == template.split("/")
-        assert split_path(target.encode()) == tuple(template.split("/")[1:])
+        template = (operation.upstream_path or operation.path).split("/")
+        assert once.split("/") == [segment.format_map(params) for segment in template]
+        assert split_path(target.encode()) == tuple(once.split("/")[1:])
