@@ -4,7 +4,8 @@ Each operation is done to what is compared, too. One that says a value (``add``,
 takes a block away has the last word on that: it is done to both versions and the agent, so that
 nothing is left to compare there. One that carries a block over (``move``, ``copy``) has the last
 word on what stands in it, which goes along, and the new version says the rest. What the agent has
-changed itself is a conflict here as there.
+changed itself is a conflict here as there; where it has already what an operation says, the two
+agree, and what later ones say is taken, as if the agent had been upgraded to each version.
 
 No library for JSON Patch: it would change one document, where three are to be kept apart.
 """

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
@@ -190,11 +191,11 @@ def test_makes_as_many_queries_for_a_late_version_as_for_an_early_one(
     alice: User, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     publish(alice)
-    with django_assert_num_queries(9):
+    with CaptureQueriesContext(connection) as early:
         publish(alice, "1.1.0")
     for number in range(10):
         publish(alice, f"1.2.{number}")
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(len(early)):
         publish(alice, "1.3.0")
 
 
