@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -11,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from templates_app.agent_file.bounds import DEEPEST, LARGEST_NUMBER, LONGEST_NAME, MOST_VALUES
+from templates_app.agent_file.faults import FaultsFound
+from templates_app.agent_file.filling import fill
 from templates_app.agent_file.loading import load
 from templates_app.agent_file.unreadable import TooLarge, Unreadable
 from templates_app.agent_file.validation import validate
+from tests.templates_app.files import agent_file
 
 _MAX_BYTES = 256 * 1024
 _LAUGHS = "a: &a [lol]\n" + "\n".join(
@@ -207,3 +212,46 @@ def test_is_never_cleverer_than_a_safe_loader(value: Any) -> None:
     except Unreadable:
         return
     assert isinstance(document, dict | list | str | int | float | bool | None)
+
+
+def _places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to each value in a document."""
+    yield way
+    held = dict(enumerate(value)) if isinstance(value, list) else value
+    for name, inner in held.items() if isinstance(held, dict) else ():
+        yield from _places(inner, (*way, name))
+
+
+def _with(value: Any, way: tuple[Any, ...], other: Any) -> Any:
+    if not way:
+        return other
+    copied = value.copy()
+    copied[way[0]] = _with(value[way[0]], way[1:], other)
+    return copied
+
+
+_FILE = agent_file(
+    migrations=[{"from": "<1.0.0", "steps": [{"op": "rename_block", "from": "a", "to": "b"}]}]
+)
+
+
+@given(
+    st.sampled_from(list(_places(_FILE))),
+    _anything
+    | st.sampled_from(["string", {"$ref": "#"}, {"pattern": "("}, {"enum": []}, "{{", "{{a}}{{"]),
+)
+def test_says_what_is_wrong_with_a_file_wherever_something_else_stands(
+    way: tuple[Any, ...], other: Any
+) -> None:
+    try:
+        document = load(json.dumps(_with(_FILE, way, other)).encode(), max_bytes=99_999).document
+    except Unreadable:
+        return
+
+    report = validate(document)
+
+    for fault in (*report.faults, *report.warnings):
+        assert fault.message.isprintable()
+    if report.is_valid:
+        with suppress(FaultsFound, Unreadable):
+            fill(document, {"user_name": "Ann", "tone": "kind"})
