@@ -104,6 +104,9 @@ def pytest_unconfigure() -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
     """Bring back the rows that migrations ship, which a transactional test has emptied away."""
+    from gateway_core.postgresql.outage import OUTAGE  # noqa: PLC0415 - needs the settings above
+
+    OUTAGE.end()  # a test may have had it all to itself
     yield
     if nextitem is None:  # the test database is gone by now
         return
