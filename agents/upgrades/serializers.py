@@ -78,8 +78,8 @@ class DifferenceSerializer(serializers.Serializer[Any]):
     """One value that changes; null: it is not there."""
 
     pointer = serializers.CharField()
-    before = serializers.JSONField(allow_null=True)
-    after = serializers.JSONField(allow_null=True)
+    before = serializers.JSONField()
+    after = serializers.JSONField()
 
 
 class WaySerializer(serializers.Serializer[Any]):
