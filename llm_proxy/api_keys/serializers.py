@@ -70,6 +70,12 @@ class ApiKeySerializer(StrictSerializer, serializers.ModelSerializer[ApiKey]):
         """Return what has become of the key by now."""
         return key.state(timezone.now())
 
+    def validate_name(self, name: str) -> str:
+        """Refuse what would show as something else, in lists of staff and in their terminals."""
+        if not name.isprintable():
+            raise serializers.ValidationError("A name has characters that can be seen only.")
+        return name
+
     def validate_models(self, models: list[str]) -> list[str]:
         """Refuse patterns that take long to match.
 

@@ -119,6 +119,10 @@ def test_makes_one_key_when_a_request_is_repeated(alice: httpx.Client) -> None:
     ("body", "param"),
     [
         ({"name": ""}, "/name"),
+        ({"name": "a\u202eb"}, "/name"),
+        ({"name": "a\u200bb"}, "/name"),
+        ({"name": "a\nb"}, "/name"),
+        ({"name": "\x1b[31m"}, "/name"),
         ({"name": None}, "/name"),
         ({"name": "x" * 101}, "/name"),
         ({"scopes": []}, "/scopes"),
