@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+import orjson
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -17,14 +18,12 @@ from templates_app.agent_file.faults import Fault
 from templates_app.agent_file.loading import Format, load
 from templates_app.agent_file.unreadable import Unreadable
 from templates_app.agent_file.validation import validate
-from templates_app.lookup import visible_template
 from templates_app.publishing import add_version, require_room, take_template
 from templates_app.reading import faults_found
 from templates_app.upkeep import choose_latest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from uuid import UUID
 
     from accounts.models import User
     from templates_app.agent_file.loading import Loaded
@@ -76,27 +75,24 @@ class Imported:
     unchanged: tuple[str, ...]
 
 
-def export_template(*, user: User, template_id: UUID) -> Bundle:
-    """Return a template that a user sees as a bundle.
+def export_template(template: Template) -> Iterator[bytes]:
+    """Yield a template as a bundle in JSON, the lowest version first.
 
-    Raises:
-        ResourceNotFound: there is none, or the user may not see it.
+    Its files together may be of many megabytes: one at a time is in memory.
     """
-    return bundle_of(visible_template(user=user, template_id=template_id))
-
-
-def bundle_of(template: Template) -> Bundle:
-    """Return a template as a bundle, the lowest version first."""
-    return {
-        "bundle_version": BUNDLE_VERSION,
-        "template": {
-            "name": template.name,
-            "description": template.description,
-            "tags": template.tags,
-            "labels": template.labels,
-        },
-        "versions": [_bundled(row) for row in template.versions.defer("document").reverse()],
+    rows = list(template.versions.without_content())  # as they are now, the highest first
+    about: BundledTemplate = {
+        "name": template.name,
+        "description": template.description,
+        "tags": template.tags,
+        "labels": template.labels,
     }
+    head = orjson.dumps({"bundle_version": BUNDLE_VERSION, "template": about})
+    yield head.removesuffix(b"}") + b',"versions":['
+    while rows:
+        version = orjson.dumps(_bundled(rows.pop()))  # which fetches its file
+        yield version + (b"," if rows else b"")
+    yield b"]}"
 
 
 def import_bundle(*, place: Place, bundle: Bundle) -> Imported:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 from django.conf import settings
 
 from accounts.holdings import Document, Holder
-from templates_app.bundles import bundle_of
+from templates_app.bundles import export_template
 from templates_app.models import Template
 
 if TYPE_CHECKING:
@@ -23,7 +22,8 @@ def _summarise(user_id: UUID) -> dict[str, Any]:
 
 def _export(user_id: UUID) -> Iterator[Document]:
     for template in Template.objects.filter(owner_id=user_id).order_by("name"):
-        yield Document(f"{template.name}.template.json", orjson.dumps(bundle_of(template)))
+        content = b"".join(export_template(template))
+        yield Document(f"{template.name}.template.json", content)
 
 
 def _erase(user_id: UUID) -> dict[str, int]:

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.sessions.sensitive import sensitive
+from gateway_core.downloads import download
 from gateway_core.pages import KeysetPagination
 from templates_app import services
 from templates_app.models import Template, TemplateVersion, Visibility
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from django.db.models import QuerySet
+    from django.http import StreamingHttpResponse
     from rest_framework.request import Request
 
 _TAGS: Final = ["templates"]
@@ -195,12 +197,14 @@ class TemplateViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
 
     @extend_schema(summary="Export a template with all versions", responses=BundleSerializer)
     @action(detail=True, methods=["get"])
-    def export(self, request: Request, **path: Any) -> Response:
+    def export(self, request: Request, **path: Any) -> StreamingHttpResponse:
         """Return everything that `import` takes."""
-        bundle = services.export_template(user=caller_of(request), template_id=path["pk"])
-        name = f"{bundle['template']['name']}.template.json"
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(bundle, headers=headers)
+        template = services.visible_template(user=caller_of(request), template_id=path["pk"])
+        return download(
+            services.export_template(template),
+            name=f"{template.name}.template.json",
+            content_type="application/json",
+        )
 
     @extend_schema(
         summary="Import a template with all versions",

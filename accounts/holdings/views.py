@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from asgiref.sync import sync_to_async
-from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
@@ -12,10 +10,10 @@ from rest_framework.views import APIView
 from accounts.holdings import export
 from accounts.holdings.serializers import JobSerializer
 from accounts.sessions.sensitive import sensitive
+from gateway_core.downloads import download
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
+    from django.http import StreamingHttpResponse
     from rest_framework.request import Request
 
     from accounts.models import User
@@ -54,15 +52,8 @@ class ExportFileView(APIView):
     def get(self, request: Request) -> StreamingHttpResponse:
         """Send the ZIP; 404 while it is not ready, and a week after it was."""
         job = export.last_export(cast("User", request.user).pk)
-        answer = StreamingHttpResponse(_pieces(export.parts(job)), content_type="application/zip")
-        answer["Content-Disposition"] = 'attachment; filename="export.zip"'
-        answer["Cache-Control"] = "no-store"
+        parts = export.parts(job)
+        answer = download(parts, name="export.zip", content_type="application/zip")
         if size := job.result.get("bytes"):
             answer["Content-Length"] = str(size)
         return answer
-
-
-async def _pieces(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    following = sync_to_async(lambda: next(parts, b""))
-    while piece := await following():
-        yield piece

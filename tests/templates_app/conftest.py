@@ -5,15 +5,16 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 from django.contrib.auth.models import Permission
 from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.principals import Principal, Scheme
-from templates_app.models import TemplateVersion, Visibility
+from templates_app.models import Template, TemplateVersion, Visibility
 from templates_app.permissions import CHANGE, DELETE, PUBLISH, VIEW
-from templates_app.services import Place, publish_version
+from templates_app.services import Bundle, Place, export_template, publish_version
 from tests.templates_app.files import agent_file, as_json
 
 
@@ -89,6 +90,12 @@ def publish(
     visibility = Visibility.PRIVATE if by else Visibility.PUBLIC
     content = as_json(agent_file(name, version, **sections))
     return publish_version(place=Place(by=by, visibility=visibility), content=content)
+
+
+def exported(template: Template) -> Bundle:
+    """Return what an export of a template holds."""
+    bundle: Bundle = orjson.loads(b"".join(export_template(template)))
+    return bundle
 
 
 def faults(answer: Any) -> dict[str, str]:

@@ -12,8 +12,8 @@ from accounts.models import User
 from gateway_core.audit.models import AuditEvent
 from templates_app.models import Template
 from templates_app.permissions import CHANGE, DELETE, PUBLISH, VIEW
-from templates_app.services import export_template, update_template
-from tests.templates_app.conftest import publish, with_permissions
+from templates_app.services import update_template
+from tests.templates_app.conftest import exported, publish, with_permissions
 from tests.templates_app.files import agent_file
 
 SignedIn = Callable[[User], APIClient]
@@ -54,7 +54,7 @@ def call(client: APIClient, member: User, method: str, path: str, body: Any) -> 
     own = publish(member, name="own").template_id
     public = Template.objects.get(owner=None)
     if body == "bundle":
-        body = export_template(user=member, template_id=public.pk)
+        body = exported(public)
     target = path.format(template=f"{TEMPLATES}/{public.pk}", own=f"{TEMPLATES}/{own}")
     before = AuditEvent.objects.count()
     answer = getattr(client, method.lower())(target, body, format="json")

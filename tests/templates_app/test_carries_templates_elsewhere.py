@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from templates_app.services import (
     publish_version,
     update_template,
 )
-from tests.templates_app.conftest import faults, publish
+from tests.templates_app.conftest import exported, faults, publish
 from tests.templates_app.files import agent_file, as_json
 
 IMPORT = "/api/v1/templates/import"
@@ -43,14 +44,13 @@ def bundle(alice: User) -> Bundle:
     update_template(by=alice, template_id=template_id, traits={"labels": {"b": "c"}})
     deprecate_version(by=alice, template_id=template_id, version="1.0.0")
     make_latest(by=alice, template_id=template_id, version="1.1.0")
-    return export_template(user=alice, template_id=template_id)
+    return exported(Template.objects.get())
 
 
 def test_exports_every_version_as_it_was_published(as_alice: APIClient, bundle: Bundle) -> None:
-    template = Template.objects.get()
-    answer = as_alice.get(f"/api/v1/templates/{template.pk}/export")
+    answer = as_alice.get(f"/api/v1/templates/{Template.objects.get().pk}/export")
 
-    assert answer.json() == bundle
+    assert answer["content-type"] == "application/json"
     assert answer["content-disposition"] == 'attachment; filename="helper.template.json"'
     assert bundle["template"] == {
         "name": "helper",
@@ -64,6 +64,23 @@ def test_exports_every_version_as_it_was_published(as_alice: APIClient, bundle: 
     assert [one["is_deprecated"] for one in bundle["versions"]] == [True, False, False]
 
 
+def test_needs_no_more_memory_for_many_versions_than_for_few(alice: User) -> None:
+    layout = {"blocks": [{"label": f"b{number}", "value": "x" * 50_000} for number in range(4)]}
+
+    def most_in_memory(*, versions: range) -> int:
+        for minor in versions:
+            template = publish(alice, f"1.{minor}.0", memory_layout=layout).template
+        tracemalloc.start()
+        try:
+            assert sum(map(len, export_template(template))) > versions.stop * 200_000
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few = most_in_memory(versions=range(2))
+    assert most_in_memory(versions=range(2, 10)) < few + 200_000
+
+
 def test_imports_what_was_exported(as_bob: APIClient, bob: User, bundle: Bundle) -> None:
     answer = send(as_bob, bundle)
 
@@ -74,7 +91,7 @@ def test_imports_what_was_exported(as_bob: APIClient, bob: User, bundle: Bundle)
         "added": ["1.0.0", "1.1.0", "1.2.0"],
         "unchanged": [],
     }
-    assert export_template(user=bob, template_id=template.pk) == bundle
+    assert exported(template) == bundle
     event = AuditEvent.objects.get(action="template.import")
     assert (event.user_id, event.facts["added"]) == (bob.pk, ["1.0.0", "1.1.0", "1.2.0"])
 

@@ -4,10 +4,9 @@ import orjson
 from django.test import override_settings
 
 from accounts.models import User
-from templates_app.bundles import bundle_of
 from templates_app.holdings import HOLDER
 from templates_app.models import Template, TemplateVersion
-from tests.templates_app.conftest import publish
+from tests.templates_app.conftest import exported, publish
 
 
 @override_settings(MAX_TEMPLATES_PER_USER=7)
@@ -26,7 +25,7 @@ def test_exports_templates_as_they_can_be_imported(alice: User, bob: User) -> No
     (document,) = HOLDER.export(alice.pk)
 
     assert document.path == "helper.template.json"
-    assert orjson.loads(document.content) == bundle_of(template)
+    assert orjson.loads(document.content) == exported(template)
 
 
 def test_erases_what_is_a_users_own(alice: User, bob: User) -> None:

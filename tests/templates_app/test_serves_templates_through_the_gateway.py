@@ -39,6 +39,24 @@ def test_publishes_lists_and_gives_back(alice_online: httpx.Client) -> None:
     assert alice_online.delete(f"{TEMPLATES}/{template['id']}").status_code == 204
 
 
+def test_gives_to_another_what_was_exported(
+    client_for: Clients, alice_online: httpx.Client
+) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        where = publish(alice_online, version).headers["location"].split("/versions/")[0]
+    sent = alice_online.get(f"{where}/export")
+    assert sent.headers["content-type"] == "application/json"
+    assert sent.headers["cache-control"] == "no-store"
+    bob = client_for("bob@example.com")
+
+    assert bob.get(f"{where}/export").json()["code"] == "caller_not_found"
+    imported = bob.post(f"{TEMPLATES}/import", content=sent.content).json()
+    assert imported["added"] == ["1.0.0", "1.1.0"]
+    copy = bob.get(f"{TEMPLATES}/{imported['template_id']}/export")
+    assert copy.json() == sent.json()
+    assert copy.json()["versions"][0]["file"].encode() == as_json(agent_file())
+
+
 def test_keeps_users_apart(client_for: Clients, alice_online: httpx.Client) -> None:
     where = publish(alice_online).headers["location"]
     bob = client_for("bob@example.com")
