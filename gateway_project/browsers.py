@@ -23,6 +23,8 @@ _REDOC: Final = (
     _PAGE.replace(b"style-src 'self'", b"style-src 'self' 'unsafe-inline'") + b"; worker-src blob:"
 )
 _POLICIES: Final = (("/admin", _PAGE), ("/docs", _PAGE), ("/redoc", _REDOC))
+_API: Final = "/api/"
+_TLS_ONLY: Final = b"strict-transport-security"
 _ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
@@ -47,14 +49,15 @@ def for_browsers(application: Application) -> Application:
 
 
 def _guarded(scope: Scope, given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    names = {name.lower() for name, _ in given}
+    names = {name.lower() for name, _ in given}  # Django writes them large
     headers = [*given, (b"content-security-policy", _policy(scope["path"]))]
     headers += [pair for pair in _ALWAYS if pair[0] not in names]
-    hsts = b"strict-transport-security"
-    if settings.SECURE_HSTS_SECONDS and scope.get("scheme") == "https" and hsts not in names:
-        headers.append((hsts, b"max-age=%d; includeSubDomains" % settings.SECURE_HSTS_SECONDS))
+    if scope.get("scheme") == "https" and _TLS_ONLY not in names and settings.SECURE_HSTS_SECONDS:
+        headers.append((_TLS_ONLY, b"max-age=%d; includeSubDomains" % settings.SECURE_HSTS_SECONDS))
     return headers
 
 
 def _policy(path: str) -> bytes:
+    if path.startswith(_API):
+        return _NOTHING
     return next((policy for start, policy in _POLICIES if path.startswith(start)), _NOTHING)

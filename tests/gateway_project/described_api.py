@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,11 +45,12 @@ Operation = APIOperation[Any, Any, Any, Any]
 Known = Mapping[str, Mapping[str, Any]]
 
 
-def operations() -> list[Operation]:
+@cache
+def operations() -> tuple[Operation, ...]:
     """Return all of them, those that delete last."""
     results = from_path(_DOCUMENT).get_all_operations()
     found = [result.ok() for result in results if isinstance(result, Ok)]
-    return sorted(found, key=lambda one: (one.method == "delete", one.label))
+    return tuple(sorted(found, key=lambda one: (one.method == "delete", one.label)))
 
 
 def email_of(operation: Operation) -> str:

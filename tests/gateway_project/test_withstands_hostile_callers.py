@@ -42,6 +42,34 @@ _VALUES = {
 }
 
 
+_COMPRESSED = {
+    "application/json": "gzip",
+    "application/yaml": "br",
+    "multipart/form-data; boundary=x": "deflate, gzip",
+}
+_MEDIA_TYPES = [
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "application/json; charset=utf-16",
+    "application/json; charset=\xff",
+    "multipart/form-data",
+    "multipart/form-data; boundary=" + "x" * 5000,
+    "*/*",
+    "",
+    ";",
+    "application/json, text/html",
+]
+_QUERIES = [
+    "&".join(["limit=1"] * 1100),
+    "limit=1&limit=x",
+    "%00=1",
+    "%FF=%FF",
+    "=&&=",
+    "?" * 4000,
+]
+_SEGMENTS = ["%00", "%FF", "%2e%2e", "%2F", "x" * 3000, "%E2%80%AE", "%0d%0a"]
+
+
 @pytest.fixture
 def alice(client_for: Callable[[str], httpx.Client]) -> httpx.Client:
     return client_for("alice@example.com")
@@ -75,6 +103,10 @@ def _assert_refused(answer: httpx.Response) -> None:
     assert _is_problem(answer)
 
 
+def _assert_understood(answer: httpx.Response) -> None:
+    assert answer.is_success or (answer.is_client_error and _is_problem(answer)), answer.text
+
+
 def test_refuses_json_that_is_none_or_none_to_keep(
     alice: httpx.Client, known: Known, subtests: pytest.Subtests
 ) -> None:
@@ -90,8 +122,7 @@ def test_survives_json_that_may_mean_something(
     for operation in _taking("application/json"):
         for body in (b"", b"null", b"[]", b"{}", b'"a"', b'{"a": 1, "a": 2}', b"0"):
             with subtests.test(operation=operation.label, body=body):
-                answer = _send(alice, operation, known, body, "application/json")
-                assert answer.is_success or (answer.is_client_error and _is_problem(answer))
+                _assert_understood(_send(alice, operation, known, body, "application/json"))
 
 
 def test_takes_a_nul_in_no_body(
@@ -106,52 +137,28 @@ def test_takes_a_nul_in_no_body(
             _assert_refused(answer)
 
 
-@pytest.mark.parametrize(
-    ("media_type", "encoding"),
-    [
-        ("application/json", "gzip"),
-        ("application/yaml", "br"),
-        ("multipart/form-data; boundary=x", "deflate, gzip"),
-    ],
-)
 def test_refuses_compressed_bodies(
-    alice: httpx.Client, known: Known, subtests: pytest.Subtests, media_type: str, encoding: str
+    alice: httpx.Client, known: Known, subtests: pytest.Subtests
 ) -> None:
-    for operation in _taking(media_type.partition(";")[0]):
-        with subtests.test(operation=operation.label):
-            answer = _send(
-                alice, operation, known, gzip.compress(b"{}"), media_type, encoding=encoding
-            )
-            if answer.status_code not in {401, 403}:  # not alice's business at all
-                assert answer.status_code == 415
-            assert _is_problem(answer)
+    body = gzip.compress(b"{}")
+    for media_type, encoding in _COMPRESSED.items():
+        for operation in _taking(media_type.partition(";")[0]):
+            with subtests.test(operation=operation.label, encoding=encoding):
+                answer = _send(alice, operation, known, body, media_type, encoding=encoding)
+                if answer.status_code not in {401, 403}:  # not alice's business at all
+                    assert answer.status_code == 415
+                assert _is_problem(answer)
 
 
-@pytest.mark.parametrize(
-    "media_type",
-    [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "application/xml",
-        "application/json; charset=utf-16",
-        "application/json; charset=\xff",
-        "multipart/form-data",
-        "multipart/form-data; boundary=" + "x" * 5000,
-        "*/*",
-        "",
-        ";",
-        "application/json, text/html",
-    ],
-)
 def test_survives_strange_media_types(
-    alice: httpx.Client, known: Known, subtests: pytest.Subtests, media_type: str
+    alice: httpx.Client, known: Known, subtests: pytest.Subtests
 ) -> None:
     for operation in operations():
         if operation.method not in {"post", "patch"} or operation.label in _ENDS:
             continue
-        with subtests.test(operation=operation.label):
-            answer = _send(alice, operation, known, b'{"a": 1}', media_type)
-            assert answer.is_success or (answer.is_client_error and _is_problem(answer))
+        for media_type in _MEDIA_TYPES:
+            with subtests.test(operation=operation.label, media_type=media_type[:40]):
+                _assert_understood(_send(alice, operation, known, b'{"a": 1}', media_type))
 
 
 def test_survives_hostile_queries(
@@ -164,37 +171,25 @@ def test_survives_hostile_queries(
         for name in [parameter.name for parameter in operation.query]:
             for kind, value in _VALUES.items():
                 with subtests.test(operation=operation.label, parameter=name, value=kind):
-                    answer = alice.get(f"{address}?{name}={value}")
-                    assert answer.is_success or (answer.is_client_error and _is_problem(answer))
+                    _assert_understood(alice.get(f"{address}?{name}={value}"))
 
 
-@pytest.mark.parametrize(
-    "query",
-    ["&".join(["limit=1"] * 1100), "limit=1&limit=x", "%00=1", "%FF=%FF", "=&&=", "?" * 4000],
-    ids=["many", "twice", "nul", "no utf-8", "empty", "marks"],
-)
 def test_survives_queries_of_strange_shape(
-    alice: httpx.Client, known: Known, subtests: pytest.Subtests, query: str
+    alice: httpx.Client, known: Known, subtests: pytest.Subtests
 ) -> None:
     for operation in operations():
-        if operation.method == "get":
-            with subtests.test(operation=operation.label):
-                answer = alice.get(f"{_address(operation, known)}?{query}")
-                assert answer.is_success or (answer.is_client_error and _is_problem(answer))
+        for query in _QUERIES if operation.method == "get" else ():
+            with subtests.test(operation=operation.label, query=query[:40]):
+                _assert_understood(alice.get(f"{_address(operation, known)}?{query}"))
 
 
-@pytest.mark.parametrize(
-    "given", ["%00", "%FF", "%2e%2e", "%2F", "x" * 3000, "%E2%80%AE", "%0d%0a"]
-)
-def test_survives_hostile_paths(alice: httpx.Client, subtests: pytest.Subtests, given: str) -> None:
+def test_refuses_hostile_paths(alice: httpx.Client, subtests: pytest.Subtests) -> None:
     for operation in operations():
         names = list(_names(operation.path))
-        if not names or operation.method == "delete":
-            continue
-        with subtests.test(operation=operation.label):
-            path = operation.path.format_map(dict.fromkeys(names, given))
-            answer = alice.request(operation.method, path)
-            _assert_refused(answer)
+        for given in _SEGMENTS if names and operation.method != "delete" else ():
+            with subtests.test(operation=operation.label, given=given[:40]):
+                path = operation.path.format_map(dict.fromkeys(names, given))
+                _assert_refused(alice.request(operation.method, path))
 
 
 def _send(
