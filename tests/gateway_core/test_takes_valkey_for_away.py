@@ -12,6 +12,7 @@ def test_takes_a_connection_that_uvloop_has_closed_for_valkey_being_away() -> No
         client = valkey.client()
         await client.ping()
         connection = client.connection_pool._available_connections[0]
+        assert connection._writer is not None
         connection._writer.transport.abort()
         await asyncio.sleep(0)
         try:
