@@ -324,7 +324,9 @@ class BudgetExhausted(QuotaError):
 
     code = Code.QUOTA_BUDGET_EXHAUSTED
     retryable = False
-    detail = "The budget of this account is spent. It is renewed with the next budget period."
+    detail = (
+        "The budget of this account or key is spent. It is renewed with the next budget period."
+    )
 
 
 class CountExhausted(QuotaError):

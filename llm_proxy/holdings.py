@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -13,6 +12,7 @@ from accounts.holdings import Document, Holder
 from llm_proxy.api_keys.models import ApiKey
 from llm_proxy.usage.budget import budget_of
 from llm_proxy.usage.models import UsageRecord
+from llm_proxy.usage.serializers import BudgetSerializer
 from llm_proxy.virtual_keys.models import VirtualKey
 from llm_proxy.virtual_keys.services import erase_virtual_keys
 
@@ -39,7 +39,7 @@ def _summarise(user_id: UUID) -> dict[str, Any]:
     budget = budget_of(user_id, timezone.now())
     keys = ApiKey.objects.filter(user_id=user_id, revoked_at=None).order_by("-created_at", "id")
     return {
-        "budget": {**asdict(budget), "remaining": budget.remaining},
+        "budget": {**BudgetSerializer(budget).data, "began_at": budget.began_at},
         "api_keys": list(keys.values("id", "name", "hint")),
     }
 

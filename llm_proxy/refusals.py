@@ -116,7 +116,7 @@ def _unavailable(_: Refusal) -> GatewayError:
 def model_denied() -> ModelNotAllowed:
     """Return the error for a model that the caller may not use, whoever says so."""
     return ModelNotAllowed(
-        "This account may not use that model. GET /api/v1/llm/models lists those it may.",
+        "This account or key may not use that model. GET /api/v1/llm/models lists those it may.",
         param="model",
     )
 

@@ -50,7 +50,7 @@ def require_valid(loaded: Loaded) -> None:
 def faults_found(faults: Sequence[Fault]) -> FieldInvalid:
     """Return the error for one or more faults."""
     first, *others = faults
-    more = f" Faults besides, see errors: {len(others)}." if others else ""
+    more = f" And {len(others)} more: see errors." if others else ""
     return FieldInvalid(
         f"{first.pointer or 'The body'} {first.message}.{more}",
         param=first.pointer,

@@ -21,7 +21,11 @@ def told_limits(user_id: UUID) -> dict[str, Any]:
     """Return a user's limits by the names of the models' fields, and what is left of requests."""
     limits = asdict(limits_for(user_id))
     told = {name: limit for name, limit in limits.items() if not name.startswith("rate_")}
-    return told | {"requests": requests_left(user_id)}
+    budget = limits["budget"]
+    return told | {
+        "budget": None if budget is None else f"{budget.normalize():f}",
+        "requests": requests_left(user_id),
+    }
 
 
 def requests_left(user_id: UUID) -> dict[str, dict[str, int | None]] | None:

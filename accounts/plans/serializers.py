@@ -39,7 +39,7 @@ class LeftSerializer(serializers.Serializer[object]):
 
     plan = serializers.CharField()
     requests = ClassesSerializer(allow_null=True)
-    budget = serializers.DictField(help_text="US dollars, and when it begins anew.")
+    budget = serializers.DictField(help_text="US dollars, as texts, and when it begins anew.")
     agents = CountSerializer()
     api_keys = CountSerializer()
     allowed_models = serializers.ListField(
