@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from django.db import connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_is_holding: ContextVar[bool] = ContextVar("is_holding", default=False)
 
 
 class AlreadyRunning(Exception):
@@ -31,8 +34,15 @@ def only_one(name: str) -> Iterator[None]:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
         if not cursor.fetchone()[0]:
             raise AlreadyRunning(name)
+    token = _is_holding.set(True)
     try:
         yield
     finally:
+        _is_holding.reset(token)
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [number])
+
+
+def is_holding() -> bool:
+    """Say whether a lock is held here, so that its connection has to be kept."""
+    return _is_holding.get()

@@ -5,14 +5,16 @@ from __future__ import annotations
 from django.db import connection
 
 from gateway_core import context
+from gateway_core.advisory import is_holding
 
 
 def give_back_connection() -> None:
     """Put this thread's connection back before something that may take long, like an upstream.
 
     The next query takes one again. Only while a request is answered, of which there may be many
-    more at once than connections: a command or a job has one of its own, and perhaps a lock or a
-    cursor on it. A transaction keeps its connection.
+    more at once than connections: a command or a job has one of its own, and perhaps a cursor on
+    it. A transaction and a lock keep theirs.
     """
-    if context.current.get() is not None and not connection.in_atomic_block:
+    is_needed = connection.in_atomic_block or is_holding()
+    if context.current.get() is not None and not is_needed:
         connection.close()

@@ -104,9 +104,11 @@ def pytest_unconfigure() -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
     """Bring back the rows that migrations ship, which a transactional test has emptied away."""
-    from gateway_core.postgresql.outage import OUTAGE  # noqa: PLC0415 - needs the settings above
+    from gateway_core import context  # noqa: PLC0415 - needs the settings above
+    from gateway_core.postgresql.outage import OUTAGE  # noqa: PLC0415 - as above
 
     OUTAGE.end()  # a test may have had it all to itself
+    context.current.set(None)
     yield
     if nextitem is None:  # the test database is gone by now
         return
