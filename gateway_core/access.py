@@ -1,4 +1,4 @@
-"""The end of every request on both planes: one canonical log line and the metrics."""
+"""The end of every request on both planes: metrics, the audit trail, one canonical line."""
 
 from __future__ import annotations
 

@@ -15,8 +15,6 @@ from gateway_core.errors import UpstreamUnreachable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REQUEST_ID_HEADER: Final = "x-request-id"
-
 # Those that change nothing (RFC 9110 §9.2.1).
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # What is kept of a path: no operation has a longer one, and anybody can send one.

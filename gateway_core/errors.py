@@ -10,7 +10,7 @@
     │   └── CallerGone     499  (only ever logged)
     ├── PolicyError        403  the request is understood and not allowed
     │   └── OperationNotOffered, RuleDenied, FieldForbidden, ModelNotAllowed, AccountSuspended,
-    │       AgentSuspended
+    │       AgentSuspended, ScopeMissing
     ├── QuotaError         429  allowed, but not now or not that much
     │   └── RateLimited, TooManyConcurrent, BudgetExhausted, CountExhausted
     ├── UpstreamError      5xx  Letta, LiteLLM, AMS or Supabase is at fault

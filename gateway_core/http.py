@@ -121,9 +121,9 @@ class UpstreamClient:
             target: the encoded path and query, from the slash on.
 
         Raises:
-            UpstreamUnreachable: there was no connection; nothing was sent.
-            UpstreamTimeout: there was none in time.
+            UpstreamUnreachable: there was no connection, or none in time; nothing was sent.
             UpstreamInterrupted: the connection broke before the answer.
+            UpstreamAnswerInvalid: the answer is not HTTP.
         """
         try:
             response = await self._opened().request(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -12,6 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 from gateway_core import context
 from gateway_core.breaker import Breaker, Policy
 from gateway_core.bulkhead import Bulkhead
+from gateway_core.errors import FIRST_SERVER_ERROR
 from gateway_core.retries import RetryBudget
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Upstream:
         """
         async with self.breaker.watch(context.user_id()) as call:
             status, answer = await self.client.fetch(method, target, **parts)
-            call.answered(is_failure=status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+            call.answered(is_failure=status >= FIRST_SERVER_ERROR)
         return status, answer
 
     async def close(self) -> None:
