@@ -15,6 +15,7 @@ def give_back_connection() -> None:
     more at once than connections: a command or a job has one of its own, and perhaps a cursor on
     it. A transaction and a lock keep theirs.
     """
-    is_needed = connection.in_atomic_block or is_holding()
-    if context.current.get() is not None and not is_needed:
+    if context.current.get() is None:  # nor is there a database where Django is not set up
+        return
+    if not (connection.in_atomic_block or is_holding()):
         connection.close()
