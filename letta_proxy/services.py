@@ -1,7 +1,6 @@
-"""What other apps may ask of this one.
+"""What other apps may ask of this one, all of it from synchronous code.
 
-The functions of ``direct`` are for synchronous code: what the gateway itself does in Letta in a
-user's name. The others are for the data plane's loop, unless their names end in ``_sync``.
+The functions of ``direct`` are what the gateway itself does in Letta in a user's name.
 """
 
 from __future__ import annotations
@@ -30,24 +29,14 @@ from letta_proxy.direct.memory import (
 )
 from letta_proxy.direct.threads import create_agent_with_messages, policed_messages, read_messages
 from letta_proxy.models import Kind
-from letta_proxy.ownership import (
-    Created,
-    forget_deleted,
-    forget_deleted_sync,
-    owns,
-    record_created,
-    record_created_sync,
-)
-from letta_proxy.provisioning import letta_user_for
+from letta_proxy.ownership import forget_deleted_sync
 from letta_proxy.roster import INVALIDATION_SUBJECT as SHUT_AGENTS
-from letta_proxy.roster import Roster, Shut, register_roster
+from letta_proxy.roster import Shut, register_roster
 
 __all__ = (
     "SHUT_AGENTS",
-    "Created",
     "FoundAgent",
     "Kind",
-    "Roster",
     "Shut",
     "account_holders",
     "add_passages",
@@ -57,15 +46,12 @@ __all__ = (
     "create_agent_with_messages",
     "delete_agent",
     "drop_block",
-    "forget_deleted",
     "forget_deleted_sync",
     "has_account",
-    "letta_user_for",
     "letta_user_for_sync",
     "list_agents",
     "note_belongings",
     "owned_agents",
-    "owns",
     "policed_messages",
     "policed_passages",
     "put_block",
@@ -74,8 +60,6 @@ __all__ = (
     "read_passages",
     "receive_agent",
     "record_agent",
-    "record_created",
-    "record_created_sync",
     "register_roster",
     "tool_ids",
 )
