@@ -23,7 +23,7 @@ from gateway_core.logging import get_logger
 from gateway_core.tasks import spawn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
     from gateway_core.breaker.policy import Policy
     from gateway_core.breaker.store import Store
@@ -79,7 +79,7 @@ class Breaker:
                 raise self._refusal(now)
 
     @asynccontextmanager
-    async def watch(self, caller: Hashable = None) -> AsyncIterator[Call]:
+    async def watch(self, caller: str | None = None) -> AsyncIterator[Call]:
         """Watch a call, which is the block.
 
         UpstreamErrors that are the upstream's own count as failures; all else that ends the block
@@ -92,7 +92,7 @@ class Breaker:
             BreakerOpen: the upstream is being left alone.
         """
         is_closed = self.circuit.state is State.CLOSED
-        generation = None if is_closed else await self._begin_probe()
+        generation = None if is_closed else await self._begin_probe(caller)
         call = Call(self._clock)
         try:
             yield call
@@ -105,10 +105,10 @@ class Breaker:
                 spawn(rest())
 
     @contextmanager
-    def watch_sync(self, caller: Hashable = None) -> Iterator[Call]:
+    def watch_sync(self, caller: str | None = None) -> Iterator[Call]:
         """Do the same for synchronous code."""
         is_closed = self.circuit.state is State.CLOSED
-        generation = None if is_closed else _waited_for(self._begin_probe)
+        generation = None if is_closed else _waited_for(partial(self._begin_probe, caller))
         call = Call(self._clock)
         try:
             yield call
@@ -145,7 +145,7 @@ class Breaker:
         """Return calls, failure rate and slow-call rate of this process's window."""
         return self._window.rates()
 
-    async def _begin_probe(self) -> int | None:
+    async def _begin_probe(self, caller: str | None) -> int | None:
         """Return the generation that a probe belongs to; None when it has closed meanwhile."""
         policy, now = self._policy(), self._wall_clock()
         is_due = self.circuit.until is not None and self.circuit.until <= now
@@ -159,6 +159,7 @@ class Breaker:
                 self.name,
                 lambda was: machine.with_probe(
                     was,
+                    caller,
                     now=now,
                     probes=policy.probes,
                     probe_seconds=max(policy.open_seconds, _LONGEST_PROBE_SECONDS),
@@ -173,7 +174,7 @@ class Breaker:
             return None
         raise self._refusal(now)
 
-    async def _end_probe(self, generation: int, *, is_success: bool | None) -> None:
+    async def _end_probe(self, generation: int, call: Call, caller: str | None) -> None:
         policy = self._policy()
         reopen_until = self._wall_clock() + policy.open_seconds
         circuit, _ = await self._store.change(
@@ -181,7 +182,9 @@ class Breaker:
             lambda was: machine.after_probe(
                 was,
                 generation,
-                is_success=is_success,
+                caller,
+                is_success=call.is_success,
+                may_be_theirs=_to_blame(call, caller) is not None,
                 probes=policy.probes,
                 reopen_until=reopen_until,
             ),
@@ -189,11 +192,11 @@ class Breaker:
         self._adopt(circuit)
 
     def _conclude(
-        self, call: Call, caller: Hashable, generation: int | None
+        self, call: Call, caller: str | None, generation: int | None
     ) -> Callable[[], Coroutine[Any, Any, None]] | None:
         """Count a call that is over; return what is left to be told to the others."""
         if generation is not None:
-            return partial(self._end_probe, generation, is_success=call.is_success)
+            return partial(self._end_probe, generation, call, caller)
         if call.is_success is None:
             return None
         reason = self._count(call, caller)
@@ -204,15 +207,14 @@ class Breaker:
         self._adopt(machine.opened(self.circuit, until=until, reason=reason))
         return partial(self._share_opening, until, reason)
 
-    def _count(self, call: Call, caller: Hashable) -> str:
+    def _count(self, call: Call, caller: str | None) -> str:
         """Return why the circuit has to open, empty when it hasn't to."""
         policy = self._policy()
         is_slow = call.seconds > policy.slow_seconds
         self._window.add(
             is_failure=not call.is_success,
             is_slow=is_slow,
-            # That there is no connection is nobody's doing.
-            caller=None if isinstance(call.error, UpstreamUnreachable) else caller,
+            caller=_to_blame(call, caller),
         )
         if call.is_success and not is_slow:
             return ""
@@ -253,6 +255,11 @@ def _waited_for(work: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:
     return background.wait_for(work, close=valkey.close)
 
 
+def _to_blame(call: Call, caller: str | None) -> str | None:
+    """Return who may have made a call a bad one; that there is no connection is nobody's doing."""
+    return None if isinstance(call.error, UpstreamUnreachable) else caller
+
+
 def _fewer_than_open(policy: Policy) -> int:
-    """Return how many failures are too few to open a breaker, whatever the window holds."""
-    return max(0, ceil(policy.minimum_calls * policy.failure_rate) - 1)
+    """Return how many bad calls are too few to open a breaker, whatever the window holds."""
+    return max(0, ceil(policy.minimum_calls * min(policy.failure_rate, policy.slow_rate)) - 1)

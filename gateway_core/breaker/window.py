@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
 _BUCKETS: Final = 10
 
@@ -19,20 +19,19 @@ class _Bucket:
 
     until: float
     calls: int = 0
-    slow: int = 0
-    failures: int = 0
-    failures_of: Counter[Hashable] = field(default_factory=Counter)
+    failures: Counter[str | None] = field(default_factory=Counter)
+    slow: Counter[str | None] = field(default_factory=Counter)
 
 
 class Window:
     """Counts calls, failures and slow calls over a sliding while.
 
-    A failure that a caller may have brought about counts for ``limit_each`` in the window at the
-    most: nobody's requests alone make an upstream look dead to everybody.
+    Of failures that a caller may have brought about ``limit_each`` in the window count at the most,
+    and as many of their slow calls: nobody's alone make an upstream look dead to everybody.
 
     Args:
         seconds: returns the window's length.
-        limit_each: returns how many failures of one caller count.
+        limit_each: returns how many failures, and slow calls, of one caller count.
         clock: seconds, monotonic.
     """
 
@@ -50,20 +49,19 @@ class Window:
         self._lock = threading.Lock()
         self._buckets: deque[_Bucket] = deque()
 
-    def add(self, *, is_failure: bool, is_slow: bool, caller: Hashable = None) -> None:
+    def add(self, *, is_failure: bool, is_slow: bool, caller: str | None = None) -> None:
         """Count a call that has ended.
 
         Args:
-            caller: who may have brought a failure about; None when nobody can have.
+            caller: who may have brought about what is wrong with it; None when nobody can have.
         """
         with self._lock:
             bucket = self._bucket()
             bucket.calls += 1
-            bucket.slow += is_slow
-            if is_failure and caller is None:
-                bucket.failures += 1
-            elif is_failure:
-                bucket.failures_of[caller] += 1
+            if is_failure:
+                bucket.failures[caller] += 1
+            if is_slow:
+                bucket.slow[caller] += 1
 
     def rates(self) -> tuple[int, float, float]:
         """Return the number of calls and, of those, the parts that failed and that were slow."""
@@ -73,18 +71,20 @@ class Window:
         calls = sum(bucket.calls for bucket in buckets)
         if not calls:
             return 0, 0.0, 0.0
-        failures = sum(bucket.failures for bucket in buckets)
-        of_callers: Counter[Hashable] = Counter()
-        for bucket in buckets:
-            of_callers.update(bucket.failures_of)
-        most = self._limit_each()
-        failures += sum(min(count, most) for count in of_callers.values())
-        return calls, failures / calls, sum(bucket.slow for bucket in buckets) / calls
+        failures = self._that_count([bucket.failures for bucket in buckets])
+        slow = self._that_count([bucket.slow for bucket in buckets])
+        return calls, failures / calls, slow / calls
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
             self._buckets.clear()
+
+    def _that_count(self, counters: list[Counter[str | None]]) -> int:
+        counts = sum(counters, Counter())
+        nobodys = counts.pop(None, 0)
+        most = self._limit_each()
+        return nobodys + sum(min(count, most) for count in counts.values())
 
     def _bucket(self) -> _Bucket:
         now = self._clock()

@@ -12,6 +12,8 @@ from gateway_core.proxy.body import Upload
 from gateway_core.proxy.operations import BodyKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway_core.http import UpstreamResponse
     from gateway_core.proxy.exchange import Exchange
     from gateway_core.proxy.guard import Guard
@@ -21,14 +23,19 @@ _SUCCESS: Final = range(200, 300)
 _ERROR: Final = 400
 
 
-async def forward(exchange: Exchange, guard: Guard) -> UpstreamResponse:
+async def forward(
+    exchange: Exchange, guard: Guard, *, when_taken_in: Callable[[], None]
+) -> UpstreamResponse:
     """Send the request and return the answer, whose head has come and is a success.
+
+    Args:
+        when_taken_in: called when an upload has come to its end, however long its client took.
 
     Raises:
         GatewayError: what the route's ``translate`` makes of an error answer; UpstreamError for
             a redirect, another protocol or none at all; whatever ended the caller's body.
     """
-    response = await _send(exchange, guard)
+    response = await _send(exchange, guard, when_taken_in)
     exchange.upstream_status = response.status
     exchange.upstream_headers = response.headers
     if response.status in _SUCCESS:
@@ -45,12 +52,19 @@ async def forward(exchange: Exchange, guard: Guard) -> UpstreamResponse:
     raise exchange.route.translate(exchange, response.status, body)
 
 
-async def _send(exchange: Exchange, guard: Guard) -> UpstreamResponse:
+async def _send(
+    exchange: Exchange, guard: Guard, when_taken_in: Callable[[], None]
+) -> UpstreamResponse:
     operation = exchange.operation
     sent = headers.request_headers(exchange.request_headers)
     body: bytes | Upload | None = None
     if operation.body is BodyKind.FORM:
-        body = Upload(exchange, when_moved=guard.deadline.upload_moved, when_complete=guard.listen)
+
+        def complete() -> None:
+            when_taken_in()
+            guard.listen()
+
+        body = Upload(exchange, when_moved=guard.deadline.upload_moved, when_complete=complete)
         sent["content-type"] = body.content_type
     elif exchange.payload is not None:
         body = orjson.dumps(exchange.payload)

@@ -87,12 +87,12 @@ async def _exchange(exchange: Exchange) -> None:
 async def _attempt(exchange: Exchange) -> None:
     """Forward and relay when it is this user's turn, until something ends it."""
     upstream, user_id = exchange.upstream, exchange.principal.user_id
-    async with upstream.breaker.watch(user_id) as call, Guard(exchange) as guard:
+    async with upstream.breaker.watch(str(user_id)) as call, Guard(exchange) as guard:
         if exchange.operation.body is not BodyKind.FORM:
             guard.listen()
         async with upstream.bulkhead.slot(user_id):
             call.begin()
-            response = await forward(exchange, guard)
+            response = await forward(exchange, guard, when_taken_in=call.begin)
             call.answered()
             is_whole = False
             try:

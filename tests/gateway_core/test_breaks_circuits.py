@@ -48,8 +48,10 @@ async def shared() -> AsyncIterator[str]:
     await valkey.close()
 
 
-async def call(breaker: Breaker, error: BaseException | None = None, caller: object = None) -> None:
-    with suppress(type(error) if error else BreakerOpen):
+async def call(
+    breaker: Breaker, error: BaseException | None = None, caller: str | None = None
+) -> None:
+    with suppress(type(error) if error else BreakerOpen, BreakerOpen):
         async with breaker.watch(caller):
             if error:
                 raise error
@@ -179,6 +181,58 @@ async def test_tries_another_probe_when_the_caller_of_one_leaves(
     for _ in range(POLICY.probes):
         await call(breaker)
         await settle()
+    assert breaker.circuit.state is State.CLOSED
+
+
+async def test_closes_again_whoever_lets_their_probes_take_their_time(
+    breaker: Breaker, clock: Clock
+) -> None:
+    await open_it(breaker)
+    clock.now += POLICY.open_seconds
+    go_on = asyncio.Event()
+    begun = 0
+
+    async def dawdle() -> None:
+        nonlocal begun
+        with suppress(BreakerOpen):
+            async with breaker.watch("mallory"):
+                begun += 1
+                await go_on.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(10):
+            group.create_task(dawdle())
+            await settle()
+        assert begun == POLICY.probes - 1
+        for _ in range(POLICY.probes):
+            await call(breaker, caller="alice")
+            await settle()
+        assert breaker.circuit.state is State.CLOSED
+        go_on.set()
+
+
+async def test_opens_again_for_no_failure_of_one_caller_alone(
+    breaker: Breaker, clock: Clock
+) -> None:
+    await open_it(breaker)
+    clock.now += POLICY.open_seconds
+    for _ in range(10):
+        await call(breaker, UpstreamFailed(), caller="mallory")
+        await settle()
+    states = [breaker.circuit.state]
+    await call(breaker, UpstreamFailed(), caller="alice")
+    await settle()
+    states.append(breaker.circuit.state)
+    assert states == [State.HALF_OPEN, State.OPEN]
+
+
+async def test_stays_closed_however_slow_the_calls_of_one_caller_are(
+    breaker: Breaker, clock: Clock
+) -> None:
+    for caller in ["mallory"] * 10 + ["alice"]:
+        async with breaker.watch(caller) as one:
+            clock.now += 2
+            one.answered()
     assert breaker.circuit.state is State.CLOSED
 
 

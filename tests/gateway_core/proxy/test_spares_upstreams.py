@@ -81,7 +81,10 @@ async def test_tries_again_with_so_many_probes_and_goes_on(
 
     upstream.answer = held
     await asyncio.sleep(0.05)
-    crowd = [asyncio.ensure_future(gateway.client.get(THING)) for _ in range(30)]
+    crowd = [
+        asyncio.ensure_future(gateway.client.get(THING, headers=as_user(number % 10)))
+        for number in range(30)
+    ]
     async with asyncio.timeout(5):
         while sum(one.done() for one in crowd) < 28:
             await asyncio.sleep(0.005)
@@ -282,7 +285,38 @@ async def test_refuses_bodies_that_there_is_no_memory_for(
     settings.MAX_HELD_BYTES = 1000
     refused = await gateway.client.post(SAY, json={"text": "x" * 1000})
     assert code(refused) == (503, "gateway_overloaded")
-    assert (await gateway.client.post(SAY, json={"text": "x" * 500})).status_code == 200
+    assert (await gateway.client.post(SAY, json={"text": "x" * 400})).status_code == 200
+    assert holding.held() == 0
+
+
+async def test_leaves_memory_to_others_whatever_one_user_has_under_way(
+    gateway: Gateway, upstream: Upstream, settings: Any
+) -> None:
+    settings.MAX_HELD_BYTES = 1000
+    go_on = asyncio.Event()
+
+    async def answer(call: Call, writer: asyncio.StreamWriter) -> None:
+        await go_on.wait()
+        await reply(body={})(call, writer)
+
+    upstream.answer = answer
+    first = asyncio.ensure_future(
+        gateway.client.post(SAY, json={"text": "x" * 400}, headers=as_user(0))
+    )
+    async with asyncio.timeout(5):
+        while not upstream.calls:
+            await asyncio.sleep(0.01)
+
+    large = await gateway.client.post(SAY, json={"text": "x" * 200}, headers=as_user(0))
+    assert code(large) == (503, "gateway_overloaded")
+    second = asyncio.ensure_future(
+        gateway.client.post(SAY, json={"text": "x" * 200}, headers=as_user(1))
+    )
+    async with asyncio.timeout(5):
+        while len(upstream.calls) < 2:
+            await asyncio.sleep(0.01)
+    go_on.set()
+    assert [(await one).status_code for one in (first, second)] == [200, 200]
     assert holding.held() == 0
 
 
