@@ -292,7 +292,10 @@ class AgentSuspended(PolicyError):
 
     code = Code.POLICY_AGENT_SUSPENDED
     status = 423
-    detail = "This agent is suspended. Resume it with POST /api/v1/agents/{id}/resume."
+    detail = (
+        "This agent is suspended. Resume it with POST /api/v1/agents/{id}/resume, or contact "
+        "support if they have suspended it."
+    )
 
 
 class ScopeMissing(PolicyError):
