@@ -28,6 +28,8 @@ _BODY_FIELDS: Final = (b"content-length", b"transfer-encoding")
 # In which a client that still sends may read why it was refused; closing at once would make its
 # system throw the answer away.
 _LINGER_SECONDS: Final = 2.0
+# In which a client has to read something of what is written to it.
+_UNREAD_SECONDS: Final = 60.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -52,6 +54,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._idle_bytes = 0
         # Since when a request is waited for that has begun to come, or that is the first.
         self._waits_since: float | None = None
+        # What the client has not read yet of what the system takes no more of, and since when.
+        self._unread_bytes = 0
+        self._unread_since = 0.0
         self._is_deaf = False
         self._is_websocket = False
 
@@ -113,6 +118,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """Close the connection if it has kept the server waiting for too long."""
+        if self._is_unread(now):
+            self.transport.abort()  # closing would wait for all of it to be read
+            return
         if self._waits_since is None or now - self._waits_since <= self._bounds.head_seconds:
             return
         self._waits_since = None
@@ -120,6 +128,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._say(_too_slow(self._bounds.head_seconds))
         else:
             self.transport.close()
+
+    def _is_unread(self, now: float) -> bool:
+        """Say whether nothing has been read for too long of what there is to read."""
+        unread = self.transport.get_write_buffer_size()
+        if not unread or unread < self._unread_bytes or not self._unread_bytes:
+            self._unread_since = now
+        self._unread_bytes = unread
+        return now - self._unread_since > _UNREAD_SECONDS
 
     def close_after_answer(self) -> None:
         """Close the connection once what is under way on it is answered."""
