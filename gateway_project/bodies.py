@@ -138,7 +138,10 @@ class _Request:
                 f"The body did not arrive within {_SECONDS} seconds. Send it faster.",
                 status=HTTPStatus.REQUEST_TIMEOUT,
             ) from exc
-        self._left -= len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        self._left -= size
+        if self._record is not None:
+            self._record.bytes_in += size
         if self._left < 0:
             self._is_refused = True
             raise _too_large()

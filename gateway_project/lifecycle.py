@@ -35,6 +35,7 @@ _KEPT_UP: Final[dict[str, Work]] = {
 }
 # For what requests have begun to do beside themselves.
 _FINISH_SECONDS: Final = 5.0
+_AGAIN_SECONDS = 1.0
 _GC_THRESHOLDS = (20_000, 20, 20)
 
 
@@ -87,7 +88,7 @@ class Lifecycle:
         self._loop = asyncio.get_running_loop()
         background.serve()
         _freeze()
-        self._tasks = [spawn(work(), name=name) for name, work in _KEPT_UP.items()]
+        self._tasks = [spawn(_keep(work, name), name=name) for name, work in _KEPT_UP.items()]
         trail.start()
         collector.start()
         worker.start()
@@ -108,6 +109,16 @@ class Lifecycle:
         await valkey.close()
         await asyncio.to_thread(collector.stop)
         await asyncio.to_thread(trail.stop)
+
+
+async def _keep(work: Work, name: str) -> None:
+    """Do work that ends with the process only, and begin it again whatever ends it before."""
+    while True:
+        try:
+            await work()
+        except Exception:  # noqa: BLE001 - the process would go on without it, unseen
+            _log.exception("begun again", work=name)
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def _freeze() -> None:

@@ -5,7 +5,7 @@ Times are Unix seconds, because processes on several machines share a state.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -48,9 +48,11 @@ class Circuit:
 
     @classmethod
     def from_dict(cls, members: dict[str, Any]) -> Circuit:
-        """Return the circuit of ``as_dict``."""
-        callers = tuple(members.get("callers", ()))
-        return cls(**{**members, "state": State(members["state"]), "callers": callers})
+        """Return the circuit of ``as_dict``, which may be another release's."""
+        names = {field.name for field in fields(cls)}
+        known = {name: value for name, value in members.items() if name in names}
+        callers = tuple(known.get("callers", ()))
+        return cls(**{**known, "state": State(known["state"]), "callers": callers})
 
 
 def opened(circuit: Circuit, *, until: float | None, reason: str) -> Circuit:

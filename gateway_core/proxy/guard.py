@@ -10,6 +10,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final, Self
 
+from django.db import InterfaceError, OperationalError
+
 from gateway_core import cache
 from gateway_core.errors import (
     CallerError,
@@ -85,7 +87,11 @@ class Guard:
         guards.add(self)
         # What changed since this request was let in has found no guard of it to tell.
         if _latest_recheck >= self._exchange.record.started:
-            await self._prove_again()
+            try:
+                await self._prove_again()
+            except BaseException as exc:  # this block is not entered, so nothing would leave it
+                await self.__aexit__(type(exc), exc, exc.__traceback__)
+                raise
         return self
 
     async def __aexit__(
@@ -116,7 +122,7 @@ class Guard:
             # What was begun while the token was good may end after it.
             if error.code is not Code.CALLER_TOKEN_EXPIRED:
                 self.end(error)
-        except GatewayError:
+        except (GatewayError, OperationalError, InterfaceError):
             return  # nobody can say right now
 
 

@@ -11,7 +11,7 @@ from django.test import override_settings
 
 from gateway_core import valkey
 from gateway_core.breaker import Breaker, Policy
-from gateway_core.breaker.machine import State
+from gateway_core.breaker.machine import Circuit, State
 from gateway_core.breaker.store import OwnStore, SharedStore
 from gateway_core.errors import (
     BreakerOpen,
@@ -294,3 +294,11 @@ async def test_goes_on_alone_while_valkey_is_away(shared: str, clock: Clock) -> 
         await breaker.refresh()
         assert breaker.circuit.state is State.OPEN
         await valkey.close()
+
+
+def test_reads_what_another_release_has_written() -> None:
+    newer = {**Circuit(reason="x").as_dict(), "colour": "red"}
+    assert Circuit.from_dict(newer) == Circuit(reason="x")
+    older = Circuit(reason="x").as_dict()
+    del older["callers"]
+    assert Circuit.from_dict(older) == Circuit(reason="x")

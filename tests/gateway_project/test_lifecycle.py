@@ -114,3 +114,21 @@ async def test_stops_where_nothing_was_started(lifecycle: Lifecycle) -> None:
 
     assert await server.tell("shutdown") == "lifespan.shutdown.complete"
     await server.end()
+
+
+async def test_begins_again_what_has_ended_before_the_process(
+    lifecycle: Lifecycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = 0
+
+    async def break_off() -> None:
+        nonlocal begun
+        begun += 1
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("gateway_project.lifecycle._AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("gateway_project.lifecycle._KEPT_UP", {"breaks": break_off})
+    await ask(lifecycle)
+    async with asyncio.timeout(5):
+        while begun < 3:
+            await asyncio.sleep(0.01)

@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from gateway_core.audit import trail
+from gateway_core.audit.models import AuditEvent
+from gateway_core.audit.shipper import ship
 from gateway_project import bodies
 
 SignIn = Callable[[str], httpx.Client]
@@ -32,6 +35,23 @@ def test_takes_a_body_in_chunks_like_any_other(client_for: SignIn) -> None:
 
     assert answer.status_code == 201
     assert answer.json()["name"] == "streamed"
+
+
+def test_says_in_the_trail_how_long_a_body_was(client_for: SignIn) -> None:
+    alice = client_for("alice@example.com")
+    content = b'{"name": "counted"}'
+    headers = {"content-type": "application/json"}
+    whole = alice.post("/api/v1/llm/keys", content=content, headers=headers)
+    streamed = alice.post("/api/v1/llm/keys", content=iter([content]), headers=headers)
+
+    spool = trail.start()
+    spool.seal()
+    ship(spool)
+    for answer in (whole, streamed):
+        event = AuditEvent.objects.get(
+            request_id=answer.headers["x-request-id"], status__isnull=False
+        )
+        assert event.bytes_in == len(content)
 
 
 def test_takes_a_large_body_in_chunks_as_one(client_for: SignIn) -> None:

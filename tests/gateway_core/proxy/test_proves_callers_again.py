@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from gateway_core import cache
+from gateway_core.proxy import guard
 from gateway_core.proxy.exchange import Exchange
 from gateway_core.proxy.guard import recheck
 from tests.gateway_core.proxy.loopback import (
@@ -115,3 +116,25 @@ async def test_keeps_keys_to_their_scopes(gateway: Gateway, upstream: Upstream) 
     assert answer.status_code == 403
     assert answer.json()["code"] == "policy_scope_missing"
     assert not upstream.calls
+
+
+async def test_forgets_a_request_that_ends_while_it_is_proved_again(
+    gateway: Gateway, upstream: Upstream, knobs: Knobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proofs = 0
+
+    async def break_down(_exchange: Exchange) -> None:
+        nonlocal proofs
+        proofs += 1
+        raise ZeroDivisionError
+
+    async def authorize_meanwhile(exchange: Exchange) -> None:
+        monkeypatch.setattr(guard, "identify", break_down)
+        recheck(UUID(int=1))
+        await authorize(exchange)
+
+    upstream.answer = _endless
+    knobs.hooks["authorize"] = authorize_meanwhile
+    answer = await gateway.client.post("/api/v1/test/say", json={})
+    assert (answer.status_code, proofs) == (500, 1)
+    assert not any(guard._under_way.values())
