@@ -3,7 +3,8 @@
 Browsers can't set headers on a WebSocket, and a token in the URL ends up in logs, so it comes as a
 subprotocol: ``Sec-WebSocket-Protocol: gateway.v1, bearer.<token>``. The answer names
 ``gateway.v1``. A refused handshake shows a browser no code, so a refusal is an accepted connection
-closed at once: 4401 for a token, 4403 for a suspended user, 4503 when nobody can say right now.
+closed at once: 4401 for a token, 4403 for a suspended user, 4429 after too many guesses, 4503 when
+nobody can say right now.
 
 A connection ends with its token, and as soon as its token proves nothing any more: when something
 changes for a user, their connections prove themselves again.
@@ -20,6 +21,7 @@ from uuid import UUID
 
 from accounts.principals import INVALIDATION_SUBJECT, Principal, identify_token
 from accounts.tokens.reasons import Reason, refuse
+from gateway_core import context
 from gateway_core.cache import on_invalidate
 from gateway_core.errors import CallerError, Code, GatewayError, PolicyError
 from gateway_core.tasks import spawn
@@ -47,8 +49,9 @@ def authenticated(
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            context.begin(scope)
             token = _token(scope)
-            principal = await identify_token(token)
+            principal = await identify_token(token, is_ours=False)
         except GatewayError as error:
             await _turn_away(error, scope, receive, send)
             return

@@ -10,7 +10,9 @@ from accounts import services
 from accounts.models import User
 from accounts.principals import identify, identify_token
 from accounts.tokens import guesses
+from accounts.websocket import authenticated
 from gateway_core import context
+from gateway_core.asgi import Message, Receive, Scope, Send
 from gateway_core.errors import AccountSuspended, RateLimited, TokenRejected
 from tests.accounts.mint import Signer
 
@@ -61,3 +63,37 @@ async def test_who_is_under_way_is_looked_at_however_many_guess_there(signer: Si
 async def test_a_server_of_ours_is_never_stopped(signer: Signer) -> None:
     await guess_too_often()
     assert await identify_token(signer.token())
+
+
+async def test_guesses_over_websockets_count_too(signer: Signer) -> None:
+    assert [await _told_over_websocket(b"nonsense%d" % number) for number in range(61)] == [
+        *[4401] * 60,
+        4429,
+    ]
+    with pytest.raises(RateLimited):
+        await identify(b"Bearer " + signer.token())
+
+
+async def _told_over_websocket(token: bytes) -> int:
+    """Return the code with which a connection that shows a token is closed."""
+    sent: list[Message] = []
+
+    async def nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        pytest.fail("nobody may come in")
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "websocket",
+        "path": "/",
+        "headers": [],
+        "client": ("203.0.113.9", 1),
+        "subprotocols": [f"bearer.{token.decode()}"],
+    }
+    await authenticated(nothing)(scope, receive, send)
+    code: int = sent[-1]["code"]
+    return code
