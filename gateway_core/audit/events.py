@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 CONTROL_ROUTE: Final = "control"
 
 # What looks after itself or serves everybody the same: nobody asks later who read these.
-_REFUSED: Final = frozenset({400, 401, 404, 405, 429})
+_REFUSED: Final = frozenset({301, 302, 400, 401, 404, 405, 408, 413, 414, 415, 429, 431, 499, 503})
 _NOT_WORTH_KEEPING: Final = re.compile(
-    r"/(?:(?:static|docs|redoc|metrics)(?:[/?]|$)|favicon\.ico|admin/jsi18n/|api/schema|api/v1/system/(?:health|ready|info)\b)"
+    r"/(?:(?:static|docs|redoc|metrics)(?:[/?]|$)|favicon\.ico|admin/jsi18n/|admin/login/|api/schema|api/v1/system/(?:health|ready|info)\b)"
 ).match
 
 # ``/agents/agent-0b7c…`` or ``/templates/0b7c…``; before ``/proxy`` stands the caller.
@@ -51,7 +51,7 @@ def is_worth_keeping(record: RequestRecord) -> bool:
     """Say whether a finished request becomes an event.
 
     Every one does but preflights, reads of the control plane's probes, metrics and pages, and what
-    callers nobody knows were refused: anybody could fill the table with those.
+    callers nobody knows were refused, or sent elsewhere: anybody could fill the table with those.
     """
     if record.method == "OPTIONS" or (not record.user_id and record.status in _REFUSED):
         return False

@@ -131,6 +131,8 @@ def test_line_is_made_when_facts_are_deeper_than_json_may_be(make_record: MakeRe
         ("control", "GET", "/static/admin/css/base.css", False),
         ("control", "GET", "/docs", False),
         ("control", "GET", "/admin/jsi18n/", False),
+        ("control", "GET", "/admin/login/", False),
+        ("control", "POST", "/admin/login/", True),
         ("control", "GET", "/admin/", True),
         ("control", "GET", "/documents", True),
         ("control", "GET", "/secrets/static/", True),
@@ -142,6 +144,15 @@ def test_keeps_requests_that_somebody_may_ask_about(
     *, route: str, method: str, path: str, is_kept: bool, make_record: MakeRecord
 ) -> None:
     assert is_worth_keeping(make_record(route=route, method=method, path=path)) is is_kept
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 408, 413, 414, 415, 429, 431, 503])
+def test_keeps_nothing_that_strangers_could_fill_it_with(
+    status: int, make_record: MakeRecord
+) -> None:
+    stranger = make_record(route="server", user_id="", status=status)
+    somebody = make_record(route="server", user_id=str(uuid4()), status=status)
+    assert (is_worth_keeping(stranger), is_worth_keeping(somebody)) == (False, True)
 
 
 def test_ids_are_of_version_7_and_sort_by_time() -> None:
