@@ -188,6 +188,7 @@ MAX_LLM_BYTES = integer("MAX_LLM_BYTES", 20 * 1024 * 1024)
 MAX_UPLOAD_BYTES = integer("MAX_UPLOAD_BYTES", 100 * 1024 * 1024)
 MAX_AUDIO_BYTES = integer("MAX_AUDIO_BYTES", 25 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_JSON_BYTES
+FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # strangers' bodies, too: the rest is on disk
 MAX_HELD_BYTES = integer("MAX_HELD_BYTES", 256 * 1024 * 1024)  # in memory at once, of all requests
 
 # -- templates_app
