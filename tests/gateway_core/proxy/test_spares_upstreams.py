@@ -333,3 +333,33 @@ async def test_refuses_documents_that_there_is_no_memory_for(
     upstream.answer = reply(body={})
     assert (await gateway.client.get(THING)).status_code == 200
     assert holding.held() == 0
+
+
+async def test_takes_no_upstream_for_slow_whose_client_sends_slowly(
+    gateway: Gateway, upstream: Upstream, knobs: Knobs, settings: Any
+) -> None:
+    settings.CIRCUIT_BREAKER_SLOW_SECONDS = 0.03
+    ordinary = knobs.hooks["limited"]
+    quick = with_limits(
+        ordinary.client, slots=lambda: 10, timeouts=ordinary.timeouts, work="quick", is_quick=True
+    )
+    knobs.hooks["upstream"] = quick
+
+    async def answer(call: Call, writer: asyncio.StreamWriter) -> None:
+        async for _ in call.read_chunked():
+            pass
+        await reply(body={})(call, writer)
+
+    async def form() -> AsyncIterator[bytes]:
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        await asyncio.sleep(0.05)
+        yield b"text\r\n--b--\r\n"
+
+    upstream.answer = answer
+    sent = await gateway.client.post(
+        f"{THING}/upload",
+        content=form(),
+        headers={"content-type": "multipart/form-data; boundary=b"},
+    )
+    assert sent.status_code == 200
+    assert quick.breaker.rates() == (1, 0.0, 0.0)
