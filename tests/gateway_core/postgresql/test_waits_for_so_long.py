@@ -5,10 +5,11 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
 from django.db import OperationalError, connection
-from structlog.testing import capture_logs
 
 from gateway_core import context
+from gateway_core.postgresql import outage as outage_module
 from gateway_core.postgresql.connection import BoundedConnection
 from gateway_core.postgresql.outage import OUTAGE, Outage
 
@@ -67,11 +68,13 @@ def test_has_one_caller_look_each_second_during_an_outage() -> None:
     assert [outage.is_known() for _ in range(3)] == [False, False, False]
 
 
-def test_says_once_that_the_database_is_away() -> None:
+def test_says_once_that_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = structlog.testing.LogCapture()
+    logger = structlog.wrap_logger(structlog.PrintLogger(), processors=[lines])
+    monkeypatch.setattr(outage_module, "_log", logger)  # one that was used before hears no capture
     outage = Outage(Clock())
-    with capture_logs() as lines:
-        for _ in range(3):
-            outage.begin(OSError("refused"))
-        outage.end()
-        outage.end()
-    assert [line["event"] for line in lines] == ["database is away", "database is back"]
+    for _ in range(3):
+        outage.begin(OSError("refused"))
+    outage.end()
+    outage.end()
+    assert [line["event"] for line in lines.entries] == ["database is away", "database is back"]
