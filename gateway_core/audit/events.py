@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from gateway_core.context import RequestRecord
 
 CONTROL_ROUTE: Final = "control"
+# Of what the server itself has refused, before any application had it.
+SERVER_ROUTE: Final = "server"
 
 # What looks after itself or serves everybody the same: nobody asks later who read these.
-_REFUSED: Final = frozenset({301, 302, 400, 401, 404, 405, 408, 413, 414, 415, 429, 431, 499, 503})
+_REFUSED: Final = frozenset({301, 302, 400, 401, 404, 405, 408, 413, 414, 415, 429, 431, 499})
 _NOT_WORTH_KEEPING: Final = re.compile(
     r"/(?:(?:static|docs|redoc|metrics)(?:[/?]|$)|favicon\.ico|admin/jsi18n/|admin/login/|api/schema|api/v1/system/(?:health|ready|info)\b)"
 ).match
@@ -53,7 +55,8 @@ def is_worth_keeping(record: RequestRecord) -> bool:
     Every one does but preflights, reads of the control plane's probes, metrics and pages, and what
     callers nobody knows were refused, or sent elsewhere: anybody could fill the table with those.
     """
-    if record.method == "OPTIONS" or (not record.user_id and record.status in _REFUSED):
+    is_refused = record.status in _REFUSED or record.route == SERVER_ROUTE
+    if record.method == "OPTIONS" or (is_refused and not record.user_id):
         return False
     if record.route != CONTROL_ROUTE or record.method not in {"GET", "HEAD"}:
         return True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway_core import access, context, errors
 from gateway_core.access import recorded
+from gateway_core.audit.events import SERVER_ROUTE
 from gateway_core.context import RequestRecord
 from gateway_core.errors import GatewayError, GatewayOverloaded, GatewayStopping
 
@@ -47,7 +48,7 @@ def written(error: GatewayError, client_ip: str) -> bytes:
         path="-",
         client_ip=client_ip,
         started=now,
-        route="server",
+        route=SERVER_ROUTE,
         status=error.status,
         first_byte=now,
         error_code=error.code,

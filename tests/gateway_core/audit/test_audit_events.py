@@ -155,6 +155,10 @@ def test_keeps_nothing_that_strangers_could_fill_it_with(
     assert (is_worth_keeping(stranger), is_worth_keeping(somebody)) == (False, True)
 
 
+def test_keeps_that_nobody_could_say_who_somebody_was(make_record: MakeRecord) -> None:
+    assert is_worth_keeping(make_record(route="llm", user_id="", status=503))
+
+
 def test_ids_are_of_version_7_and_sort_by_time() -> None:
     start = datetime(2026, 11, 23, tzinfo=UTC)
     ids = [new_id(start + timedelta(milliseconds=number)) for number in range(1000)]
