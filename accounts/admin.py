@@ -6,9 +6,7 @@ from uuid import UUID
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.admin import UserAdmin as StaffAdmin
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
@@ -18,6 +16,7 @@ from accounts.plans import admin as plans
 from accounts.plans.services import save_user_plan
 from accounts.sessions import admin as sessions_admin  # noqa: F401 - it registers itself
 from accounts.sessions.models import Denial
+from gateway_core.admin import confirmation
 from gateway_core.errors import UpstreamError
 
 if TYPE_CHECKING:
@@ -172,14 +171,11 @@ class UserAdmin(Base):
         return None
 
     def _ask(self, request: HttpRequest, users: QuerySet[User], action: str) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"{action.capitalize()} users",
-            "action": action,
-            "users": users,
-            "bans": settings.SUPABASE_BAN_SUSPENDED,
-            "opts": self.opts,
-            "media": self.media,
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-        }
-        return TemplateResponse(request, "admin/accounts/user/confirm_action.html", context)
+        return confirmation(
+            self,
+            request,
+            users,
+            template="admin/accounts/user/confirm_action.html",
+            title=f"{action.capitalize()} users",
+            bans=settings.SUPABASE_BAN_SUSPENDED,
+        )

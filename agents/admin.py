@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID
+from typing import TYPE_CHECKING, cast
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Q
-from django.template.response import TemplateResponse
 
 from agents import services
 from agents.models import Agent, Status
@@ -14,9 +11,11 @@ from agents.upgrades import admin as upgrades
 from gateway_core.errors import GatewayError
 
 __all__ = ("AgentAdmin", "upgrades")
+from gateway_core.admin import confirmation, found_exactly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
@@ -74,17 +73,15 @@ class AgentAdmin(Base):
         self, _request: HttpRequest, queryset: QuerySet[Agent], search_term: str
     ) -> tuple[QuerySet[Agent], bool]:
         """Exact matches only, each by an index."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if "@" in term:
-            return queryset.filter(user__email__in={term, term.lower()}), False
-        try:
-            wanted = UUID(term)
-        except ValueError:
-            return queryset.filter(agent_id=term), False
-        by_template = Q(template_version__template_id=wanted)
-        return queryset.filter(Q(pk=wanted) | Q(user_id=wanted) | by_template), False
+
+        def by_id(wanted: UUID) -> Q:
+            by_template = Q(template_version__template_id=wanted)
+            return Q(pk=wanted) | Q(user_id=wanted) | by_template
+
+        found = found_exactly(
+            queryset, search_term, by_id=by_id, by_text=lambda term: Q(agent_id=term)
+        )
+        return found, False
 
     @admin.action(permissions=["suspend"], description="Suspend selected agents")
     def suspend(self, request: HttpRequest, queryset: QuerySet[Agent]) -> HttpResponse | None:
@@ -120,13 +117,10 @@ class AgentAdmin(Base):
         return None
 
     def _ask(self, request: HttpRequest, agents: QuerySet[Agent], action: str) -> HttpResponse:
-        context: dict[str, Any] = {
-            **self.admin_site.each_context(request),
-            "title": f"{action.capitalize()} agents",
-            "action": action,
-            "agents": agents,
-            "opts": self.opts,
-            "media": self.media,
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-        }
-        return TemplateResponse(request, "admin/agents/agent/confirm_action.html", context)
+        return confirmation(
+            self,
+            request,
+            agents,
+            template="admin/agents/agent/confirm_action.html",
+            title=f"{action.capitalize()} agents",
+        )

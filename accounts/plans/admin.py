@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID
 
 from django import forms
 from django.contrib import admin
+from django.db.models import Q
 
 from accounts.plans import services
 from accounts.plans.models import Plan, UserPlan
+from gateway_core.admin import found_exactly
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -137,15 +138,7 @@ class UserPlanAdmin(UserPlanBase):
         self, _request: HttpRequest, queryset: QuerySet[UserPlan], search_term: str
     ) -> tuple[QuerySet[UserPlan], bool]:
         """Exact matches only, each by an index."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if "@" in term:
-            return queryset.filter(user__email__in={term, term.lower()}), False
-        try:
-            return queryset.filter(pk=UUID(term)), False
-        except ValueError:
-            return queryset.none(), False
+        return found_exactly(queryset, search_term, by_id=lambda wanted: Q(pk=wanted)), False
 
     def has_delete_permission(self, _request: HttpRequest, _obj: UserPlan | None = None) -> bool:
         """Emptied, it is as if there were none."""

@@ -14,6 +14,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.module_loading import import_string
 
+from gateway_core.admin import ReadOnlyAdmin
 from gateway_core.audit.models import AuditBatch, AuditEvent, UnsealedChange, WithdrawnState
 from gateway_core.errors import Code
 
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     Events = QuerySet[AuditEvent]
-    AnyAdmin = admin.ModelAdmin[Any]
     EventPaginator = Paginator[AuditEvent]
 else:
-    AnyAdmin = admin.ModelAdmin
     EventPaginator = Paginator
 
 _COUNTED_ROWS: Final = 10_000
@@ -89,28 +88,14 @@ class StatusFilter(admin.SimpleListFilter):
         return queryset
 
 
-class ReadOnlyAdmin(AnyAdmin):
-    """Pages on which nothing can be made, changed or deleted."""
+class RecordAdmin(ReadOnlyAdmin):
+    """History, which nobody writes by hand."""
 
     actions = None
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-
-    def has_add_permission(self, _request: HttpRequest) -> bool:
-        """Nobody writes history by hand."""
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        """Nobody rewrites it."""
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        """Nobody erases it."""
-        return False
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnlyAdmin):
+class AuditEventAdmin(RecordAdmin):
     """Newest first. Searches by index only: a request id, a user id, an event's own id."""
 
     list_display = (
@@ -153,7 +138,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
 
 
 @admin.register(AuditBatch)
-class AuditBatchAdmin(ReadOnlyAdmin):
+class AuditBatchAdmin(RecordAdmin):
     """The chain, its end first. ``verify_audit`` says whether it holds."""
 
     list_display = ("sequence", "at", "kind", "events", "key_id", "hash")
@@ -175,7 +160,7 @@ class AuditBatchAdmin(ReadOnlyAdmin):
 
 
 @admin.register(WithdrawnState)
-class WithdrawnStateAdmin(ReadOnlyAdmin):
+class WithdrawnStateAdmin(RecordAdmin):
     """What is left of what erased users' events said: hashes."""
 
     list_display = ("event_id", "batch")
@@ -183,7 +168,7 @@ class WithdrawnStateAdmin(ReadOnlyAdmin):
 
 
 @admin.register(UnsealedChange)
-class UnsealedChangeAdmin(ReadOnlyAdmin):
+class UnsealedChangeAdmin(RecordAdmin):
     """Changes that wait for the next batch; a refused one was changed before it was sealed."""
 
     list_display = ("event_id", "key_id", "is_refused")

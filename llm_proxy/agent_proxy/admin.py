@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
-from uuid import UUID
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.template.response import TemplateResponse
+from django.db.models import Q
 
+from gateway_core.admin import confirmation, found_exactly
 from llm_proxy.agent_proxy.models import AgentSecret
 from llm_proxy.agent_proxy.services import revoke_agent_secret
 
@@ -38,15 +37,7 @@ class AgentSecretAdmin(Base):
         self, _request: HttpRequest, queryset: QuerySet[AgentSecret], search_term: str
     ) -> tuple[QuerySet[AgentSecret], bool]:
         """Exact matches only, each by an index."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if "@" in term:
-            return queryset.filter(user__email__in={term, term.lower()}), False
-        try:
-            return queryset.filter(pk=UUID(term)), False
-        except ValueError:
-            return queryset.none(), False
+        return found_exactly(queryset, search_term, by_id=lambda wanted: Q(pk=wanted)), False
 
     @admin.action(permissions=["revoke"], description="Replace selected agent secrets")
     def revoke(self, request: HttpRequest, queryset: QuerySet[AgentSecret]) -> HttpResponse | None:
@@ -77,12 +68,10 @@ class AgentSecretAdmin(Base):
         return False
 
     def _ask(self, request: HttpRequest, secrets: QuerySet[AgentSecret]) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Replace agent secrets",
-            "secrets": secrets,
-            "opts": self.opts,
-            "media": self.media,
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-        }
-        return TemplateResponse(request, "admin/llm_proxy/agentsecret/confirm_revoke.html", context)
+        return confirmation(
+            self,
+            request,
+            secrets,
+            template="admin/llm_proxy/agentsecret/confirm_revoke.html",
+            title="Replace agent secrets",
+        )

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
-from uuid import UUID
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Q
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.formats import localize
 
+from gateway_core.admin import confirmation, found_exactly
 from llm_proxy.api_keys import services
 from llm_proxy.api_keys.models import ApiKey, State
 from llm_proxy.usage.services import usage_by_api_key
@@ -67,16 +65,10 @@ class ApiKeyAdmin(Base):
         self, _request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
     ) -> tuple[QuerySet[ApiKey], bool]:
         """Exact matches only, each by an index."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if "@" in term:
-            return queryset.filter(user__email__in={term, term.lower()}), False
-        try:
-            wanted = UUID(term)
-        except ValueError:
-            return queryset.none(), False
-        return queryset.filter(Q(pk=wanted) | Q(user_id=wanted)), False
+        found = found_exactly(
+            queryset, search_term, by_id=lambda wanted: Q(pk=wanted) | Q(user_id=wanted)
+        )
+        return found, False
 
     @admin.display(description="state")
     def state(self, obj: ApiKey) -> str:
@@ -120,12 +112,10 @@ class ApiKeyAdmin(Base):
         return False
 
     def _ask(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Revoke API keys",
-            "keys": keys,
-            "opts": self.opts,
-            "media": self.media,
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-        }
-        return TemplateResponse(request, "admin/llm_proxy/apikey/confirm_revoke.html", context)
+        return confirmation(
+            self,
+            request,
+            keys,
+            template="admin/llm_proxy/apikey/confirm_revoke.html",
+            title="Revoke API keys",
+        )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID
+from typing import TYPE_CHECKING, cast
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Q
-from django.template.response import TemplateResponse
 
+from gateway_core.admin import confirmation, found_exactly
 from gateway_core.errors import ResourceConflict
 from llm_proxy.virtual_keys import services
 from llm_proxy.virtual_keys.models import Installation, VirtualKey
@@ -47,16 +45,13 @@ class VirtualKeyAdmin(Base):
         self, _request: HttpRequest, queryset: QuerySet[VirtualKey], search_term: str
     ) -> tuple[QuerySet[VirtualKey], bool]:
         """Exact matches only, each by an index."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if "@" in term:
-            return queryset.filter(user__email__in={term, term.lower()}), False
-        try:
-            wanted = UUID(term)
-        except ValueError:
-            return queryset.filter(token_hash=term), False
-        return queryset.filter(Q(pk=wanted) | Q(user_id=wanted)), False
+        found = found_exactly(
+            queryset,
+            search_term,
+            by_id=lambda wanted: Q(pk=wanted) | Q(user_id=wanted),
+            by_text=lambda term: Q(token_hash=term),
+        )
+        return found, False
 
     @admin.action(permissions=["block"], description="Block selected virtual keys")
     def block(self, request: HttpRequest, queryset: QuerySet[VirtualKey]) -> HttpResponse | None:
@@ -117,16 +112,13 @@ class VirtualKeyAdmin(Base):
         return None
 
     def _ask(self, request: HttpRequest, keys: QuerySet[VirtualKey], action: str) -> HttpResponse:
-        context: dict[str, Any] = {
-            **self.admin_site.each_context(request),
-            "title": f"{action.capitalize()} virtual keys",
-            "action": action,
-            "keys": keys,
-            "opts": self.opts,
-            "media": self.media,
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-        }
-        return TemplateResponse(request, "admin/llm_proxy/virtualkey/confirm_action.html", context)
+        return confirmation(
+            self,
+            request,
+            keys,
+            template="admin/llm_proxy/virtualkey/confirm_action.html",
+            title=f"{action.capitalize()} virtual keys",
+        )
 
 
 @admin.register(Installation)

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.db.models import Q
 
 from templates_app import services
-from templates_app.admin.read_only import ReadOnlyAdmin, staff_of
+from templates_app.admin.asking import AskingAdmin, staff_of
 from templates_app.models import Template, TemplateVersion
 from templates_app.permissions import DELETE
 
@@ -37,7 +37,7 @@ class VersionInline(Inline):
 
 
 @admin.register(Template)
-class TemplateAdmin(ReadOnlyAdmin):
+class TemplateAdmin(AskingAdmin):
     """Whose templates there are. They are made by publishing a version."""
 
     list_display = (

@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 
 from templates_app import services
-from templates_app.admin.read_only import ReadOnlyAdmin, staff_of
+from templates_app.admin.asking import AskingAdmin, staff_of
 from templates_app.forms import PublishForm
 from templates_app.models import TemplateVersion
 from templates_app.permissions import PUBLISH
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @admin.register(TemplateVersion)
-class TemplateVersionAdmin(ReadOnlyAdmin):
+class TemplateVersionAdmin(AskingAdmin):
     """What has been published, and a page to publish."""
 
     list_display = (

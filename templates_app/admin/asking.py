@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.template.response import TemplateResponse
+from django.contrib import messages
 
+from gateway_core.admin import ReadOnlyAdmin, confirmation
 from gateway_core.errors import GatewayError
 from templates_app.permissions import CHANGE
 
@@ -17,28 +16,9 @@ if TYPE_CHECKING:
 
     from accounts.models import User
 
-    Base = admin.ModelAdmin[Any]
-else:
-    Base = admin.ModelAdmin  # at run time not generic
 
-
-class ReadOnlyAdmin(Base):
+class AskingAdmin(ReadOnlyAdmin):
     """Pages to look at, and actions that ask before they do anything."""
-
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-
-    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
-        """Nobody."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """Nobody."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """Nobody: an action deletes what nothing was made from."""
-        return False
 
     def has_manage_permission(self, request: HttpRequest) -> bool:
         """Say whether the actions are offered."""
@@ -54,7 +34,14 @@ class ReadOnlyAdmin(Base):
     ) -> HttpResponse | None:
         """Change each row, after a confirmation page that says what will happen."""
         if not request.POST.get("post"):
-            return self._ask(request, rows, consequence)
+            return confirmation(
+                self,
+                request,
+                rows,
+                template="admin/templates_app/confirm_action.html",
+                title="Are you sure?",
+                consequence=consequence,
+            )
         changed = 0
         for row in rows:
             try:
@@ -66,19 +53,6 @@ class ReadOnlyAdmin(Base):
                 changed += 1
         self.message_user(request, f"{changed} changed.", messages.SUCCESS)
         return None
-
-    def _ask(self, request: HttpRequest, rows: QuerySet[Any], consequence: str) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Are you sure?",
-            "consequence": consequence,
-            "action": request.POST["action"],
-            "rows": rows,
-            "opts": self.opts,
-            "media": self.media,
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-        }
-        return TemplateResponse(request, "admin/templates_app/confirm_action.html", context)
 
 
 def staff_of(request: HttpRequest) -> User:
