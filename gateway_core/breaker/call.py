@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from gateway_core.errors import UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from gateway_core.errors import UpstreamError
+    from types import TracebackType
 
 
 class Call:
-    """One call that a breaker watches.
+    """One call that a breaker watches, which is the block.
 
     Attributes:
         seconds: until the head of the answer.
@@ -38,8 +39,18 @@ class Call:
         self.seconds = self._clock() - self._started
         self._is_failure = is_failure
 
-    def end(self, error: UpstreamError | None = None) -> None:
-        """It is over."""
-        self.error = error
-        if error is None or error.is_outage:
-            self.is_success = error is None and not self._is_failure
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(value, UpstreamError):
+            self.error = value
+        if value is None:
+            self.is_success = not self._is_failure
+        elif self.error is not None and self.error.is_outage:
+            self.is_success = False

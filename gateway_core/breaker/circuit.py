@@ -18,7 +18,7 @@ from gateway_core.breaker.call import Call
 from gateway_core.breaker.machine import Circuit, State
 from gateway_core.breaker.store import SharedStore
 from gateway_core.breaker.window import Window
-from gateway_core.errors import BreakerOpen, UpstreamError, UpstreamUnreachable
+from gateway_core.errors import BreakerOpen, UpstreamUnreachable
 from gateway_core.logging import get_logger
 from gateway_core.tasks import spawn
 
@@ -95,11 +95,8 @@ class Breaker:
         generation = None if is_closed else await self._begin_probe(caller)
         call = Call(self._clock)
         try:
-            yield call
-            call.end()
-        except UpstreamError as error:
-            call.end(error)
-            raise
+            with call:
+                yield call
         finally:
             if (rest := self._conclude(call, caller, generation)) is not None:
                 spawn(rest())
@@ -111,11 +108,8 @@ class Breaker:
         generation = None if is_closed else _waited_for(partial(self._begin_probe, caller))
         call = Call(self._clock)
         try:
-            yield call
-            call.end()
-        except UpstreamError as error:
-            call.end(error)
-            raise
+            with call:
+                yield call
         finally:
             if (rest := self._conclude(call, caller, generation)) is not None:
                 _waited_for(rest)
