@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Collection, Coroutine
+
+_CANCEL_AGAIN_SECONDS: Final = 0.1
 
 _running: set[asyncio.Task[Any]] = set()
 
@@ -17,6 +19,21 @@ def spawn(coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> as
     _running.add(task)
     task.add_done_callback(_running.discard)
     return task
+
+
+async def cancel(tasks: Collection[asyncio.Task[Any]], seconds: float) -> None:
+    """Cancel tasks and wait until they have ended, but no longer than that.
+
+    They are told again until they do: redis-py closes its connection when it is cancelled, and what
+    that raises takes the place of the cancellation.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    running = set(tasks)
+    while running and loop.time() < until:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 async def finish(seconds: float) -> None:

@@ -15,7 +15,7 @@ from gateway_core.audit import trail
 from gateway_core.jobs import worker
 from gateway_core.logging import get_logger
 from gateway_core.rates import LIMITER
-from gateway_core.tasks import finish, spawn
+from gateway_core.tasks import cancel, finish, spawn
 from gateway_project.upstreams import keep_up, upstreams
 from llm_proxy.usage import collector
 
@@ -33,6 +33,7 @@ _KEPT_UP: Final[dict[str, Work]] = {
     "breakers": keep_up,
     "rates": LIMITER.keep,
 }
+_CANCEL_SECONDS: Final = 2.0
 # For what requests have begun to do beside themselves.
 _FINISH_SECONDS: Final = 5.0
 _AGAIN_SECONDS = 1.0
@@ -101,8 +102,7 @@ class Lifecycle:
         """
         background.stop_serving()
         worker.stop()
-        for task in self._tasks:
-            task.cancel()
+        await cancel(self._tasks, _CANCEL_SECONDS)
         await finish(_FINISH_SECONDS)
         for upstream in upstreams():
             await upstream.close()
