@@ -15,7 +15,7 @@ class LettaProxyConfig(AppConfig):
         from letta_proxy import checks  # noqa: F401, PLC0415 - settings must be loaded first
         from letta_proxy.holdings import HOLDER  # noqa: PLC0415 - likewise
         from letta_proxy.ownership import owns_agent  # noqa: PLC0415 - models must be loaded first
-        from llm_proxy.agent_proxy.attribution import register_owner_check  # noqa: PLC0415
+        from llm_proxy.services import register_owner_check  # noqa: PLC0415 - likewise
 
         holdings.register(HOLDER)
         register_owner_check(owns_agent)

@@ -22,7 +22,7 @@ from letta_proxy.mode import has_provider
 from letta_proxy.model_provider import EMBEDDING_PREFIX, MODEL_PREFIX, NAME, set_provider
 from letta_proxy.provisioning import account_for
 from letta_proxy.translate import UNKNOWN_HANDLE
-from llm_proxy.agent_proxy.listing import agent_models
+from llm_proxy.services import agent_models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

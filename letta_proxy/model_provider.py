@@ -18,7 +18,7 @@ from letta_proxy import client
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from llm_proxy.agent_proxy.services import AgentAddress
+    from llm_proxy.services import AgentAddress
 
 _log = get_logger("letta.models")
 

@@ -31,13 +31,13 @@ from gateway_core.logging import get_logger
 from letta_proxy import client, model_provider
 from letta_proxy.mode import is_cloud
 from letta_proxy.models import LettaAccount
-from llm_proxy.agent_proxy.services import address_for
+from llm_proxy.services import address_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from llm_proxy.agent_proxy.services import AgentAddress
+    from llm_proxy.services import AgentAddress
 
 _log = get_logger("letta.accounts")
 

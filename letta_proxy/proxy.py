@@ -33,7 +33,7 @@ from letta_proxy.told import error_of
 from letta_proxy.tools import require_allowed
 from letta_proxy.translate import translate
 from letta_proxy.turns import note_turn
-from llm_proxy.agent_proxy.refusals import recent_refusal
+from llm_proxy.services import recent_refusal
 
 if TYPE_CHECKING:
     from accounts.principals import Principal

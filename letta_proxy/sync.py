@@ -17,7 +17,7 @@ from gateway_core.logging import get_logger
 from letta_proxy import client, model_provider
 from letta_proxy.models import LettaAccount
 from letta_proxy.provisioning import account_for, fingerprint, forget_account
-from llm_proxy.agent_proxy.services import address_for
+from llm_proxy.services import address_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

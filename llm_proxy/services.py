@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from llm_proxy.virtual_keys.grants import Grant, credential_for, grant_for
-from llm_proxy.virtual_keys.services import (
-    block_virtual_key,
-    erase_virtual_keys,
-    replace_virtual_key,
-    retire_virtual_key,
-    tell_of_user,
-    unblock_virtual_key,
-)
+from llm_proxy.agent_proxy.attribution import register_owner_check
+from llm_proxy.agent_proxy.listing import agent_models
+from llm_proxy.agent_proxy.refusals import recent_refusal
+from llm_proxy.agent_proxy.services import AgentAddress, address_for
+from llm_proxy.client import close
 
 __all__ = (
-    "Grant",
-    "block_virtual_key",
-    "credential_for",
-    "erase_virtual_keys",
-    "grant_for",
-    "replace_virtual_key",
-    "retire_virtual_key",
-    "tell_of_user",
-    "unblock_virtual_key",
+    "AgentAddress",
+    "address_for",
+    "agent_models",
+    "close",
+    "recent_refusal",
+    "register_owner_check",
 )

@@ -26,6 +26,7 @@ from templates_app.lookup import (
     visible_template,
     visible_version,
 )
+from templates_app.models import TemplateVersion
 from templates_app.publishing import Place, clone_template, publish_version
 from templates_app.reading import faults_found, read_file
 from templates_app.upkeep import (
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from templates_app.agent_file.loading import Format
-    from templates_app.models import TemplateVersion
 
 __all__ = (
     "LATEST",
@@ -53,6 +53,7 @@ __all__ = (
     "Filled",
     "Imported",
     "Place",
+    "TemplateVersion",
     "Traits",
     "any_version",
     "clone_template",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway_core import background
 from letta_proxy import client
-from llm_proxy import client as litellm
+from llm_proxy import services as llm
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,4 +27,4 @@ def wait_for(function: Callable[..., Awaitable[ResultT]], *arguments: Any) -> Re
 
 async def _close() -> None:
     await client.upstream().close()
-    await litellm.close()
+    await llm.close()

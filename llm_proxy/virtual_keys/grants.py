@@ -80,11 +80,6 @@ async def grant_for(principal: Principal) -> Grant:
     return grant
 
 
-async def credential_for(principal: Principal) -> str:
-    """Return the Authorization header of the grant; raises as ``grant_for`` does."""
-    return (await grant_for(principal)).authorization
-
-
 def is_current(principal: Principal, grant: Grant) -> bool:
     """Say whether nobody has made a newer grant in this process, or dropped this one."""
     return _grants.get((principal.user_id, principal.api_key_id)) is grant

@@ -28,7 +28,7 @@ PREAMBLE = """
 from decimal import Decimal
 from accounts.models import Plan, User, UserPlan
 from accounts.plans.services import save_plan, save_user_plan
-from llm_proxy import services
+from llm_proxy.virtual_keys import services
 from llm_proxy.models import VirtualKey
 
 staff = User.objects.filter(username="staff").first() or User.objects.create_superuser("staff")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from accounts.models import User
     from agents.upgrades.merging import Choice
-    from templates_app.models import TemplateVersion
+    from templates_app.services import TemplateVersion
 
 KIND: Final = "fleet migration"
 _BATCH: Final = 1000

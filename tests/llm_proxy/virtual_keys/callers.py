@@ -4,6 +4,7 @@ import math
 from uuid import UUID
 
 from accounts.principals import Principal, Scheme
+from llm_proxy.virtual_keys.grants import grant_for
 
 
 def caller(user_id: UUID, api_key_id: UUID | None = None) -> Principal:
@@ -16,3 +17,8 @@ def caller(user_id: UUID, api_key_id: UUID | None = None) -> Principal:
         expires_at=math.inf,
         api_key_id=api_key_id,
     )
+
+
+async def credential_for(principal: Principal) -> str:
+    """Return the Authorization header that the calls of a principal go out with."""
+    return (await grant_for(principal)).authorization

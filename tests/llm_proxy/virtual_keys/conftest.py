@@ -10,9 +10,8 @@ from django.contrib.auth import get_user_model
 
 from gateway_core import cache
 from llm_proxy import client
-from llm_proxy.virtual_keys.grants import credential_for
 from tests.conftest import Running
-from tests.llm_proxy.virtual_keys.callers import caller
+from tests.llm_proxy.virtual_keys.callers import caller, credential_for
 
 
 @pytest.fixture

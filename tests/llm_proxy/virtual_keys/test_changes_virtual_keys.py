@@ -13,7 +13,7 @@ from gateway_core.audit.models import AuditEvent
 from gateway_core.errors import AccountSuspended, ResourceConflict, TokenRejected, UpstreamError
 from llm_proxy.api_keys.models import ApiKey
 from llm_proxy.models import VirtualKey
-from llm_proxy.services import (
+from llm_proxy.virtual_keys.services import (
     block_virtual_key,
     erase_virtual_keys,
     replace_virtual_key,

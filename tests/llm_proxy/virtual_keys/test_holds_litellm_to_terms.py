@@ -18,12 +18,12 @@ from llm_proxy import client
 from llm_proxy.api_keys.models import ApiKey
 from llm_proxy.models import VirtualKey
 from llm_proxy.virtual_keys import grants, making
-from llm_proxy.virtual_keys.grants import credential_for, grant_for
+from llm_proxy.virtual_keys.grants import grant_for
 from llm_proxy.virtual_keys.services import remake_virtual_key
 from llm_proxy.virtual_keys.standing import Standing
 from tests.conftest import Running
 from tests.llm_proxy.conftest import LiteLLMBooks
-from tests.llm_proxy.virtual_keys.callers import caller
+from tests.llm_proxy.virtual_keys.callers import caller, credential_for
 
 
 @database_sync_to_async

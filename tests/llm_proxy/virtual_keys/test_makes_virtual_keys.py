@@ -27,11 +27,10 @@ from gateway_core.errors import (
 from llm_proxy import client
 from llm_proxy.models import VirtualKey
 from llm_proxy.virtual_keys import grants
-from llm_proxy.virtual_keys.grants import credential_for
 from llm_proxy.virtual_keys.standing import Standing
 from tests.conftest import Running
 from tests.llm_proxy.conftest import LiteLLMBooks
-from tests.llm_proxy.virtual_keys.callers import caller
+from tests.llm_proxy.virtual_keys.callers import caller, credential_for
 
 FIRST_REQUESTS = 50
 PROCESSES = 4

@@ -19,7 +19,8 @@ from django.conf import settings
 
 async def main(user_id: UUID, count: int) -> None:
     from accounts.principals import Principal, Scheme  # noqa: PLC0415 - needs the settings below
-    from llm_proxy import client, services  # noqa: PLC0415 - as above
+    from llm_proxy import client  # noqa: PLC0415 - as above
+    from llm_proxy.virtual_keys.grants import grant_for  # noqa: PLC0415 - as above
 
     principal = Principal(
         user_id=user_id, email="", is_anonymous=False, scheme=Scheme.SUPABASE, expires_at=math.inf
@@ -27,9 +28,9 @@ async def main(user_id: UUID, count: int) -> None:
 
     os.write(1, b"ready\n")
     sys.stdin.read()
-    found = await asyncio.gather(*(services.credential_for(principal) for _ in range(count)))
+    found = await asyncio.gather(*(grant_for(principal) for _ in range(count)))
     await client.upstream().close()
-    os.write(1, "\n".join(sorted(set(found))).encode())
+    os.write(1, "\n".join(sorted({grant.authorization for grant in found})).encode())
 
 
 settings.DATABASES["default"]["NAME"] = sys.argv[1]
