@@ -106,7 +106,7 @@ async def test_keeps_no_caller_waiting_for_a_server_that_hangs(
     before = time.monotonic()
     with pytest.raises(KeysUnavailable):
         verifier.verify(signer.token())
-    assert time.monotonic() - before < 0.5
+    assert time.monotonic() - before < 1
 
 
 @pytest.mark.parametrize(

@@ -218,10 +218,10 @@ def test_takes_a_body_that_is_merely_large(body: Any) -> None:
 def test_looks_through_content_in_time_that_grows_with_it_alone() -> None:
     key = "k" * 4_000_000
 
-    started = time.perf_counter()
+    started = time.thread_time()
     admit(Content(), [{key: [0] * 3000}])
 
-    assert time.perf_counter() - started < 0.1
+    assert time.thread_time() - started < 0.1
 
 
 @pytest.mark.parametrize(

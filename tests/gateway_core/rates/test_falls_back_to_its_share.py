@@ -115,7 +115,7 @@ async def test_waits_once_and_no_more_for_a_valkey_that_hangs(
             clock.now += 1  # each looks whether it is back, and does not wait for that
             began = time.monotonic()
             assert await admitted(limiter, subject, quota, 1) == 1
-            assert time.monotonic() - began < 0.2
+            assert time.monotonic() - began < 0.45  # of the half second that a call may take
         await valkey.close()
 
 

@@ -46,44 +46,44 @@ def evaluated_again_and_again(levels: int) -> Any:
 def test_gives_up_on_values_that_take_forever_to_check(schema: Any, value: Any) -> None:
     document = file_with(x=schema)
     assert validate(document).is_valid
-    begun = time.perf_counter()
+    begun = time.thread_time()
 
     with pytest.raises(FaultsFound) as caught:
         fill(document, {"x": value}, at="/variables")
 
     (fault,) = caught.value.faults
     assert (fault.pointer, "in time" in fault.message) == ("/variables", True)
-    assert time.perf_counter() - begun < _SECONDS
+    assert time.thread_time() - begun < _SECONDS
 
 
 def test_gives_up_on_defaults_that_take_forever_to_check() -> None:
     busy = {**evaluated_again_and_again(24), "default": {"a": 1}}
-    begun = time.perf_counter()
+    begun = time.thread_time()
 
     (fault,) = validate(file_with(**{f"x{number}": busy for number in range(20)})).faults
 
     assert fault.pointer == "/persona/variables_schema/properties"
     assert "in time" in fault.message
-    assert time.perf_counter() - begun < _SECONDS
+    assert time.thread_time() - begun < _SECONDS
 
 
 def test_takes_no_schema_that_takes_long_to_read() -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     (fault,) = validate(file_with(x={"allOf": [{}] * 19_000})).faults
 
     assert (fault.pointer, fault.message) == (
         "/persona/variables_schema",
         "must have at most 2000 values",
     )
-    assert time.perf_counter() - begun < _SECONDS
+    assert time.thread_time() - begun < _SECONDS
 
 
 def test_looks_for_items_that_are_there_twice_in_time() -> None:
     tools = [number if number % 2 else str(number) for number in range(19_000)]
-    begun = time.perf_counter()
+    begun = time.thread_time()
 
     assert not validate({**file_with(), "tools": tools}).is_valid
-    assert time.perf_counter() - begun < _SECONDS
+    assert time.thread_time() - begun < _SECONDS
 
 
 @pytest.mark.parametrize(

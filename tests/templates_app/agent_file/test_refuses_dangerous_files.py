@@ -29,10 +29,10 @@ _LAUGHS = "a: &a [lol]\n" + "\n".join(
 def refusal(content: bytes | str, media_type: str = "") -> Unreadable:
     if isinstance(content, str):
         content = content.encode()
-    begun = time.perf_counter()
+    begun = time.thread_time()
     with pytest.raises(Unreadable) as caught:
         load(content, max_bytes=_MAX_BYTES, media_type=media_type)
-    assert time.perf_counter() - begun < 5
+    assert time.thread_time() - begun < 5
     return caught.value
 
 
