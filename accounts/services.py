@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef
 
 from accounts.models import User
 from accounts.principals import INVALIDATION_SUBJECT
-from accounts.sessions.models import Denial, DenialReason
+from accounts.sessions.models import DenialReason
 from accounts.sessions.services import allow_user
 from accounts.supabase import client
 from gateway_core import cache
@@ -19,8 +18,6 @@ from gateway_core.audit.services import record_change
 
 if TYPE_CHECKING:
     from uuid import UUID
-
-    from django.db.models import QuerySet
 
 
 def suspend_user(*, user_id: UUID, by: User) -> bool:
@@ -35,12 +32,6 @@ def suspend_user(*, user_id: UUID, by: User) -> bool:
 def resume_user(*, user_id: UUID, by: User) -> bool:
     """Let a suspended user in again; returns whether anything changed."""
     return _set_active(user_id=user_id, is_active=True, by=by)
-
-
-def users_gone() -> QuerySet[User]:
-    """Return users who were deleted at Supabase, and of whom something is still here."""
-    gone = Denial.objects.of_users().filter(reason=DenialReason.GONE, user_id=OuterRef("pk"))
-    return User.objects.filter(Exists(gone))
 
 
 def tell_supabase(*, user_id: UUID, is_suspended: bool, by: User) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -197,9 +197,3 @@ class TemplateVersion(models.Model):
     def is_prerelease(self) -> bool:
         """Whether it comes before a release."""
         return self.prerelease_key != RELEASE_KEY
-
-    @property
-    def variables_schema(self) -> dict[str, Any]:
-        """The JSON Schema of its variables."""
-        schema: dict[str, Any] = self.document["persona"]["variables_schema"]
-        return schema

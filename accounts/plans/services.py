@@ -36,7 +36,6 @@ __all__ = (
     "delete_plan",
     "limits_for",
     "limits_of",
-    "put_user_on_plan",
     "save_plan",
     "save_user_plan",
     "when_user_changes",
@@ -74,18 +73,6 @@ def limits_of(user_ids: Collection[UUID]) -> dict[UUID, Limits]:
     default = Plan.objects.filter(is_default=True).first()
     own = UserPlan.objects.select_related("plan").in_bulk(user_ids)
     return {user_id: _limits_on(default, own.get(user_id)) for user_id in user_ids}
-
-
-def put_user_on_plan(*, user_id: UUID, plan: Plan | None, by: User | None) -> UserPlan:
-    """Put a user on a plan, None for the default one; their own limits stay.
-
-    Args:
-        by: who does it; None for the gateway itself.
-    """
-    user_plan = UserPlan.objects.filter(pk=user_id).first() or UserPlan(user_id=user_id)
-    user_plan.plan = plan
-    save_user_plan(user_plan=user_plan, by=by)
-    return user_plan
 
 
 def save_user_plan(*, user_plan: UserPlan, by: User | None) -> None:

@@ -57,31 +57,18 @@ def find_user(user_id: UUID) -> SupabaseUser | None:
     return None if is_not_there(answer) else SupabaseUser.read(good(answer).json())
 
 
-def find_users(email: str) -> tuple[SupabaseUser, ...]:
-    """Return the users of a whole e-mail address: SSO users may share one.
-
-    Supabase filters by parts of address and name only, so the rest is done here.
-    """
-    wanted = email.strip().lower()
-    pages = list_users(part=wanted)
-    return tuple(user for page in pages for user in page if user.email.lower() == wanted)
-
-
-def list_users(*, page_size: int = PAGE_SIZE, part: str = "") -> Iterator[list[SupabaseUser]]:
+def list_users(*, page_size: int = PAGE_SIZE) -> Iterator[list[SupabaseUser]]:
     """Yield all users in pages, the newest first, each page when the one before it is done with.
 
     Pages are counted, not marked: of users made or deleted meanwhile, some come twice and some not
     at all. Whoever is missing has to be looked for by id before they count as gone.
-
-    Args:
-        part: of the e-mail address or full name.
 
     Raises:
         UpstreamAnswerInvalid: one page follows another without end.
     """
     before: list[SupabaseUser] = []
     number = 1
-    while page := _page(number, page_size, part):
+    while page := _page(number, page_size):
         if page == before:
             raise UpstreamAnswerInvalid
         yield page
@@ -158,9 +145,9 @@ def version() -> str:
     return str(answer.get("version", ""))
 
 
-def _page(number: int, page_size: int, part: str) -> list[SupabaseUser]:
+def _page(number: int, page_size: int) -> list[SupabaseUser]:
     # With page and per_page Auth counts pages also where cursors are switched on (2.194).
-    params = {"page": number, "per_page": page_size} | ({"filter": part} if part else {})
+    params = {"page": number, "per_page": page_size}
     answer = good(_administer("GET", _USERS, params=params, read_seconds=_PAGE_SECONDS)).json()
     users = answer.get("users") if isinstance(answer, dict) else None
     if not isinstance(users, list):

@@ -2,8 +2,7 @@
 
 Names, addresses and anonymity are taken over. A ban puts the user on the deny-list for as long as
 it lasts, beside whatever staff have decided here, and a ban that was lifted takes no more than that
-off it. Users who were deleted there go on the deny-list as well; nothing of theirs is deleted here,
-but ``when_gone`` hears of them.
+off it. Users who were deleted there go on the deny-list as well; nothing of theirs is deleted here.
 
 Whoever was not in the listing is asked for by id before they count as gone: the pages of a list
 that changes meanwhile leave some out. A listing that breaks off takes nobody for gone.
@@ -13,7 +12,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from django.contrib.auth.hashers import make_password
@@ -33,10 +31,6 @@ if TYPE_CHECKING:
 
     from accounts.supabase.missing import Missing
     from accounts.supabase.users import SupabaseUser
-
-# Told of users who were deleted at Supabase, once that is stored. It is told once: what must not be
-# missed is in ``services.users_gone``.
-when_gone: list[Callable[[UUID], None]] = []
 
 _BROUGHT: Final = ("display_name", "email", "is_anonymous_user", "claims_issued_at")
 _FROM_SUPABASE: Final = (DenialReason.BANNED, DenialReason.GONE)
@@ -248,10 +242,3 @@ def _changed(denial: Denial, verb: str, counts: dict[str, int], wish: Wish) -> N
     if wish.is_dry_run:
         return
     announce(denial, verb, by=None)
-    if verb == "deny" and denial.reason == DenialReason.GONE:
-        transaction.on_commit(partial(_tell_gone, denial.user_id))
-
-
-def _tell_gone(user_id: UUID) -> None:
-    for tell in when_gone:
-        tell(user_id)

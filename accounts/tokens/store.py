@@ -118,11 +118,6 @@ class JwksStore:
             self._flight_for(key.kid)
         return self._keys.get(key.kid) is key
 
-    def purge(self) -> None:
-        """Forget all keys at once: the next token makes a new fetch, whatever failed before."""
-        with self._lock:
-            self._forget()
-
     async def state(self) -> StoreState:
         """Return the state, after a fetch if there is no set that is trusted."""
         flight = self._flight_for("")

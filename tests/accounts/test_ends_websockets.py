@@ -244,7 +244,7 @@ async def test_leaves_a_connection_alone_while_nobody_can_say(
             sign_in_service.status = 503
             store = conf.verifier().store
             assert store is not None
-            store.purge()
+            store._loaded_at = None
             await asyncio.to_thread(cache.invalidate, principals.INVALIDATION_SUBJECT, str(me))
             await asyncio.sleep(0.05)
             await echo(connection)

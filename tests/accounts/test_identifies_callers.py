@@ -146,19 +146,6 @@ async def test_refuses_a_remembered_token_once_its_key_is_revoked(
         await identify(bearer(token))
 
 
-async def test_refuses_a_remembered_token_after_a_purge_of_the_keys(
-    signer: Signer, sign_in_service: KeyServer
-) -> None:
-    token = signer.token()
-    await identify(bearer(token))
-    store = conf.verifier().store
-    assert store is not None
-    sign_in_service.publish()
-    store.purge()
-    with pytest.raises(TokenRejected):
-        await identify(bearer(token))
-
-
 async def test_judges_a_remembered_token_anew_under_other_settings(
     signer: Signer, settings: Settings
 ) -> None:

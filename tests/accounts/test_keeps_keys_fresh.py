@@ -208,33 +208,6 @@ def test_can_not_say_that_a_kid_is_unknown_while_the_server_fails(
     assert warm.find(signer.kid) == signer.key
 
 
-def test_forgets_all_keys_when_told_to(
-    warm: JwksStore, signer: Signer, key_server: KeyServer
-) -> None:
-    key = warm.find(signer.kid)
-    assert key is not None
-    key_server.publish(new_signer())
-    warm.purge()
-    assert not warm.trusts(key)
-    assert warm.find(signer.kid) is None
-    assert key_server.fetches == 2
-
-
-def test_ignores_an_answer_that_was_asked_for_before_a_purge(
-    warm: JwksStore, signer: Signer, key_server: KeyServer, clock: Clock
-) -> None:
-    key_server.gate.clear()
-    clock.advance(SOFT)
-    warm.find(signer.kid)
-    old = warm._flight
-    assert old is not None
-    warm.purge()
-    key_server.gate.set()
-    old.result(10)
-    assert warm._keys == {}
-    assert warm.find(signer.kid) == signer.key
-
-
 def test_gives_up_a_fetch_that_never_ends(
     warm: JwksStore, signer: Signer, key_server: KeyServer, clock: Clock
 ) -> None:
@@ -248,6 +221,22 @@ def test_gives_up_a_fetch_that_never_ends(
     key_server.gate.set()
     wait_for_fetch(warm)
     assert warm._loaded_at == clock()
+
+
+def test_ignores_the_answer_of_a_fetch_that_was_given_up(
+    warm: JwksStore, signer: Signer, key_server: KeyServer, clock: Clock
+) -> None:
+    key_server.gate.clear()
+    clock.advance(SOFT)
+    warm.find(signer.kid)
+    given_up = warm._flight
+    assert given_up is not None
+    clock.advance(FLIGHT_LIMIT_SECONDS)
+    warm.find(signer.kid)
+    warm._land(given_up, {}, None)
+    assert warm.find(signer.kid) == signer.key
+    key_server.gate.set()
+    wait_for_fetch(warm)
 
 
 async def test_shows_its_state(warm: JwksStore, clock: Clock) -> None:

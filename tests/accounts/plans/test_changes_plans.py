@@ -62,6 +62,13 @@ def budgets(*user_ids: UUID) -> list[Decimal | None]:
     return [services.limits_for(user_id).budget for user_id in user_ids]
 
 
+def put_on_plan(*, user_id: UUID, plan: Plan | None, by: User) -> None:
+    """Put a user on a plan as the admin does: their own limits stay."""
+    user_plan = UserPlan.objects.filter(pk=user_id).first() or UserPlan(user_id=user_id)
+    user_plan.plan = plan
+    services.save_user_plan(user_plan=user_plan, by=by)
+
+
 def event() -> tuple[str, UUID | None, str, list[str]]:
     found = AuditEvent.objects.get()
     return found.action, found.user_id, found.resource, found.facts["changes"]
@@ -70,7 +77,7 @@ def event() -> tuple[str, UUID | None, str, list[str]]:
 def test_a_changed_plan_holds_at_once_for_everybody_on_it(
     alice: UUID, bob: UUID, staff: User
 ) -> None:
-    services.put_user_on_plan(user_id=bob, plan=Plan.objects.create(name="Team"), by=staff)
+    put_on_plan(user_id=bob, plan=Plan.objects.create(name="Team"), by=staff)
     assert budgets(alice, bob) == [10, None]
     plan = Plan.objects.get(is_default=True)
     plan.budget = Decimal(3)
@@ -84,10 +91,10 @@ def test_a_user_put_on_a_plan_has_its_limits_at_once_and_keeps_their_own(
     services.save_user_plan(user_plan=UserPlan(user_id=alice, requests_per_minute=5), by=staff)
     assert services.limits_for(alice).budget == 10
     team = Plan.objects.create(name="Team", budget=99, requests_per_minute=60)
-    services.put_user_on_plan(user_id=alice, plan=team, by=staff)
+    put_on_plan(user_id=alice, plan=team, by=staff)
     limits = services.limits_for(alice)
     assert (limits.budget, limits.requests_per_minute) == (Decimal(99), 5)
-    services.put_user_on_plan(user_id=alice, plan=None, by=staff)
+    put_on_plan(user_id=alice, plan=None, by=staff)
     assert services.limits_for(alice).budget == 10
 
 
@@ -132,10 +139,10 @@ def test_there_is_always_a_default(staff: User) -> None:
 
 def test_a_plan_that_users_are_on_is_not_deleted(alice: UUID, staff: User) -> None:
     team = Plan.objects.create(name="Team")
-    services.put_user_on_plan(user_id=alice, plan=team, by=staff)
+    put_on_plan(user_id=alice, plan=team, by=staff)
     with pytest.raises(ResourceConflict):
         services.delete_plan(plan=team, by=staff)
-    services.put_user_on_plan(user_id=alice, plan=None, by=staff)
+    put_on_plan(user_id=alice, plan=None, by=staff)
     services.delete_plan(plan=team, by=staff)
     assert not Plan.objects.filter(name="Team").exists()
 
@@ -157,7 +164,7 @@ def test_records_who_changed_what_of_a_plan(staff: User) -> None:
 
 
 def test_records_who_changed_what_for_a_user(alice: UUID, staff: User) -> None:
-    services.put_user_on_plan(user_id=alice, plan=Plan.objects.get(), by=staff)
+    put_on_plan(user_id=alice, plan=Plan.objects.get(), by=staff)
     assert event() == (
         "user_plan.change",
         staff.pk,

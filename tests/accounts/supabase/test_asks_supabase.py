@@ -166,24 +166,6 @@ def test_lists_nobody_where_there_is_nobody() -> None:
     assert list(client.list_users()) == []
 
 
-def test_finds_users_by_their_whole_address(supabase: RunningSupabase) -> None:
-    supabase.client.post("/_sandbox/users", json={"count": 12}).raise_for_status()
-    (found,) = client.find_users(" User1@example.com ")
-    assert found.email == "user1@example.com"
-    assert client.find_users("user@example.com") == ()
-    assert client.find_users("user%@example.com") == ()
-
-
-def test_finds_all_who_share_an_address(supabase: RunningSupabase) -> None:
-    for _ in range(2):
-        supabase.mint(email="alice@example.com")
-    (alice,) = client.find_users("alice@example.com")
-    twin = {"id": str(uuid4()), "email": alice.email, "updated_at": alice.updated_at.isoformat()}
-    everybody = [{**twin, "id": str(alice.id)}, twin]
-    supabase.fault("admin/users", times=1, status=200, body={"users": everybody})
-    assert {user.id for user in client.find_users(alice.email)} == {alice.id, UUID(twin["id"])}
-
-
 @pytest.mark.usefixtures("_keys", "supabase")
 def test_asks_for_the_version() -> None:
     assert client.version() == "v2.196.0-sandbox"

@@ -236,7 +236,6 @@ def test_shuts_out_whom_supabase_has_deleted(alice: Person, bob: Person) -> None
     assert ", 1 deleted" in last_line()
     assert reasons(alice) == {"gone"}
     assert (alice.is_in(), bob.is_in()) == (False, True)
-    assert list(services.users_gone()) == [alice.row]
     assert alice.row.email == "alice@example.com"
     alice.supabase.client.delete("/_sandbox/requests")
     assert ", 0 deleted" in last_line()
@@ -249,22 +248,6 @@ def test_shuts_out_whom_supabase_has_deleted_softly(alice: Person, bob: Person) 
     assert (alice.is_in(), bob.is_in()) == (False, True)
     assert alice.row.email == "alice@example.com"
     assert ", 0 deleted" in last_line()
-
-
-def test_tells_of_each_deletion_once(
-    alice: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[tuple[UUID, bool]] = []
-
-    def tell(user_id: UUID) -> None:
-        told.append((user_id, services.users_gone().filter(pk=user_id).exists()))
-
-    monkeypatch.setattr(sync, "when_gone", [tell])
-    client.ban_user(bob.id)
-    client.delete_user(alice.id)
-    run()
-    run()
-    assert told == [(alice.id, True)]
 
 
 def test_lets_in_again_who_is_back(alice: Person, supabase: RunningSupabase) -> None:
