@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway_core import errors
+from gateway_core import problem
 
 if TYPE_CHECKING:
     from gateway_core.errors import GatewayError
@@ -82,4 +82,4 @@ def error_frame(error: GatewayError, request_id: str) -> bytes:
 
     The data is the usual envelope; its ``error`` member is what the OpenAI SDK raises.
     """
-    return b"event: error\ndata: " + errors.encode(error, request_id) + b"\n\n"
+    return b"event: error\ndata: " + problem.encode(error, request_id) + b"\n\n"

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from django.conf import settings
 
-from gateway_core import context, errors
+from gateway_core import context, problem
 from gateway_core.errors import BodyTooLarge, CallerGone, GatewayError, RequestMalformed
 from gateway_core.headers import first, refuse_encoded
 
@@ -101,17 +101,9 @@ class _Request:
         if self._is_started or self._is_ended:
             return
         self._is_ended = True
-        request_id = self._record.request_id if self._record else context.new_request_id()
-        if self._record is not None:
-            self._record.error_code = error.code
-        body = errors.encode(error, request_id)
-        fields = {**errors.response_headers(error), "content-type": errors.MEDIA_TYPE}
-        head = [(name.encode(), value.encode("latin-1")) for name, value in fields.items()]
-        head.append((b"content-length", b"%d" % len(body)))
-        if self._is_refused:
-            head.append((b"connection", b"close"))  # or the rest of it would be waited for
-        await self._send({"type": "http.response.start", "status": error.status, "headers": head})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        # Or the rest of it would be waited for.
+        more = [(b"connection", b"close")] if self._is_refused else []
+        await problem.answer(error, self._record).send(self._send, *more)
 
     async def _answer(self, message: Message) -> None:
         if not self._is_ended:

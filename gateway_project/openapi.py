@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway_core.errors import MEDIA_TYPE, Code
+from gateway_core.errors import Code
 from gateway_core.idempotency.keys import HEADER, LONGEST_KEY
+from gateway_core.problem import MEDIA_TYPE
 from gateway_core.proxy.operations import BodyKind
 from gateway_project.routes import ROUTES
 

@@ -12,10 +12,10 @@ from django.utils.deprecation import MiddlewareMixin
 from django.utils.html import escape
 from django.views import defaults
 from rest_framework import exceptions
-from rest_framework.response import Response
 
-from gateway_core import context, errors
+from gateway_core import context, problem
 from gateway_core.errors import (
+    FIRST_SERVER_ERROR,
     CallerError,
     Code,
     DatabaseUnavailable,
@@ -37,20 +37,10 @@ if TYPE_CHECKING:
 _API = "/api/"
 
 
-def exception_handler(exc: Exception, _context: dict[str, Any]) -> Response | None:
+def exception_handler(exc: Exception, _context: dict[str, Any]) -> HttpResponse | None:
     """Turn what a DRF view raised into the envelope; None for what is not ours to explain."""
     error = as_gateway_error(exc)
-    if error is None:
-        return None
-    _remember(error)
-    response = Response(
-        errors.as_problem(error, context.request_id()),
-        status=error.status,
-        headers=errors.response_headers(error),
-        content_type=errors.MEDIA_TYPE,
-    )
-    response.exception = True
-    return response
+    return None if error is None else render(error)
 
 
 def as_gateway_error(exc: Exception) -> GatewayError | None:
@@ -97,7 +87,7 @@ def _from_api_exception(exc: exceptions.APIException) -> GatewayError:  # noqa: 
                 retry_after=getattr(exc, "wait", None),
             )
         case _:
-            kind = CallerError if exc.status_code < errors.FIRST_SERVER_ERROR else InternalError
+            kind = CallerError if exc.status_code < FIRST_SERVER_ERROR else InternalError
             return kind(str(exc.detail), status=exc.status_code)
 
 
@@ -134,12 +124,13 @@ def _told(request: HttpRequest, exc: BaseException | None) -> HttpResponse | Non
     error = as_gateway_error(exc) or InternalError()
     if request.path.startswith(_API):
         return render(error)
-    _remember(error)
+    told = problem.answer(error, context.current.get())
     page = defaults.ERROR_PAGE_TEMPLATE % {
         "title": escape(error.code.replace("_", " ").capitalize()),
         "details": escape(error.detail),
     }
-    return HttpResponse(page, status=error.status, headers=errors.response_headers(error))
+    told.fields["content-type"] = "text/html; charset=utf-8"
+    return HttpResponse(page, status=told.status, headers=told.fields)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -158,19 +149,8 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def render(error: GatewayError) -> HttpResponse:
     """Return the envelope as a plain Django response."""
-    _remember(error)
-    return HttpResponse(
-        errors.encode(error, context.request_id()),
-        status=error.status,
-        headers=errors.response_headers(error),
-        content_type=errors.MEDIA_TYPE,
-    )
-
-
-def _remember(error: GatewayError) -> None:
-    record = context.current.get()
-    if record is not None:
-        record.error_code = error.code
+    told = problem.answer(error, context.current.get())
+    return HttpResponse(told.body, status=told.status, headers=told.fields)
 
 
 def _said(fault: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from gateway_core import errors, headers, sse
+from gateway_core import headers, problem, sse
 from gateway_core.errors import (
     CallerGone,
     GatewayError,
@@ -58,9 +58,8 @@ async def refuse(exchange: Exchange, error: GatewayError) -> None:
             frame = sse.error_frame(error, exchange.record.request_id)
             await _write(exchange, b"\n\n" * exchange.is_within_frame + frame, more=False)
         return
-    body = errors.encode(error, exchange.record.request_id)
-    fields = {**errors.response_headers(error), "content-type": errors.MEDIA_TYPE}
-    await answer(exchange, error.status, fields.items(), body)
+    told = problem.answer(error, exchange.record)
+    await answer(exchange, told.status, told.fields.items(), told.body)
 
 
 async def answer(

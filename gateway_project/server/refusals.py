@@ -7,7 +7,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from gateway_core import access, context, errors
+from gateway_core import access, context, problem
 from gateway_core.access import recorded
 from gateway_core.audit.events import SERVER_ROUTE
 from gateway_core.context import RequestRecord
@@ -23,13 +23,8 @@ def _refusing(error: GatewayError) -> Application:
     """Return an application that answers every request with an error, and closes the connection."""
 
     async def refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
-        record = context.current.get()
-        if record is not None:
-            record.error_code = error.code
-        body = errors.encode(error, context.request_id())
-        head = [(name.encode(), value.encode()) for name, value in _fields(error, body)]
-        await send({"type": "http.response.start", "status": error.status, "headers": head})
-        await send({"type": "http.response.body", "body": body})
+        told = problem.answer(error, context.current.get())
+        await told.send(send, (b"connection", b"close"))
 
     return recorded(refuse)
 
@@ -51,25 +46,16 @@ def written(error: GatewayError, client_ip: str) -> bytes:
         route=SERVER_ROUTE,
         status=error.status,
         first_byte=now,
-        error_code=error.code,
     )
-    body = errors.encode(error, record.request_id)
-    record.bytes_out = len(body)
+    told = problem.answer(error, record)
+    record.bytes_out = len(told.body)
     access.conclude(record)
-    fields = [*_fields(error, body), ("x-request-id", record.request_id), ("date", _now())]
-    lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in fields]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
-
-
-def _fields(error: GatewayError, body: bytes) -> list[tuple[str, str]]:
-    return [
-        *errors.response_headers(error).items(),
-        ("content-type", errors.MEDIA_TYPE),
-        ("content-length", str(len(body))),
-        ("connection", "close"),
-    ]
-
-
-def _now() -> str:
-    return formatdate(usegmt=True)
+    fields = told.fields | {
+        "content-length": str(len(told.body)),
+        "connection": "close",
+        "x-request-id": record.request_id,
+        "date": formatdate(usegmt=True),
+    }
+    lines = [f"HTTP/1.1 {told.status} {HTTPStatus(told.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + told.body

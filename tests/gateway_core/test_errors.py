@@ -5,7 +5,7 @@ import inspect
 import orjson
 import pytest
 
-from gateway_core import errors
+from gateway_core import errors, problem
 from gateway_core.errors import Code, GatewayError
 
 
@@ -35,7 +35,7 @@ def test_the_envelope_is_problem_json_with_an_openai_error_beside_it() -> None:
     error = errors.FieldInvalid(
         "model is missing", param="model", errors=[{"pointer": "/model", "message": "is missing"}]
     )
-    assert orjson.loads(errors.encode(error, "req_1")) == {
+    assert orjson.loads(problem.encode(error, "req_1")) == {
         "type": "urn:gateway:error:caller_field_invalid",
         "title": "Caller field invalid",
         "status": 422,
@@ -65,22 +65,22 @@ def test_the_envelope_is_problem_json_with_an_openai_error_beside_it() -> None:
     ],
 )
 def test_the_openai_type_is_what_its_sdk_users_know(error: GatewayError, expected: str) -> None:
-    assert errors.as_problem(error, "")["error"]["type"] == expected
+    assert problem.as_problem(error, "")["error"]["type"] == expected
 
 
 def test_official_sdks_are_told_not_to_repeat_what_cant_succeed() -> None:
-    assert errors.response_headers(errors.BudgetExhausted())["x-should-retry"] == "false"
-    assert "x-should-retry" not in errors.response_headers(errors.RateLimited())
+    assert problem.response_headers(errors.BudgetExhausted())["x-should-retry"] == "false"
+    assert "x-should-retry" not in problem.response_headers(errors.RateLimited())
 
 
 def test_retry_after_is_at_least_one_whole_second() -> None:
-    assert errors.response_headers(errors.RateLimited(retry_after=0.2))["retry-after"] == "1"
+    assert problem.response_headers(errors.RateLimited(retry_after=0.2))["retry-after"] == "1"
 
 
 def test_the_challenge_names_no_error_when_there_was_no_token() -> None:
     missing = errors.TokenRejected("Send a token.", code=Code.CALLER_TOKEN_MISSING)
-    assert errors.response_headers(missing)["www-authenticate"] == 'Bearer realm="gateway"'
-    invalid = errors.response_headers(errors.TokenRejected('Not "valid".'))["www-authenticate"]
+    assert problem.response_headers(missing)["www-authenticate"] == 'Bearer realm="gateway"'
+    invalid = problem.response_headers(errors.TokenRejected('Not "valid".'))["www-authenticate"]
     assert invalid == (
         'Bearer realm="gateway", error="invalid_token", error_description="Not \'valid\'."'
     )

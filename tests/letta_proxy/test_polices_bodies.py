@@ -12,8 +12,8 @@ from gateway_core.errors import (
     FieldInvalid,
     GatewayError,
     ResourceNotFound,
-    encode,
 )
+from gateway_core.problem import encode
 from letta_proxy.models import Kind
 from letta_proxy.ownership import Claim
 from letta_proxy.policy import bodies

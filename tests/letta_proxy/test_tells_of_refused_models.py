@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from accounts.models import User
-from gateway_core.errors import Code, as_problem
+from gateway_core.errors import Code
+from gateway_core.problem import as_problem
 from letta_proxy.observe import StreamObserver
 from letta_proxy.told import error_of, refusal_in, told
 from letta_proxy.translate import meaning

@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from gateway_core import context
-from gateway_core.errors import Code, GatewayError, as_problem
+from gateway_core.errors import Code, GatewayError
+from gateway_core.problem import as_problem
 from gateway_core.proxy.exchange import Exchange
 from letta_proxy.proxy import ROUTE
 from letta_proxy.translate import translate
