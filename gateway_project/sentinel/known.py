@@ -23,8 +23,8 @@ _ASKED_OF_LITELLM: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upstream:
-    """An upstream that documents itself.
+class DocumentedService:
+    """A service behind the gateway that documents itself.
 
     Attributes:
         title: how its document's title begins.
@@ -39,15 +39,15 @@ class Upstream:
     file: Path
 
 
-UPSTREAMS: Final = (
-    Upstream(
+DOCUMENTED_SERVICES: Final = (
+    DocumentedService(
         name="letta",
         title="Letta",
         url_setting="LETTA_BASE_URL",
         key_setting="LETTA_API_KEY",
         file=Path(letta_proxy.catalogue.__file__).with_name("documented.json"),
     ),
-    Upstream(
+    DocumentedService(
         name="litellm",
         title="LiteLLM",
         url_setting="LITELLM_BASE_URL",
@@ -57,30 +57,30 @@ UPSTREAMS: Final = (
 )
 
 
-def known_of(upstream: Upstream) -> dict[str, str]:
+def known_of(service: DocumentedService) -> dict[str, str]:
     """Return the fingerprint of each known operation, empty where only its name matters."""
-    operations = orjson.loads(upstream.file.read_bytes())["operations"]
+    operations = orjson.loads(service.file.read_bytes())["operations"]
     return {name: fingerprint for name, (fingerprint, _) in operations.items()}
 
 
-def keep(upstream: Upstream, document: Mapping[str, Any]) -> int:
+def keep(service: DocumentedService, document: Mapping[str, Any]) -> int:
     """Write down what a document says, one line for each operation, and return their number."""
     lines = []
     for name, one in sorted(describe(document).items()):
-        facts = [one.fingerprint, one.ids] if _is_used(upstream, name) else ["", []]
+        facts = [one.fingerprint, one.ids] if _is_used(service, name) else ["", []]
         lines.append(f"    {_text(name)}: {_text(facts)}")
     info = document.get("info", {})
     head = _text(f"{info.get('title')} {info.get('version')}")
     body = ",\n".join(lines)
-    upstream.file.write_text(
+    service.file.write_text(
         f'{{\n  "of": {head},\n  "operations": {{\n{body}\n  }}\n}}\n', encoding="utf-8"
     )
     return len(lines)
 
 
-def _is_used(upstream: Upstream, name: str) -> bool:
+def _is_used(service: DocumentedService, name: str) -> bool:
     """Say whether a change of an operation matters: of LiteLLM only few are called."""
-    if upstream.name != "litellm":
+    if service.name != "litellm":
         return True
     offered = {f"{operation.method} {operation.upstream_path}" for operation in OPERATIONS}
     return name in offered | _ASKED_OF_LITELLM

@@ -11,13 +11,13 @@ from django.utils import timezone
 from gateway_core.errors import GatewayError
 from gateway_core.rest import RestClient
 from gateway_project.sentinel.documents import describe
-from gateway_project.sentinel.known import UPSTREAMS, known_of
+from gateway_project.sentinel.known import DOCUMENTED_SERVICES, known_of
 from gateway_project.sentinel.models import UpstreamOperation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway_project.sentinel.known import Upstream
+    from gateway_project.sentinel.known import DocumentedService
 
 State = UpstreamOperation.State
 _OK: Final = 200
@@ -29,39 +29,39 @@ class DocumentUnavailable(Exception):
     """An upstream's documentation can't be read."""
 
 
-def live_document(upstream: Upstream) -> dict[str, Any]:
+def live_document(service: DocumentedService) -> dict[str, Any]:
     """Return the OpenAPI document that an upstream serves.
 
     Raises:
         DocumentUnavailable: it serves none, or does not answer.
     """
-    url = getattr(settings, upstream.url_setting)
+    url = getattr(settings, service.url_setting)
     if not url:
-        raise DocumentUnavailable(f"{upstream.url_setting} is not set.")
-    headers = {"authorization": f"Bearer {getattr(settings, upstream.key_setting)}"}
+        raise DocumentUnavailable(f"{service.url_setting} is not set.")
+    headers = {"authorization": f"Bearer {getattr(settings, service.key_setting)}"}
     client = RestClient(url, headers=headers, read_timeout=_READ_SECONDS, limit=_LIMIT_BYTES)
     try:
         answer = client.call("GET", "/openapi.json")
         document = answer.json() if answer.status == _OK else None
     except GatewayError as exc:
-        raise DocumentUnavailable(f"{upstream.title}: {exc.detail}") from exc
+        raise DocumentUnavailable(f"{service.title}: {exc.detail}") from exc
     finally:
         client.close()
     if not isinstance(document, dict):
-        raise DocumentUnavailable(f"{upstream.title} answers with status {answer.status}.")
+        raise DocumentUnavailable(f"{service.title} answers with status {answer.status}.")
     return document
 
 
-def upstream_of(document: Mapping[str, Any]) -> Upstream:
+def service_of(document: Mapping[str, Any]) -> DocumentedService:
     """Return the upstream that a document is of, by its title.
 
     Raises:
         DocumentUnavailable: it is of none that is known.
     """
     title = str(document.get("info", {}).get("title", ""))
-    for upstream in UPSTREAMS:
-        if title.startswith(upstream.title):
-            return upstream
+    for service in DOCUMENTED_SERVICES:
+        if title.startswith(service.title):
+            return service
     raise DocumentUnavailable(f"A document of {title or 'nothing'} is of no upstream.")
 
 
@@ -78,7 +78,7 @@ def compare(known: Mapping[str, str], document: Mapping[str, Any]) -> dict[str, 
     return states
 
 
-def store(upstream: Upstream, states: Mapping[str, State]) -> None:
+def store(service: DocumentedService, states: Mapping[str, State]) -> None:
     """Write what was found, for the admin."""
     now = timezone.now()
     rows = []
@@ -87,21 +87,21 @@ def store(upstream: Upstream, states: Mapping[str, State]) -> None:
         seen = None if state is State.GONE else now
         rows.append(
             UpstreamOperation(
-                upstream=upstream.name, method=method, path=path, state=state, last_seen=seen
+                upstream=service.name, method=method, path=path, state=state, last_seen=seen
             )
         )
     with transaction.atomic():
         _upsert([row for row in rows if row.last_seen], ("state", "last_seen"))
         _upsert([row for row in rows if not row.last_seen], ("state",))
         # What is neither known nor documented any longer was new once.
-        UpstreamOperation.objects.filter(upstream=upstream.name, state=State.NEW).exclude(
+        UpstreamOperation.objects.filter(upstream=service.name, state=State.NEW).exclude(
             last_seen=now
         ).update(state=State.GONE)
 
 
-def look(upstream: Upstream, document: Mapping[str, Any]) -> dict[str, State]:
+def look(service: DocumentedService, document: Mapping[str, Any]) -> dict[str, State]:
     """Return the state of each operation of an upstream."""
-    return compare(known_of(upstream), document)
+    return compare(known_of(service), document)
 
 
 def _upsert(rows: list[UpstreamOperation], fields: tuple[str, ...]) -> None:

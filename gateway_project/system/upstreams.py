@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upstream:
+class Service:
     """A service behind the gateway.
 
     Attributes:
@@ -35,13 +35,13 @@ class Upstream:
         return str(getattr(settings, f"{self.setting}_BASE_URL"))
 
 
-UPSTREAMS = (
-    Upstream(
+SERVICES = (
+    Service(
         name="litellm",
         serves="models: the OpenAI API through a LiteLLM proxy",
         setting="LITELLM",
     ),
-    Upstream(
+    Service(
         name="letta",
         serves="agents: the V1 API of a self-hosted Letta server 0.16.8",
         setting="LETTA",
@@ -53,12 +53,12 @@ def described() -> list[dict[str, object]]:
     """Return what anybody may know."""
     return [
         {
-            "name": upstream.name,
-            "serves": upstream.serves,
-            "prefix": prefix_of(upstream.name),
-            "is_configured": bool(upstream.base_url),
+            "name": service.name,
+            "serves": service.serves,
+            "prefix": prefix_of(service.name),
+            "is_configured": bool(service.base_url),
         }
-        for upstream in UPSTREAMS
+        for service in SERVICES
     ]
 
 
@@ -67,15 +67,15 @@ def examined(report: Report) -> list[dict[str, object]]:
     return [
         {
             **described_one,
-            "address": _without_credentials(upstream.base_url),
-            "timeout_seconds": getattr(settings, f"{upstream.setting}_TIMEOUT"),
-            "max_concurrent": getattr(settings, f"{upstream.setting}_MAX_CONCURRENT"),
+            "address": _without_credentials(service.base_url),
+            "timeout_seconds": getattr(settings, f"{service.setting}_TIMEOUT"),
+            "max_concurrent": getattr(settings, f"{service.setting}_MAX_CONCURRENT"),
             "checks": [
-                finding for finding in report.findings if finding.name.startswith(upstream.name)
+                finding for finding in report.findings if finding.name.startswith(service.name)
             ],
-            "circuits": [one for one in circuits() if one.name.startswith(upstream.name)],
+            "circuits": [one for one in circuits() if one.name.startswith(service.name)],
         }
-        for upstream, described_one in zip(UPSTREAMS, described(), strict=True)
+        for service, described_one in zip(SERVICES, described(), strict=True)
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway_project.sentinel.known import UPSTREAMS
+from gateway_project.sentinel.known import DOCUMENTED_SERVICES
 from gateway_project.sentinel.models import UpstreamOperation
 from gateway_project.sentinel.watch import live_document, look
 
@@ -16,7 +16,7 @@ def test_knows_every_operation_of_the_real_upstreams(upstreams: Upstreams, setti
     for name, value in upstreams.settings.items():
         setattr(settings, name, value)
 
-    for upstream in UPSTREAMS:
+    for upstream in DOCUMENTED_SERVICES:
         states = look(upstream, live_document(upstream))
 
         different = {

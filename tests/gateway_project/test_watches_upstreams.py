@@ -17,14 +17,14 @@ from accounts.models import User
 from gateway_project.models import UpstreamOperation
 from gateway_project.sentinel import known as known_module
 from gateway_project.sentinel.documents import describe
-from gateway_project.sentinel.known import UPSTREAMS, Upstream, known_of
+from gateway_project.sentinel.known import DOCUMENTED_SERVICES, DocumentedService, known_of
 from gateway_project.sentinel.watch import DocumentUnavailable, compare, live_document
 from letta_proxy.catalogue import CATALOGUE
 from llm_proxy.operations import OPERATIONS
 from tests.conftest import Running
 
 State = UpstreamOperation.State
-LETTA, LITELLM = UPSTREAMS
+LETTA, LITELLM = DOCUMENTED_SERVICES
 
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
@@ -65,9 +65,9 @@ NAMES = {"GET /v1/things/", "POST /v1/things/"}
 
 
 @pytest.fixture
-def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Upstream:
+def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DocumentedService:
     """Letta with a file of its own, in which nothing but DOCUMENT is known."""
-    made = Upstream(
+    made = DocumentedService(
         name="letta",
         title="Letta",
         url_setting="LETTA_BASE_URL",
@@ -76,8 +76,10 @@ def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Upstream:
     )
     known_module.keep(made, DOCUMENT)
     for module in ("known", "watch"):
-        monkeypatch.setattr(f"gateway_project.sentinel.{module}.UPSTREAMS", (made,))
-    monkeypatch.setattr("gateway_project.management.commands.check_upstreams.UPSTREAMS", (made,))
+        monkeypatch.setattr(f"gateway_project.sentinel.{module}.DOCUMENTED_SERVICES", (made,))
+    monkeypatch.setattr(
+        "gateway_project.management.commands.check_upstreams.DOCUMENTED_SERVICES", (made,)
+    )
     return made
 
 
@@ -159,7 +161,7 @@ def test_knows_what_the_catalogues_were_made_from() -> None:
 
 
 @pytest.mark.django_db
-def test_is_content_while_nothing_differs(upstream: Upstream, tmp_path: Path) -> None:
+def test_is_content_while_nothing_differs(upstream: DocumentedService, tmp_path: Path) -> None:
     printed, is_content = run(DOCUMENT, tmp_path)
 
     assert is_content
@@ -172,7 +174,7 @@ def test_is_content_while_nothing_differs(upstream: Upstream, tmp_path: Path) ->
 
 @pytest.mark.django_db
 def test_follows_an_operation_from_its_coming_to_its_going(
-    upstream: Upstream, tmp_path: Path
+    upstream: DocumentedService, tmp_path: Path
 ) -> None:
     newer = changed(lambda d: d["paths"].update({"/v1/x": {"get": {"responses": {}}}}))
     without = changed(lambda d: d["paths"]["/v1/things/"].pop("get"))
@@ -203,7 +205,7 @@ def test_follows_an_operation_from_its_coming_to_its_going(
 
 
 @pytest.mark.django_db
-def test_stores_nothing_on_a_dry_run(upstream: Upstream, tmp_path: Path) -> None:
+def test_stores_nothing_on_a_dry_run(upstream: DocumentedService, tmp_path: Path) -> None:
     del upstream
 
     assert run(DOCUMENT, tmp_path, dry_run=True)[1]
@@ -211,7 +213,9 @@ def test_stores_nothing_on_a_dry_run(upstream: Upstream, tmp_path: Path) -> None
 
 
 @pytest.mark.django_db
-def test_takes_as_known_what_a_developer_accepts(upstream: Upstream, tmp_path: Path) -> None:
+def test_takes_as_known_what_a_developer_accepts(
+    upstream: DocumentedService, tmp_path: Path
+) -> None:
     newer = changed(lambda d: d["paths"].update({"/v1/x": {"get": {"responses": {}}}}))
 
     assert run(newer, tmp_path, accept=True)[1]
@@ -221,7 +225,7 @@ def test_takes_as_known_what_a_developer_accepts(upstream: Upstream, tmp_path: P
 
 @pytest.mark.django_db
 def test_asks_the_upstream_itself_with_the_credential_that_it_wants(
-    upstream: Upstream, letta: Running, settings: Any
+    upstream: DocumentedService, letta: Running, settings: Any
 ) -> None:
     settings.LETTA_BASE_URL = letta.url
     printed = StringIO()
@@ -254,7 +258,7 @@ def test_says_what_it_can_not_read(tmp_path: Path, settings: Any) -> None:
 
 @pytest.mark.django_db
 def test_shows_in_the_admin_what_is_denied(
-    upstream: Upstream, tmp_path: Path, client: Client
+    upstream: DocumentedService, tmp_path: Path, client: Client
 ) -> None:
     del upstream
     run(changed(lambda d: d["paths"].update({"/v1/x": {"get": {"responses": {}}}})), tmp_path)

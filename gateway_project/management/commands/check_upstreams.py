@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from django.core.management.base import BaseCommand, CommandError
 
-from gateway_project.sentinel.known import UPSTREAMS, keep
+from gateway_project.sentinel.known import DOCUMENTED_SERVICES, keep
 from gateway_project.sentinel.models import UpstreamOperation
 from gateway_project.sentinel.watch import (
     DocumentUnavailable,
     live_document,
     look,
+    service_of,
     store,
-    upstream_of,
 )
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterator
 
-    from gateway_project.sentinel.known import Upstream
+    from gateway_project.sentinel.known import DocumentedService
 
 _KNOWN = UpstreamOperation.State.KNOWN
 
@@ -58,27 +58,27 @@ class Command(BaseCommand):
             CommandError: something differs, or can't be read.
         """
         total: Counter[str] = Counter()
-        for upstream, document in self._documents(options["file"]):
+        for service, document in self._documents(options["file"]):
             if options["accept"]:
-                count = keep(upstream, document)
-                self.stdout.write(f"{upstream.name}: {count} operations are known now")
-            states = look(upstream, document)
+                count = keep(service, document)
+                self.stdout.write(f"{service.name}: {count} operations are known now")
+            states = look(service, document)
             if not options["dry_run"]:
-                store(upstream, states)
+                store(service, states)
             for name, state in sorted(states.items(), key=lambda pair: (pair[1], pair[0])):
                 if state is not _KNOWN:
-                    self.stdout.write(f"{upstream.name:<10}{state.value:<10}{name}")
+                    self.stdout.write(f"{service.name:<10}{state.value:<10}{name}")
             total.update(state.value for state in states.values())
         self.stdout.write(", ".join(f"{total[state]} {state}" for state in UpstreamOperation.State))
         if total.total() != total[_KNOWN]:
             raise CommandError("The upstreams are not what the catalogues were made from.")
 
-    def _documents(self, files: list[Path]) -> Iterator[tuple[Upstream, dict[str, Any]]]:
+    def _documents(self, files: list[Path]) -> Iterator[tuple[DocumentedService, dict[str, Any]]]:
         try:
             for file in files:
                 document = orjson.loads(file.read_bytes())
-                yield upstream_of(document), document
-            for upstream in () if files else UPSTREAMS:
-                yield upstream, live_document(upstream)
+                yield service_of(document), document
+            for service in () if files else DOCUMENTED_SERVICES:
+                yield service, live_document(service)
         except (DocumentUnavailable, OSError, orjson.JSONDecodeError) as exc:
             raise CommandError(str(exc)) from exc
