@@ -65,6 +65,11 @@ class Finding:
     latency_ms: float
     detail: str
 
+    @property
+    def ok(self) -> bool:
+        """Whether all is well."""
+        return self.status is Status.OK
+
 
 @dataclass(frozen=True, slots=True)
 class Report:

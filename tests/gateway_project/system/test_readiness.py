@@ -67,7 +67,7 @@ def test_is_ok_when_every_probe_has_its_answer() -> None:
 
     assert report.status is Status.OK
     assert [finding.name for finding in report.findings] == ["a", "b"]
-    assert all(finding.status is Status.OK for finding in report.findings)
+    assert all(finding.ok for finding in report.findings)
 
 
 def test_is_as_bad_as_the_worst_finding() -> None:
