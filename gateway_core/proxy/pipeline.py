@@ -62,8 +62,8 @@ async def _carry(exchange: Exchange) -> None:
     route = exchange.route
     await identify(exchange)
     _match(exchange)
-    exchange.upstream.breaker.check()
     async with admitted(exchange):
+        exchange.upstream.breaker.check()
         await take_in(exchange)
         await (_go_on(exchange) if route.once is None else route.once(exchange, _go_on))
 

@@ -10,6 +10,7 @@ from django.db import OperationalError
 from http_sfv.list import List
 
 from gateway_core import valkey
+from gateway_core.breaker import machine
 from gateway_core.rates import Quota
 from tests.gateway_core.proxy.loopback import STREAM_HEAD, Call, chunk, reply
 
@@ -137,6 +138,23 @@ async def test_holds_a_place_until_a_stream_has_ended(
     await places(key, 0)
     upstream.answer = reply(body={})
     assert (await gateway.client.get(ONE)).status_code == 200
+
+
+async def test_counts_what_an_open_circuit_refuses(
+    gateway: Gateway, upstream: Upstream, knobs: Knobs, allow: Callable[..., str]
+) -> None:
+    key = allow(per_hour=60, burst=3, at_once=1)
+    upstream.answer = reply(body={})
+    breaker = knobs.hooks["limited"].breaker
+    breaker.circuit = machine.opened(breaker.circuit, until=None, reason="a test")
+    answers = [await gateway.client.get(ONE) for _ in range(5)]
+    assert [answer.json()["code"] for answer in answers] == [
+        *["upstream_circuit_open"] * 3,
+        *["quota_rate_limited"] * 2,
+    ]
+    assert [left(answer)[0] for answer in answers[:3]] == [2, 1, 0]
+    assert not upstream.calls
+    await places(key, 0)
 
 
 async def test_gives_the_place_back_when_the_client_leaves(
