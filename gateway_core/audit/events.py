@@ -9,6 +9,7 @@ import random
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -54,8 +55,12 @@ def is_worth_keeping(record: RequestRecord) -> bool:
 
     Every one does but preflights, reads of the control plane's probes, metrics and pages, and what
     callers nobody knows were refused, or sent elsewhere: anybody could fill the table with those.
+    Whom a policy forbids something has proved who they are; a 403 without one is Django's own, such
+    as that of a form without its CSRF token.
     """
     is_refused = record.status in _REFUSED or record.route == SERVER_ROUTE
+    if record.status == HTTPStatus.FORBIDDEN and not record.error_code:
+        is_refused = True
     if record.method == "OPTIONS" or (is_refused and not record.user_id):
         return False
     if record.route != CONTROL_ROUTE or record.method not in {"GET", "HEAD"}:

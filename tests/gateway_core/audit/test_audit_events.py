@@ -155,6 +155,12 @@ def test_keeps_nothing_that_strangers_could_fill_it_with(
     assert (is_worth_keeping(stranger), is_worth_keeping(somebody)) == (False, True)
 
 
+def test_keeps_what_a_policy_forbids_and_no_form_without_its_token(make_record: MakeRecord) -> None:
+    forged = make_record(route="control", user_id="", method="POST", status=403)
+    suspended = make_record(user_id="", status=403, error_code="policy_account_suspended")
+    assert (is_worth_keeping(forged), is_worth_keeping(suspended)) == (False, True)
+
+
 def test_keeps_that_nobody_could_say_who_somebody_was(make_record: MakeRecord) -> None:
     assert is_worth_keeping(make_record(route="llm", user_id="", status=503))
 
