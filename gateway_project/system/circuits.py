@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from django.db import transaction
-
 from gateway_core import background, valkey
 from gateway_core.audit.services import record_change
 from gateway_core.errors import PolicyError, ResourceNotFound
@@ -64,10 +62,8 @@ def trip(*, name: str, reason: str, by: User) -> CircuitReport:
     """
     _require_superuser(by)
     breaker = _named(name)
-    with transaction.atomic():
-        facts = {"reason": reason}
-        record_change(actor=by, action="breaker.trip", resource=f"breaker:{name}", facts=facts)
-        background.wait_for(partial(breaker.trip, reason), close=valkey.close)
+    background.wait_for(partial(breaker.trip, reason), close=valkey.close)
+    _record("trip", name, by, reason=reason)
     return _report(breaker)
 
 
@@ -79,10 +75,14 @@ def reset(*, name: str, by: User) -> CircuitReport:
     """
     _require_superuser(by)
     breaker = _named(name)
-    with transaction.atomic():
-        record_change(actor=by, action="breaker.reset", resource=f"breaker:{name}")
-        background.wait_for(breaker.reset, close=valkey.close)
+    background.wait_for(breaker.reset, close=valkey.close)
+    _record("reset", name, by)
     return _report(breaker)
+
+
+def _record(verb: str, name: str, by: User, **facts: str) -> None:
+    """Record what was done, once it is: no transaction stays open while Valkey is waited for."""
+    record_change(actor=by, action=f"breaker.{verb}", resource=f"breaker:{name}", facts=facts)
 
 
 def _require_superuser(by: User) -> None:
