@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -23,7 +23,6 @@ from uuid import UUID
 
 from channels.db import database_sync_to_async
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 
 from accounts import conf
 from accounts.models import Denial, User
@@ -32,12 +31,13 @@ from accounts.sessions.liveness import Session, SessionPolicy
 from accounts.tokens import guesses
 from accounts.tokens.bearer import bearer_token
 from gateway_core.cache import LocalCache, on_invalidate
-from gateway_core.errors import AccountSuspended, Code, DatabaseUnavailable, TokenRejected
+from gateway_core.errors import AccountSuspended, Code, TokenRejected
 from gateway_core.metrics import CACHE_LOOKUPS
+from gateway_core.postgresql.away import required
 from gateway_core.proxy.guard import recheck
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from accounts.tokens.claims import Claims
@@ -248,16 +248,8 @@ def _admitted(entry: Proof) -> Principal:
     return entry.principal
 
 
-@contextmanager
-def _database_required() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InterfaceError) as exc:
-        raise DatabaseUnavailable(retry_after=2) from exc
-
-
 def _recognised(verifier: TokenVerifier, claims: Claims, good_until: float) -> Proof:
-    with _database_required():
+    with required():
         denial = Denial.objects.find(claims.user_id, claims.session_id)
         # Nobody who is denied is made a user by a token that is still good.
         user = None if denial else User.objects.recognise(claims)
@@ -282,14 +274,14 @@ def _principal(claims: Claims, user: User | None, leeway_seconds: float) -> Prin
 
 
 def _proved(prove: Callable[[bytes], Proof], token: bytes) -> Proof:
-    with _database_required():
+    with required():
         proof = prove(token)
         return _denied(proof, Denial.objects.find(proof.principal.user_id))
 
 
 def _looked_up(principal: Principal) -> Proof:
     """Return how it stands with somebody whose token says nothing any more."""
-    with _database_required():
+    with required():
         is_active = User.objects.filter(pk=principal.user_id, is_active=True).exists()
         denial = Denial.objects.find(principal.user_id, principal.session_id)
     return _denied(Proof(principal=principal, is_suspended=not is_active), denial)

@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.html import escape
@@ -30,6 +29,7 @@ from gateway_core.errors import (
     ResourceNotFound,
     TokenRejected,
 )
+from gateway_core.postgresql.away import AWAY
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -47,8 +47,8 @@ def as_gateway_error(exc: Exception) -> GatewayError | None:
     """Return the error of ours that a framework's exception means."""
     if isinstance(exc, GatewayError):
         return exc
-    if isinstance(exc, (OperationalError, InterfaceError)):
-        return DatabaseUnavailable(retry_after=2)
+    if isinstance(exc, AWAY):
+        return DatabaseUnavailable()
     if isinstance(exc, Http404):
         return ResourceNotFound()
     if isinstance(exc, PermissionDenied):
@@ -119,7 +119,7 @@ class ExpectedErrorsMiddleware(MiddlewareMixin):
 
 def _told(request: HttpRequest, exc: BaseException | None) -> HttpResponse | None:
     """Return the answer for an error that may happen: the envelope below /api, a page elsewhere."""
-    if not isinstance(exc, (GatewayError, OperationalError, InterfaceError)):
+    if not isinstance(exc, (GatewayError, *AWAY)):
         return None
     error = as_gateway_error(exc) or InternalError()
     if request.path.startswith(_API):

@@ -30,6 +30,7 @@ class GatewayError(Exception):
     status: int = 500
     retryable: ClassVar[bool] = False
     detail: str = "The gateway failed to handle this request. Quote the request id to support."
+    retry_after: float | None = None
 
     def __init__(  # noqa: PLR0913 - each is one member of the envelope
         self,
@@ -46,7 +47,7 @@ class GatewayError(Exception):
         self.code = code or self.code
         self.status = status or self.status
         self.param = param
-        self.retry_after = retry_after
+        self.retry_after = self.retry_after if retry_after is None else retry_after
         self.headers = dict(headers or {})
         self.errors = list(errors)
         super().__init__(f"{self.code}: {self.detail}")

@@ -16,6 +16,7 @@ class DatabaseUnavailable(InternalError):
     code = Code.GATEWAY_DATABASE_UNAVAILABLE
     status = 503
     retryable = True
+    retry_after = 2
     detail = "The gateway can't reach its database right now. Repeat the request later."
 
 

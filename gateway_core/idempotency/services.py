@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from gateway_core import crypto
@@ -21,6 +20,7 @@ from gateway_core.errors import (
 from gateway_core.idempotency.models import IdempotencyRecord
 from gateway_core.idempotency.outcomes import Answer, Failure
 from gateway_core.logging import get_logger
+from gateway_core.postgresql.away import AWAY
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -78,7 +78,7 @@ def conclude(reservation: UUID, outcome: Answer | Failure) -> None:
             row.delete()
         else:
             row.update(**_ended(reservation, outcome))
-    except (OperationalError, InterfaceError) as exc:
+    except AWAY as exc:
         _log.error("outcome not kept", reservation=str(reservation), error=str(exc))
 
 

@@ -10,8 +10,6 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final, Self
 
-from django.db import InterfaceError, OperationalError
-
 from gateway_core import cache
 from gateway_core.errors import (
     CallerError,
@@ -21,6 +19,7 @@ from gateway_core.errors import (
     PolicyError,
     UpstreamTimeout,
 )
+from gateway_core.postgresql.away import AWAY
 from gateway_core.proxy.deadline import Deadline
 from gateway_core.proxy.identify import identify
 from gateway_core.tasks import spawn
@@ -122,7 +121,7 @@ class Guard:
             # What was begun while the token was good may end after it.
             if error.code is not Code.CALLER_TOKEN_EXPIRED:
                 self.end(error)
-        except (GatewayError, OperationalError, InterfaceError):
+        except (GatewayError, *AWAY):
             return  # nobody can say right now
 
 

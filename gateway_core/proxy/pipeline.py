@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db import InterfaceError, OperationalError
-
 from gateway_core import context, metrics
 from gateway_core.errors import (
     DatabaseUnavailable,
@@ -15,6 +13,7 @@ from gateway_core.errors import (
     UpstreamError,
 )
 from gateway_core.logging import get_logger
+from gateway_core.postgresql.away import AWAY
 from gateway_core.proxy.admit import admitted
 from gateway_core.proxy.body import take_in
 from gateway_core.proxy.exchange import Exchange
@@ -45,8 +44,8 @@ def proxy(route: Route) -> Application:
             await _carry(exchange)
         except GatewayError as error:
             await refuse(exchange, error)
-        except (OperationalError, InterfaceError):
-            await refuse(exchange, DatabaseUnavailable(retry_after=2))
+        except AWAY:
+            await refuse(exchange, DatabaseUnavailable())
         except Exception:  # noqa: BLE001 - the outermost handler
             _log.exception("unexpected failure")
             await refuse(exchange, InternalError())

@@ -93,7 +93,7 @@ class RuleBook:
         except DatabaseError as exc:
             self._is_failing = True
             if self._known is None:
-                raise DatabaseUnavailable(retry_after=2) from exc
+                raise DatabaseUnavailable from exc
             _log.error("access rules not read; the old ones hold", error=str(exc))
             self._fresh.put("rules", self._known, ttl=_RETRY_SECONDS)
             return self._known

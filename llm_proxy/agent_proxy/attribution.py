@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from django.db import InterfaceError, OperationalError
-
 from gateway_core.errors import GatewayError
+from gateway_core.postgresql.away import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,7 +26,7 @@ async def agent_of(user_id: UUID, agent_id: str) -> str:
     So it is when nobody can say: no call fails for its books.
     """
     if agent_id:
-        with contextlib.suppress(GatewayError, OperationalError, InterfaceError):
+        with contextlib.suppress(GatewayError, *AWAY):
             for owns in _owners:
                 if await owns(user_id, agent_id):
                     return agent_id

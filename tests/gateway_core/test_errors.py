@@ -84,3 +84,8 @@ def test_the_challenge_names_no_error_when_there_was_no_token() -> None:
     assert invalid == (
         'Bearer realm="gateway", error="invalid_token", error_description="Not \'valid\'."'
     )
+
+
+def test_an_error_may_have_a_time_to_come_back_after_by_itself() -> None:
+    assert problem.response_headers(errors.DatabaseUnavailable())["retry-after"] == "2"
+    assert "retry-after" not in problem.response_headers(errors.InternalError())
