@@ -7,7 +7,6 @@ names. What staff do in the admin is not limited.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from django.conf import settings
@@ -24,6 +23,7 @@ from accounts.plans.services import limits_for
 from gateway_core import context
 from gateway_core.addresses import subscriber
 from gateway_core.logging import get_logger
+from gateway_core.outage import Outage
 from gateway_core.rates import LIMITER, RateClass
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from accounts.models import User
 
-_log = get_logger("gateway.throttling")
-_RETRY_SECONDS: Final = 1.0
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 ResultT = TypeVar("ResultT")
 
@@ -109,12 +107,14 @@ class ForgivingRedisCache(RedisCache):
     """Counters in Redis and, while Redis is away, in the memory of this process.
 
     Only what django-ratelimit calls is made safe. Django's own class would raise, which is a 500.
-    Then it is looked for once a second, so that not every request waits for it in vain. Django
-    makes an object of this class for each request; what is kept in memory is shared.
+    Django makes an object of this class for each request; what is kept in memory is shared.
     """
 
-    is_away: ClassVar[bool] = False
-    look_again_at: ClassVar[float] = 0.0
+    outage: ClassVar[Outage] = Outage(
+        get_logger("gateway.throttling"),
+        away="limits of addresses hold for each process alone",
+        back="limits of addresses hold for all processes together again",
+    )
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         params["OPTIONS"] = {**params.get("OPTIONS", {}), "retry": Retry(NoBackoff(), 0)}
@@ -148,16 +148,12 @@ class ForgivingRedisCache(RedisCache):
         return self._first(lambda: RedisCache.incr(self, key, delta, version), raise_own)
 
     def _first(self, shared: Callable[[], ResultT], own: Callable[[], ResultT]) -> ResultT:
-        kind = ForgivingRedisCache
-        if kind.is_away and time.monotonic() < kind.look_again_at:
+        if self.outage.is_known():
             return own()
         try:
             result = shared()
         except RedisError as exc:
-            if not kind.is_away:
-                _log.warning("limits hold for one process only", error=type(exc).__name__)
-            kind.is_away = True
-            kind.look_again_at = time.monotonic() + _RETRY_SECONDS
+            self.outage.begin(exc)
             return own()
-        kind.is_away = False
+        self.outage.end()
         return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,7 @@ from django.conf import settings
 from gateway_core import context, metrics, valkey
 from gateway_core.errors import RateLimited, TooManyConcurrent
 from gateway_core.logging import get_logger
+from gateway_core.outage import Outage
 from gateway_core.rates import script
 from gateway_core.rates.asking import Asking
 from gateway_core.rates.own import OwnBuckets
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _log = get_logger("gateway.rates")
 
 _BEAT_SECONDS: Final = 2.0
-_RETRY_SECONDS: Final = 1.0
 _PROCESSES: Final = "gateway:processes"
 _BATCH: Final = 200
 
@@ -51,9 +50,12 @@ class RateLimiter:
         self._leases: dict[str, str] = {}
         self._name = uuid4().hex
         self._processes = 1
-        self._lock = threading.Lock()
-        self._is_away = False
-        self._look_again_at = 0.0
+        self._outage = Outage(
+            _log,
+            away="limits hold for each process alone",
+            back="limits hold for all processes together again",
+            clock=clock,
+        )
 
     @asynccontextmanager
     async def hold(self, subject: str, quota: Quota) -> AsyncIterator[Decision]:
@@ -123,25 +125,16 @@ class RateLimiter:
     def _may_ask(self) -> bool:
         if not settings.REDIS_URL:
             return False
-        if self._is_away and self._is_time_to_look():
+        if self._outage.is_on and self._outage.is_time_to_look():
             spawn(self._beat(), name="rates")
-        return not self._is_away
-
-    def _is_time_to_look(self) -> bool:
-        """Say so to one caller each second."""
-        with self._lock:
-            now = self._clock()
-            if now < self._look_again_at:
-                return False
-            self._look_again_at = now + _RETRY_SECONDS
-            return True
+        return not self._outage.is_on
 
     def _take_sync(self, ask: Ask) -> Decision:
         found = self._ask_sync([ask])
         return _counted(found[0], "all") if found else self._take_own(ask)
 
     def _ask_sync(self, asks: list[Ask]) -> list[Decision] | None:
-        if not settings.REDIS_URL or (self._is_away and not self._is_time_to_look()):
+        if not settings.REDIS_URL or self._outage.is_known():
             return None
         keys, arguments = script.terms(asks, ())
         try:
@@ -162,7 +155,7 @@ class RateLimiter:
         self._leases.pop(ask.lease, None)
         self._own.release(ask.key, ask.lease)
         # What Valkey is not told of, it gives up by itself.
-        if settings.REDIS_URL and not self._is_away:
+        if settings.REDIS_URL and not self._outage.is_on:
             self._asking().end(ask.key, ask.lease)
 
     async def _beat(self) -> None:
@@ -186,23 +179,11 @@ class RateLimiter:
         self._processes = await script.run(valkey.client(), script.BEAT, keys, arguments)
 
     def _note(self, exc: Exception | None) -> None:
-        """Note that Valkey has answered, or why it has not; what that changes is said once."""
-        if exc is None and not self._is_away:
-            return
-        with self._lock:
-            if exc is None:
-                self._is_away = False
-                self._own.clear()
-                _log.info("limits hold for all processes together again")
-                return
-            self._look_again_at = self._clock() + _RETRY_SECONDS
-            was_away, self._is_away = self._is_away, True
-        if not was_away:
-            _log.warning(
-                "limits hold for each process alone",
-                error=type(exc).__name__,
-                processes=self._processes,
-            )
+        """Note that Valkey has answered, or why it has not."""
+        if exc is not None:
+            self._outage.begin(exc, processes=self._processes)
+        elif self._outage.end():
+            self._own.clear()
 
 
 LIMITER: Final = RateLimiter()

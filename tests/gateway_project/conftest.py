@@ -45,4 +45,4 @@ def without_valkey(settings: Any) -> Iterator[ForgivingRedisCache]:
     yield cache
     cache._own.clear()
     settings.CACHES = usual
-    ForgivingRedisCache.is_away = False
+    ForgivingRedisCache.outage.end()

@@ -33,7 +33,7 @@ def test_goes_on_counting_in_the_process_when_valkey_is_gone() -> None:
 
     assert waits[:3] == [None, None, None]
     assert waits[3] is not None
-    assert ForgivingRedisCache.is_away
+    assert ForgivingRedisCache.outage.is_on
 
 
 def test_raises_a_counter_that_valkey_took_along(without_valkey: ForgivingRedisCache) -> None:

@@ -44,7 +44,7 @@ def counted_alone() -> float:
 
 
 async def test_allows_its_share_while_valkey_is_away_and_all_when_it_is_back(
-    limiter: RateLimiter, clock: Clock, subject: str, said: list[str]
+    said: list[str], limiter: RateLimiter, clock: Clock, subject: str
 ) -> None:
     quota = Quota(name="test", per_hour=3600, burst=20)
     limiter._processes = 4
@@ -63,7 +63,7 @@ async def test_allows_its_share_while_valkey_is_away_and_all_when_it_is_back(
     clock.now += 1
     await admitted(limiter, subject, quota, 1)
     async with asyncio.timeout(1):
-        while limiter._is_away:
+        while limiter._outage.is_on:
             await asyncio.sleep(0.005)
     assert await admitted(limiter, subject, quota, 50) == 20
     assert said == [
@@ -99,7 +99,7 @@ async def test_threads_get_the_share_too_and_bring_valkey_back(
             limiter.count(subject, quota)
     clock.now += 1
     limiter.count(subject, quota)
-    assert not limiter._is_away
+    assert not limiter._outage.is_on
 
 
 async def test_waits_once_and_no_more_for_a_valkey_that_hangs(
