@@ -14,7 +14,7 @@ from django.template.response import SimpleTemplateResponse
 from django.utils.deprecation import MiddlewareMixin
 
 from gateway_core import context
-from gateway_core.errors import FIRST_SERVER_ERROR, BodyTooLarge, Code
+from gateway_core.errors import FIRST_SERVER_ERROR, Code
 from gateway_core.idempotency import services
 from gateway_core.idempotency.keys import HEADER, KeyedRequest, fingerprint, read_key
 from gateway_core.idempotency.outcomes import REPLAYED_HEADER, Answer, Failure
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     Work = Callable[[], HttpResponseBase]
 
 _FIRST_ERROR: Final = 400
-_LONGEST_BODY_BYTES: Final = 16 * 1024 * 1024
 # Of these nobody knows whether they came before our own database was changed or after it.
 _UNCERTAIN: Final = frozenset({Code.GATEWAY_INTERNAL_ERROR, Code.GATEWAY_DATABASE_UNAVAILABLE})
 
@@ -99,11 +98,10 @@ def _keyed(request: HttpRequest, user_id: UUID) -> KeyedRequest:
 def _body(request: HttpRequest) -> bytes:
     """Return the body and leave it for the view to read.
 
-    As ``request.body`` does, but for its limit: what a body may have is each view's own business.
+    As ``request.body`` does, but for its limit: ``bodies`` lets through none that is longer than
+    any view takes, and what this one may have is the view's own business.
     """
-    body = request.read(_LONGEST_BODY_BYTES + 1)
-    if len(body) > _LONGEST_BODY_BYTES:
-        raise BodyTooLarge(f"The body is too large to be sent with {HEADER}.", param=HEADER)
+    body = request.read()
     request._body = body  # noqa: SLF001 - no public way leads past the limit
     request._stream = BytesIO(body)  # noqa: SLF001 - as above
     return body

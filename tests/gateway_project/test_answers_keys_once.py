@@ -18,6 +18,7 @@ from django.db import OperationalError
 from django.http import StreamingHttpResponse
 from django.test import Client
 from django.urls import path
+from pytest_django import Settings
 from rest_framework.decorators import action
 from rest_framework.parsers import BaseParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
@@ -41,7 +42,7 @@ from gateway_core.errors import (
 )
 from gateway_core.idempotency import services
 from gateway_core.idempotency.models import IdempotencyRecord
-from gateway_project import idempotency, urls
+from gateway_project import urls
 from llm_proxy.models import ApiKey
 from tests.conftest import RunningSupabase
 from tests.gateway_project.sandbox.waiting import wait_until
@@ -357,15 +358,13 @@ def test_takes_forms(post: Post) -> None:
     assert second.headers["idempotent-replayed"] == "true"
 
 
-def test_refuses_a_body_that_is_too_large_to_be_compared(
-    post: Post, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(idempotency, "_LONGEST_BODY_BYTES", 10)
+def test_leaves_the_limit_of_a_body_to_the_view(post: Post, settings: Settings) -> None:
+    settings.MAX_JSON_BYTES = 10
 
-    answer = post(f"{THINGS}/one", json={"a": "1234567890"})
+    answer = post("/api/v1/llm/keys", json={"name": "1234567890"})
 
     assert code_of(answer) == (413, "caller_body_too_large")
-    assert not done
+    assert not ApiKey.objects.exists()
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "a\tb"])
