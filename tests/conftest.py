@@ -17,6 +17,7 @@ Fixtures (those of a server are clean at the beginning of each test):
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -51,6 +52,8 @@ _TLS = ssl.create_default_context()  # reading the system's certificates takes a
 _SHIPPED_ROWS: list[str] = []
 _SERVERS = {stand_in.name: LoopbackServer() for stand_in in STAND_INS}
 _GATEWAY = LoopbackServer()
+_KEPT_TASKS: set[asyncio.Task[Any] | None] = set()
+_SETTLE_SECONDS = 2.0
 
 
 # What a machine that is busy with other things is slow at says nothing of the code.
@@ -271,6 +274,7 @@ def gateway_server(
 
     with _GATEWAY.start(leaks.scanning(application)) as server:
         _wait_until_it_hears(os.environ["REDIS_URL"])
+        server.run(_keep_tasks())
         yield server
 
 
@@ -297,7 +301,21 @@ def gateway(
 
     cache.clear_all()
     yield gateway_server.url
+    gateway_server.run(_settle())
     gateway_server.run(_close_pools())
+
+
+async def _settle() -> None:
+    """Let the gateway end what a client did not wait for, so that it writes into no other test."""
+    me, loop = asyncio.current_task(), asyncio.get_running_loop()
+    until = loop.time() + _SETTLE_SECONDS
+    while asyncio.all_tasks() - _KEPT_TASKS - {me} and loop.time() < until:
+        await asyncio.sleep(0.005)
+
+
+async def _keep_tasks() -> None:
+    """Note what the gateway does for as long as it serves."""
+    _KEPT_TASKS.update(asyncio.all_tasks() - {asyncio.current_task()})
 
 
 async def _close_pools() -> None:
