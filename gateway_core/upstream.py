@@ -106,6 +106,7 @@ def breaker(name: str, *, is_quick: bool = False) -> Breaker:
         return Policy(
             minimum_calls=settings.CIRCUIT_BREAKER_FAILURE_THRESHOLD,
             failure_rate=settings.CIRCUIT_BREAKER_FAILURE_RATE,
+            callers=settings.CIRCUIT_BREAKER_CALLERS,
             slow_seconds=settings.CIRCUIT_BREAKER_SLOW_SECONDS if is_quick else float("inf"),
             open_seconds=settings.CIRCUIT_BREAKER_RECOVERY_TIMEOUT,
             probes=settings.CIRCUIT_BREAKER_PROBES,

@@ -62,7 +62,8 @@ class Breaker:
         self._asking = 0
         self._window = Window(
             seconds=lambda: policy().window_seconds,
-            limit_each=lambda: _fewer_than_open(policy()),
+            callers=lambda: policy().callers,
+            limit_each=lambda: _part_of_each(policy()),
             clock=clock,
         )
 
@@ -212,14 +213,13 @@ class Breaker:
         )
         if call.is_success and not is_slow:
             return ""
-        calls, failure_rate, slow_rate = self._window.rates()
-        if calls < policy.minimum_calls:
-            return ""
-        if failure_rate >= policy.failure_rate:
-            return f"{failure_rate:.0%} of {calls} calls failed"
-        return (
-            f"{slow_rate:.0%} of {calls} calls were slow" if slow_rate >= policy.slow_rate else ""
-        )
+        for (calls, rate), limit, verb in (
+            (self._window.failures(), policy.failure_rate, "failed"),
+            (self._window.slowness(), policy.slow_rate, "were slow"),
+        ):
+            if calls >= policy.minimum_calls and rate >= limit:
+                return f"{rate:.0%} of {calls} calls {verb}"
+        return ""
 
     async def _share_opening(self, until: float, reason: str) -> None:
         circuit, _ = await self._store.change(
@@ -254,6 +254,6 @@ def _to_blame(call: Call, caller: str | None) -> str | None:
     return None if isinstance(call.error, UpstreamUnreachable) else caller
 
 
-def _fewer_than_open(policy: Policy) -> int:
-    """Return how many bad calls are too few to open a breaker, whatever the window holds."""
-    return max(0, ceil(policy.minimum_calls * min(policy.failure_rate, policy.slow_rate)) - 1)
+def _part_of_each(policy: Policy) -> int:
+    """Return how many bad calls of each caller are enough when just enough callers have some."""
+    return ceil(policy.minimum_calls / max(1, policy.callers))

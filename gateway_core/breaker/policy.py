@@ -15,6 +15,7 @@ class Policy:
         failure_rate: opens it, as a part of the calls.
         slow_seconds: until the head of the answer; longer is slow.
         slow_rate: opens it, as a part of the calls.
+        callers: so many different ones must have met what is wrong, if callers can bring it about.
         open_seconds: before probes begin.
         probes: how many must succeed, and how many are tried at once.
     """
@@ -24,5 +25,6 @@ class Policy:
     failure_rate: float = 0.5
     slow_seconds: float = 60.0
     slow_rate: float = 0.9
+    callers: int = 3
     open_seconds: float = 60.0
     probes: int = 3

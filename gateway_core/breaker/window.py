@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -26,11 +27,15 @@ class _Bucket:
 class Window:
     """Counts calls, failures and slow calls over a sliding while.
 
-    Of failures that a caller may have brought about ``limit_each`` in the window count at the most,
-    and as many of their slow calls: nobody's alone make an upstream look dead to everybody.
+    Nobody makes an upstream look dead to everybody with an account or two: what callers may have
+    brought about counts once ``callers`` of them have met it, and of each no more than
+    ``limit_each``. What doesn't count is left out, so that it doesn't make the rest look better
+    either. That there is no connection is nobody's doing and always counts, which is what opens the
+    circuit where there are fewer callers.
 
     Args:
         seconds: returns the window's length.
+        callers: returns how many different ones must have met failures, or slow calls.
         limit_each: returns how many failures, and slow calls, of one caller count.
         clock: seconds, monotonic.
     """
@@ -39,10 +44,12 @@ class Window:
         self,
         *,
         seconds: Callable[[], float],
+        callers: Callable[[], int],
         limit_each: Callable[[], int],
         clock: Callable[[], float],
     ) -> None:
         self._seconds = seconds
+        self._callers = callers
         self._limit_each = limit_each
         self._clock = clock
         # The event loop and the control plane's threads share a window.
@@ -67,24 +74,38 @@ class Window:
         """Return the number of calls and, of those, the parts that failed and that were slow."""
         with self._lock:
             self._drop_old()
-            buckets = list(self._buckets)
-        calls = sum(bucket.calls for bucket in buckets)
-        if not calls:
-            return 0, 0.0, 0.0
-        failures = self._that_count([bucket.failures for bucket in buckets])
-        slow = self._that_count([bucket.slow for bucket in buckets])
-        return calls, failures / calls, slow / calls
+            calls = sum(bucket.calls for bucket in self._buckets)
+            failures = sum(bucket.failures.total() for bucket in self._buckets)
+            slow = sum(bucket.slow.total() for bucket in self._buckets)
+        return calls, failures / max(1, calls), slow / max(1, calls)
+
+    def failures(self) -> tuple[int, float]:
+        """Return the number of calls that count, and the part of them that failed."""
+        return self._of_those_that_count(attrgetter("failures"))
+
+    def slowness(self) -> tuple[int, float]:
+        """Return the number of calls that count, and the part of them that were slow."""
+        return self._of_those_that_count(attrgetter("slow"))
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
             self._buckets.clear()
 
-    def _that_count(self, counters: list[Counter[str | None]]) -> int:
-        counts = sum(counters, Counter())
-        nobodys = counts.pop(None, 0)
-        most = self._limit_each()
-        return nobodys + sum(min(count, most) for count in counts.values())
+    def _of_those_that_count(
+        self, kind: Callable[[_Bucket], Counter[str | None]]
+    ) -> tuple[int, float]:
+        with self._lock:
+            self._drop_old()
+            calls = sum(bucket.calls for bucket in self._buckets)
+            by_caller = sum((kind(bucket) for bucket in self._buckets), Counter())
+        bad = by_caller.total()
+        counted = by_caller.pop(None, 0)
+        if len(by_caller) >= self._callers():
+            most = self._limit_each()
+            counted += sum(min(count, most) for count in by_caller.values())
+        calls -= bad - counted
+        return calls, counted / calls if calls else 0.0
 
     def _bucket(self) -> _Bucket:
         now = self._clock()

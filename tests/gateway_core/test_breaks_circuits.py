@@ -18,7 +18,9 @@ from gateway_core.errors import (
     CallerGone,
     ResourceNotFound,
     UpstreamFailed,
+    UpstreamInterrupted,
     UpstreamOverloaded,
+    UpstreamTimeout,
     UpstreamUnreachable,
 )
 
@@ -110,14 +112,54 @@ async def test_stays_closed_whatever_one_caller_brings_about(breaker: Breaker) -
     for _ in range(50):
         await call(breaker, UpstreamFailed(), caller="mallory")
     assert breaker.circuit.state is State.CLOSED
-    await call(breaker, UpstreamFailed(), caller="alice")
-    assert breaker.rates()[1] < POLICY.failure_rate
+    assert breaker.rates() == (50, 1.0, 0.0)
 
 
-async def test_opens_when_several_callers_meet_failures(breaker: Breaker) -> None:
-    for caller in ("alice", "bob", "charlie", "dan"):
+async def test_counts_no_more_of_one_caller_however_many_others_have_met_failures(
+    breaker: Breaker,
+) -> None:
+    for number in range(10):
+        await call(breaker, caller=str(number))
+    for caller in ("alice", "bob", *["mallory"] * 50):
         await call(breaker, UpstreamFailed(), caller=caller)
+    assert breaker.circuit.state is State.CLOSED
+
+
+@pytest.mark.parametrize("each", [2, 20])
+async def test_opens_when_several_callers_meet_failures(breaker: Breaker, each: int) -> None:
+    for caller in ("alice", "bob", "charlie"):
+        for _ in range(each):
+            await call(breaker, UpstreamFailed(), caller=caller)
     assert breaker.circuit.state is State.OPEN
+
+
+@pytest.mark.parametrize("error", [UpstreamFailed(), UpstreamTimeout(), UpstreamInterrupted()])
+async def test_stays_closed_whatever_two_callers_bring_about_while_nobody_else_calls(
+    breaker: Breaker, error: Exception
+) -> None:
+    for _ in range(POLICY.minimum_calls):
+        await call(breaker, error, caller="mallory")
+        await call(breaker, error, caller="malice")
+        assert breaker.circuit.state is State.CLOSED
+    await call(breaker, UpstreamUnreachable())  # theirs don't count beside it either
+    assert breaker.circuit.state is State.CLOSED
+
+
+async def test_opens_for_one_caller_alone_when_there_is_no_connection(breaker: Breaker) -> None:
+    for _ in range(POLICY.minimum_calls):
+        await call(breaker, UpstreamUnreachable(), caller="alice")
+    assert breaker.circuit.state is State.OPEN
+
+
+@pytest.mark.parametrize(("callers", "state"), [(2, State.CLOSED), (3, State.OPEN)])
+async def test_opens_when_calls_of_so_many_callers_are_slow(
+    breaker: Breaker, clock: Clock, callers: int, state: State
+) -> None:
+    for number in range(POLICY.minimum_calls):
+        async with breaker.watch(str(number % callers)) as one:
+            clock.now += 2
+            one.answered()
+    assert breaker.circuit.state is state
 
 
 async def test_refuses_at_once_while_open_and_says_when_to_come_back(
