@@ -50,6 +50,8 @@ _owners: LocalCache[Claim, UUID] = LocalCache(
 _behind: LocalCache[tuple[UUID, Claim], tuple[str, ...]] = LocalCache(
     "letta_agents_behind", ttl=lambda: settings.CACHE_TTL_OWNERSHIP, max_entries=50_000
 )
+# What agents remember things in. It can be there without an agent, or be several agents'.
+_MEMORY: Final = frozenset({Kind.ARCHIVE, Kind.BLOCK})
 # What can't be without its agent.
 _LIVES: Final = frozenset({Kind.CONVERSATION, Kind.GROUP, Kind.MESSAGE, Kind.RUN, Kind.STEP})
 
@@ -98,6 +100,16 @@ async def agents_behind(user_id: UUID, claim: Claim) -> tuple[str, ...]:
     if claim.kind not in _LIVES:
         return ()
     return await _behind.load((user_id, claim), partial(_find_behind, user_id, claim))
+
+
+async def agents_sharing(user_id: UUID, claim: Claim) -> tuple[str, ...]:
+    """Return the agents that a block or an archive of the user's is memory of.
+
+    Letta is asked each time: blocks are attached and detached all the while.
+    """
+    if claim.kind not in _MEMORY or not is_id(claim.upstream_id):
+        return ()
+    return tuple(await _FINDERS[claim.kind](claim.upstream_id, await letta_user_for(user_id)))
 
 
 async def recorded_as_own(user_id: UUID, claims: Collection[Claim]) -> set[Claim]:

@@ -20,7 +20,7 @@ from gateway_core.errors import AgentSuspended, Code, ResourceConflict
 from gateway_core.proxy.guard import recheck
 from letta_proxy.catalogue.operation import operation_of
 from letta_proxy.models import Kind
-from letta_proxy.ownership import agents_behind
+from letta_proxy.ownership import agents_behind, agents_sharing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -168,10 +168,20 @@ async def _why_shut(user_id: UUID, claims: Collection[Claim]) -> Shut | None:
     if not shut:
         return None
     for claim in claims:
-        for agent_id in await agents_behind(user_id, claim):
-            if agent_id in shut:
-                return shut[agent_id]
+        why = await _shut_by(user_id, claim, shut)
+        if why is not None:
+            return why
     return None
+
+
+async def _shut_by(user_id: UUID, claim: Claim, shut: Mapping[str, Shut]) -> Shut | None:
+    for agent_id in await agents_behind(user_id, claim):
+        if agent_id in shut:
+            return shut[agent_id]
+    sharing = await agents_sharing(user_id, claim)
+    # What an open agent remembers, too, is reached through that one anyway.
+    is_shut = bool(sharing) and all(agent_id in shut for agent_id in sharing)
+    return shut[sharing[0]] if is_shut else None
 
 
 def _refusal(why: Shut) -> GatewayError:

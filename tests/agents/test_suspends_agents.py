@@ -70,6 +70,60 @@ def test_nothing_reaches_what_writes_the_memory_of_a_suspended_agent(
     assert (answer.status_code, answer.json()["code"]) == (423, "policy_agent_suspended")
 
 
+@pytest.fixture
+def block(alice: Caller, agent: dict[str, Any]) -> str:
+    return str(alice.letta("GET", f"/agents/{agent['id']}/core-memory/blocks").json()[0]["id"])
+
+
+def test_nothing_reaches_the_memory_of_a_suspended_agent(
+    alice: Caller, agent: dict[str, Any], block: str, template: str, letta: Running
+) -> None:
+    other = alice.create(template)["id"]
+    archive = alice.letta("POST", "/archives/", json={"name": "x"}).json()["id"]
+    at = f"/agents/{agent['id']}"
+    alice.letta("PATCH", f"{at}/archives/attach/{archive}").raise_for_status()
+    suspend(alice, agent)
+    letta.client.delete("/_sandbox/requests")
+
+    for method, path, body in (
+        ("GET", f"/blocks/{block}", None),
+        ("PATCH", f"/blocks/{block}", {"value": "mine"}),
+        ("DELETE", f"/blocks/{block}", None),
+        ("PATCH", f"/agents/{other}/core-memory/blocks/attach/{block}", None),
+        ("POST", "/agents/", {"name": "copy", "block_ids": [block]}),
+        ("GET", f"/archives/{archive}", None),
+        ("POST", f"/archives/{archive}/passages", {"text": "mine"}),
+        ("PATCH", f"/agents/{other}/archives/attach/{archive}", None),
+    ):
+        answer = alice.letta(method, path, json=body)
+        assert (method, path, answer.status_code) == (method, path, 423)
+        assert answer.json()["code"] == "policy_agent_suspended"
+    assert {one["method"] for one in letta.requests(r"/blocks/|/archives/")} == {"GET"}
+
+
+def test_memory_that_an_open_agent_shares_is_reached(
+    alice: Caller, agent: dict[str, Any], block: str, template: str
+) -> None:
+    other = f"/agents/{alice.create(template)['id']}/core-memory/blocks"
+    alice.letta("PATCH", f"{other}/attach/{block}").raise_for_status()
+    suspend(alice, agent)
+
+    answer = alice.letta("PATCH", f"/blocks/{block}", json={"value": "ours"})
+    assert answer.status_code == 200
+
+    alice.letta("PATCH", f"{other}/detach/{block}").raise_for_status()
+    assert alice.letta("GET", f"/blocks/{block}").status_code == 423
+
+
+def test_memory_costs_no_look_up_while_nothing_is_suspended(
+    alice: Caller, block: str, letta: Running
+) -> None:
+    alice.letta("GET", f"/blocks/{block}").raise_for_status()
+    letta.client.delete("/_sandbox/requests")
+    alice.letta("GET", f"/blocks/{block}").raise_for_status()
+    assert len(letta.requests("/v1/")) == 1
+
+
 def test_staff_are_told_why_a_request_is_denied(alice: Caller, agent: dict[str, Any]) -> None:
     suspend(alice, agent)
     out = StringIO()
