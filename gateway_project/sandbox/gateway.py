@@ -34,7 +34,7 @@ def _serve(port: int) -> int:
     from gateway_project.server.config import Farewell  # noqa: PLC0415 - needs settings
     from gateway_project.server.run import from_settings, serve  # noqa: PLC0415 - needs settings
 
-    farewell = Farewell(notice_seconds=0, drain_seconds=_GRACE_SECONDS)
+    farewell = Farewell(notice_seconds=0, drain_seconds=_GRACE_SECONDS, kept_seconds=0)
     return serve(
         from_settings(
             host="127.0.0.1", port=port, workers=1, farewell=farewell, log_level="warning"

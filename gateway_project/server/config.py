@@ -42,10 +42,12 @@ class Farewell:
     Attributes:
         notice_seconds: for which it serves on, with red readiness.
         drain_seconds: that what is under way has after that.
+        kept_seconds: of these, for which a connection without a request is still kept.
     """
 
     notice_seconds: float
     drain_seconds: float
+    kept_seconds: float
 
 
 class Config(uvicorn.Config):

@@ -7,6 +7,7 @@ what is being answered goes out first, and then the connection is closed.
 
 from __future__ import annotations
 
+import select
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from uvicorn.server import ServerState
 
-    from gateway_core.asgi import Application
     from gateway_project.server.config import Config
 
 _BODY_FIELDS: Final = (b"content-length", b"transfer-encoding")
@@ -57,6 +57,8 @@ class BoundedProtocol(HttpToolsProtocol):
         # What the client has not read yet of what the system takes no more of, and since when.
         self._unread_bytes = 0
         self._unread_since = 0.0
+        # Since when there is no request, from the end of the process's notice on.
+        self._unused_since: float | None = None
         self._is_deaf = False
         self._is_websocket = False
 
@@ -64,10 +66,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Take a connection; one too many is told so with its first request."""
         super().connection_made(transport)
         self._waits_since = self.loop.time()
-        if stopping.is_refusing():
-            self._serve_with(refusals.stopping)
-        elif len(self.connections) > self._bounds.connections:
-            self._serve_with(refusals.overloaded)
+        if len(self.connections) > self._bounds.connections:
+            self.app = refusals.overloaded
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
@@ -137,16 +137,27 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread_bytes = unread
         return now - self._unread_since > _UNREAD_SECONDS
 
-    def close_after_answer(self) -> None:
-        """Close the connection once what is under way on it is answered."""
-        if self.cycle is not None and not self.cycle.response_complete:
+    def say_close(self) -> None:
+        """Have the answer to what is under way say that the connection ends, if it still can.
+
+        Where the head has gone out, the client may send its next request at once, and a connection
+        that is closed under it may cost it that. The next answer says so then.
+        """
+        if self.cycle is not None and not self.cycle.response_started:
             self.cycle.keep_alive = False
 
-    def retire(self) -> None:
-        """Serve nothing new: close the connection, or refuse a request that has begun to come."""
-        self._serve_with(refusals.stopping)
-        if not self.url and not self._is_answering():
+    def close_if_unused(self, now: float, seconds: float) -> None:
+        """Close the connection when it was unused for so long, from the first such question on."""
+        if self.url or self._is_answering() or self.transport.is_closing():
+            self._unused_since = None
+        elif self._unused_since is None:
+            self._unused_since = now
+        elif now - self._unused_since >= seconds and not self._is_something_there():
             self.transport.close()
+
+    def refuse(self) -> None:
+        """Serve nothing new, nor what has begun to come."""
+        self.app = refusals.stopping
 
     def end(self) -> None:
         """Break off what is under way."""
@@ -172,8 +183,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _serve_with(self, application: Application) -> None:
-        self.app = application
+    def _is_something_there(self) -> bool:
+        """Say whether something has come that the event loop has not read yet."""
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket"), select.POLLIN)
+        return bool(poll.poll(0))
 
     def _is_answering(self) -> bool:
         return self._running is not None and not self._running.response_complete

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 
@@ -14,6 +14,10 @@ from gateway_project.server.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# A client that has not heard of the end sends its next request right after an answer, or has its
+# connections closed by whoever stands between.
+_KEPT_SECONDS: Final = 2.0
 
 
 def serve(config: Config) -> int:
@@ -51,6 +55,7 @@ def from_settings(**options: object) -> Config:
         "farewell": Farewell(
             notice_seconds=settings.SHUTDOWN_NOTICE_SECONDS,
             drain_seconds=settings.SHUTDOWN_DRAIN_SECONDS,
+            kept_seconds=_KEPT_SECONDS,
         ),
     }
     given = {name: value for name, value in options.items() if value is not None}

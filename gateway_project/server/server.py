@@ -1,9 +1,10 @@
 """A process that serves, and its end: red readiness, no new requests, time for those under way.
 
-    signal ─ notice ─▶ no new requests ─ drain ─▶ the rest is ended ─▶ spool, usage and pools closed
+    signal ─ notice ─▶ port closed ─ drain ─▶ the rest is ended ─▶ spool, usage and pools closed
 
-During the notice everything is served, and each answer closes its connection, so that few are left
-open when the notice is over. Those are closed then: nothing has come on them for as long.
+From the signal on each answer says that its connection ends with it, so that few are left open when
+the notice is over. A client that could not be told so (its answer had begun, or none was under way)
+may send one more request: it is served, and the connection closed when none comes for a while.
 """
 
 from __future__ import annotations
@@ -34,8 +35,6 @@ _log = get_logger("gateway.server")
 
 _TICKS_PER_LOOK: Final = 10  # of a tenth of a second each
 _POLL_SECONDS: Final = 0.02
-# For requests that were sent before their client could know: they are still served.
-_IN_FLIGHT_SECONDS: Final = 0.1
 # For the last words of what is ended.
 _ENDING_SECONDS: Final = 2.0
 _WRITING_SECONDS: Final = 0.5
@@ -72,17 +71,13 @@ class Server(uvicorn.Server):
         is_told = await super().on_tick(counter)
         now = asyncio.get_running_loop().time()
         if counter % _TICKS_PER_LOOK == 0:
-            for connection in self._connections():
-                connection.look(now)
+            self._look(now)
         return is_told and self._is_notice_over(now)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take nothing new, give what is under way its time, end the rest, and flush."""
+        """Take no connections, give what is under way its time, end the rest, and flush."""
         self._accept_no_more(sockets or [])
-        await self._until(self._is_quiet, _IN_FLIGHT_SECONDS)
-        for connection in self._connections():
-            connection.retire()
-        if not await self._until(self._is_quiet, self.config.farewell.drain_seconds):
+        if not await self._until(self._is_drained, self.config.farewell.drain_seconds):
             await self._end()
         await self._flush()
         threading.Thread(target=_leave, args=(int(self.has_failed),), daemon=True).start()
@@ -92,12 +87,11 @@ class Server(uvicorn.Server):
             stopping.begin()
             self._serves_until = now + self.config.farewell.notice_seconds
             for connection in self._connections():
-                connection.close_after_answer()
+                connection.say_close()
             _log.info("stopping", notice_seconds=self.config.farewell.notice_seconds)
         return now >= self._serves_until
 
     def _accept_no_more(self, sockets: list[socket.socket]) -> None:
-        stopping.refuse()
         for server in self.servers:
             server.close()
         for sock in sockets:
@@ -107,11 +101,13 @@ class Server(uvicorn.Server):
     async def _end(self) -> None:
         _log.warning("ending what is still under way", under_way=len(self.server_state.tasks))
         error = GatewayStopping(retry_after=1)
+        for connection in self._connections():
+            connection.refuse()
         guard.end_all(error)
         await bodies.end_all(error)
-        for connection in list(self.server_state.connections):
-            if not isinstance(connection, BoundedProtocol):
-                connection.shutdown()  # of a WebSocket, which closes it with 1012
+        for other in list(self.server_state.connections):
+            if not isinstance(other, BoundedProtocol):
+                other.shutdown()  # of a WebSocket, which closes it with 1012
         await self._until(self._is_quiet, _ENDING_SECONDS)
         for left in self._connections():
             left.end()
@@ -126,6 +122,18 @@ class Server(uvicorn.Server):
             self.has_failed = True
         self.has_failed = self.has_failed or self.lifespan.should_exit
         _log.info("stopped")
+
+    def _is_drained(self) -> bool:
+        """Say whether nothing is left, having closed what is not used any more."""
+        now = asyncio.get_running_loop().time()
+        self._look(now)
+        for connection in self._connections():
+            connection.close_if_unused(now, self.config.farewell.kept_seconds)
+        return self._is_quiet()
+
+    def _look(self, now: float) -> None:
+        for connection in self._connections():
+            connection.look(now)
 
     def _is_quiet(self) -> bool:
         return not self.server_state.tasks and not self.server_state.connections

@@ -32,6 +32,14 @@ def _body(model: str, *, stream: bool = True) -> dict[str, Any]:
     return {"model": model, "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
 
 
+def _call(headers: dict[str, str], body: dict[str, Any]) -> bytes:
+    """Return a model call as it goes over the wire."""
+    content = json.dumps(body).encode()
+    fields = {**headers, "host": "localhost", "content-length": str(len(content))}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"POST {CHAT} HTTP/1.1\r\n{head}\r\n".encode() + content
+
+
 @contextmanager
 def _stream(served: Served, headers: dict[str, str], model: str) -> Iterator[Iterator[str]]:
     """Begin a stream, and give its lines after the first has come."""
@@ -85,30 +93,39 @@ def test_serves_on_with_red_readiness_and_then_finishes_what_is_under_way(
     assert {event["status"] for event in _events(served) if event["path"] == CHAT} == {200}
 
 
-def test_refuses_a_request_that_comes_too_late_and_closes_what_is_unused(
+def test_serves_once_more_who_was_not_told_and_closes_what_is_unused(
     serve: Serve, headers: dict[str, str]
 ) -> None:
     served = serve()
     with (
-        Wire(served.port) as late,
+        Wire(served.port) as half,
+        Wire(served.port) as kept,
         Wire(served.port) as unused,
-        _stream(served, headers, "stub/s-n60-d50") as lines,
+        Wire(served.port) as streamed,
     ):
-        unused.send(HEALTH + b"\r\n")
-        assert unused.answer() is not None
-        late.send(HEALTH)
+        for wire in (kept, unused):
+            wire.send(HEALTH + b"\r\n")
+            assert wire.answer() is not None
+        half.send(HEALTH)
+        streamed.send(_call(headers, _body("stub/s-n30-d50")))
+        assert streamed.socket.recv(1, socket.MSG_PEEK)  # the head, before it could say so
         served.stop()
+        wait_until(lambda: not served.takes_connections())
+
+        half.send(b"\r\n")
+        kept.send(HEALTH + b"\r\n")
+        told = [half.answer(), kept.answer()]
+        whole = streamed.answer()
+        streamed.send(HEALTH + b"\r\n")
+        told.append(streamed.answer())
+
+        assert whole is not None
+        assert "connection" not in whole[1]
+        assert whole[2].endswith(b"data: [DONE]\n\n")
+        assert [(answer[0], answer[1]["connection"]) for answer in told if answer] == [
+            (200, "close")
+        ] * 3
         assert unused.answer() is None
-        late.send(b"\r\n")
-
-        refused = late.answer()
-
-        assert refused is not None
-        status, fields, content = refused
-        assert (status, json.loads(content)["code"]) == (503, "gateway_stopping")
-        assert (fields["connection"], fields["retry-after"]) == ("close", "1")
-        assert late.answer() is None
-        assert list(lines)[-2] == "data: [DONE]"
     assert served.wait() == 0
 
 

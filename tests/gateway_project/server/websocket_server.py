@@ -29,7 +29,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 if __name__ == "__main__":
     config = from_settings(
-        port=int(sys.argv[1]), farewell=Farewell(notice_seconds=0, drain_seconds=0.2)
+        port=int(sys.argv[1]),
+        farewell=Farewell(notice_seconds=0, drain_seconds=0.2, kept_seconds=0),
     )
     config.app = application
     sys.exit(serve(config))
