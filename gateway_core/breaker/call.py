@@ -16,17 +16,33 @@ class Call:
 
     Attributes:
         seconds: until the head of the answer.
+        has_answer: its head at least.
         error: why it failed; None for an answer that was a failure.
         is_success: None while nothing can be said, as of a call that its caller has left.
+        when_good: called when the head of a success has come.
+        is_told: it has been.
     """
 
-    __slots__ = ("_clock", "_is_failure", "_started", "error", "is_success", "seconds")
+    __slots__ = (
+        "_clock",
+        "_is_failure",
+        "_started",
+        "error",
+        "has_answer",
+        "is_success",
+        "is_told",
+        "seconds",
+        "when_good",
+    )
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._started = clock()
         self._is_failure = False
         self.seconds = 0.0
+        self.has_answer = False
+        self.when_good: Callable[[], object] | None = None
+        self.is_told = False
         self.error: UpstreamError | None = None
         self.is_success: bool | None = None
 
@@ -34,10 +50,18 @@ class Call:
         """It is sent now; how long it had to wait for that is not the upstream's doing."""
         self._started = self._clock()
 
-    def answered(self, *, is_failure: bool = False) -> None:
-        """The head of the answer has come; what is slow after that is not the upstream's start."""
+    def answered(self, *, is_failure: bool | None = False) -> None:
+        """The head of the answer has come; what is slow after that is not the upstream's start.
+
+        Args:
+            is_failure: None when that can't be said yet; an error that ends the block will.
+        """
         self.seconds = self._clock() - self._started
-        self._is_failure = is_failure
+        self.has_answer = True
+        self._is_failure = bool(is_failure)
+        if self.when_good is not None and is_failure is False:
+            self.is_told = True
+            self.when_good()
 
     def __enter__(self) -> Self:
         return self

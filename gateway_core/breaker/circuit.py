@@ -10,12 +10,12 @@ import time
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from gateway_core import background, valkey
 from gateway_core.breaker import machine
 from gateway_core.breaker.call import Call
-from gateway_core.breaker.machine import Circuit, State
+from gateway_core.breaker.machine import Circuit, Outcome, Probe, State
 from gateway_core.breaker.store import SharedStore
 from gateway_core.breaker.window import Window
 from gateway_core.errors import BreakerOpen, UpstreamUnreachable
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 
 _log = get_logger("gateway.breaker")
-_LONGEST_PROBE_SECONDS: Final = 60.0
+
+# A probe and the generation of the circuit that it belongs to.
+_Probing: TypeAlias = tuple[Probe, int]
 
 
 class Breaker:
@@ -93,26 +95,28 @@ class Breaker:
             BreakerOpen: the upstream is being left alone.
         """
         is_closed = self.circuit.state is State.CLOSED
-        generation = None if is_closed else await self._begin_probe(caller)
+        probing = None if is_closed else await self._begin_probe(caller)
         call = Call(self._clock)
+        if probing is not None:
+            call.when_good = lambda: spawn(self._tell(probing, self._good_or_slow(call)))
         try:
             with call:
                 yield call
         finally:
-            if (rest := self._conclude(call, caller, generation)) is not None:
+            if (rest := self._conclude(call, caller, probing)) is not None:
                 spawn(rest())
 
     @contextmanager
     def watch_sync(self, caller: str | None = None) -> Iterator[Call]:
         """Do the same for synchronous code."""
         is_closed = self.circuit.state is State.CLOSED
-        generation = None if is_closed else _waited_for(partial(self._begin_probe, caller))
+        probing = None if is_closed else _waited_for(partial(self._begin_probe, caller))
         call = Call(self._clock)
         try:
             with call:
                 yield call
         finally:
-            if (rest := self._conclude(call, caller, generation)) is not None:
+            if (rest := self._conclude(call, caller, probing)) is not None:
                 _waited_for(rest)
 
     async def refresh(self) -> None:
@@ -140,8 +144,8 @@ class Breaker:
         """Return calls, failure rate and slow-call rate of this process's window."""
         return self._window.rates()
 
-    async def _begin_probe(self, caller: str | None) -> int | None:
-        """Return the generation that a probe belongs to; None when it has closed meanwhile."""
+    async def _begin_probe(self, caller: str | None) -> _Probing | None:
+        """Return a probe that may go on; None when the circuit has closed meanwhile."""
         policy, now = self._policy(), self._wall_clock()
         is_due = self.circuit.until is not None and self.circuit.until <= now
         may_ask = self.circuit.state is State.HALF_OPEN or is_due
@@ -149,49 +153,58 @@ class Breaker:
         if not may_ask or self._asking >= policy.probes:
             raise self._refusal(now)
         self._asking += 1
+        probe = Probe(caller or "", now + policy.probe_seconds)
         try:
             circuit, is_mine = await self._store.change(
-                self.name,
-                lambda was: machine.with_probe(
-                    was,
-                    caller,
-                    now=now,
-                    probes=policy.probes,
-                    probe_seconds=max(policy.open_seconds, _LONGEST_PROBE_SECONDS),
-                ),
+                self.name, partial(machine.with_probe, probe=probe, now=now, policy=policy)
             )
         finally:
             self._asking -= 1
         self._adopt(circuit)
         if is_mine:
-            return circuit.generation
+            return probe, circuit.generation
         if circuit.state is State.CLOSED:
             return None
         raise self._refusal(now)
 
-    async def _end_probe(self, generation: int, call: Call, caller: str | None) -> None:
-        policy = self._policy()
-        reopen_until = self._wall_clock() + policy.open_seconds
+    async def _tell(self, probing: _Probing, outcome: Outcome, *, is_nobodys: bool = False) -> None:
+        probe, generation = probing
         circuit, _ = await self._store.change(
             self.name,
-            lambda was: machine.after_probe(
-                was,
-                generation,
-                caller,
-                is_success=call.is_success,
-                may_be_theirs=_to_blame(call, caller) is not None,
-                probes=policy.probes,
-                reopen_until=reopen_until,
+            partial(
+                machine.after_probe,
+                probe=probe,
+                outcome=outcome,
+                generation=generation,
+                is_nobodys=is_nobodys,
+                now=self._wall_clock(),
+                policy=self._policy(),
             ),
         )
         self._adopt(circuit)
 
+    def _good_or_slow(self, call: Call) -> Outcome:
+        return Outcome.SLOW if call.seconds > self._policy().slow_seconds else Outcome.GOOD
+
+    def _end_of_probe(
+        self, call: Call, caller: str | None, probing: _Probing
+    ) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        """Return what is left to be told of a probe that has ended."""
+        if call.is_success is False:  # even when its head was good: the answer has broken off
+            is_nobodys = _to_blame(call, caller) is None
+            return partial(self._tell, probing, Outcome.BAD, is_nobodys=is_nobodys)
+        if call.is_told:
+            return None
+        if call.is_success:
+            return partial(self._tell, probing, self._good_or_slow(call))
+        return partial(self._tell, probing, Outcome.VOID if call.has_answer else Outcome.LEFT)
+
     def _conclude(
-        self, call: Call, caller: str | None, generation: int | None
+        self, call: Call, caller: str | None, probing: _Probing | None
     ) -> Callable[[], Coroutine[Any, Any, None]] | None:
         """Count a call that is over; return what is left to be told to the others."""
-        if generation is not None:
-            return partial(self._end_probe, generation, call, caller)
+        if probing is not None:
+            return self._end_of_probe(call, caller, probing)
         if call.is_success is None:
             return None
         reason = self._count(call, caller)

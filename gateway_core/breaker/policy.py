@@ -18,6 +18,8 @@ class Policy:
         callers: so many different ones must have met what is wrong, if callers can bring it about.
         open_seconds: before probes begin.
         probes: how many must succeed, and how many are tried at once.
+        probe_seconds: for which one has its place among those; what comes of it later still counts,
+            if it does so in time.
     """
 
     window_seconds: float = 30.0
@@ -28,3 +30,4 @@ class Policy:
     callers: int = 3
     open_seconds: float = 60.0
     probes: int = 3
+    probe_seconds: float = 10.0

@@ -12,8 +12,7 @@ from gateway_core.proxy.body import Upload
 from gateway_core.proxy.operations import BodyKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from gateway_core.breaker.call import Call
     from gateway_core.http import UpstreamResponse
     from gateway_core.proxy.exchange import Exchange
     from gateway_core.proxy.guard import Guard
@@ -23,19 +22,17 @@ _SUCCESS: Final = range(200, 300)
 _ERROR: Final = 400
 
 
-async def forward(
-    exchange: Exchange, guard: Guard, *, when_taken_in: Callable[[], None]
-) -> UpstreamResponse:
+async def forward(exchange: Exchange, guard: Guard, call: Call) -> UpstreamResponse:
     """Send the request and return the answer, whose head has come and is a success.
 
-    Args:
-        when_taken_in: called when an upload has come to its end, however long its client took.
+    The call begins anew when an upload has come to its end, however long its client took.
 
     Raises:
         GatewayError: what the route's ``translate`` makes of an error answer; UpstreamError for
             a redirect, another protocol or none at all; whatever ended the caller's body.
     """
-    response = await _send(exchange, guard, when_taken_in)
+    response = await _send(exchange, guard, call)
+    call.answered(is_failure=False if response.status in _SUCCESS else None)
     exchange.upstream_status = response.status
     exchange.upstream_headers = response.headers
     if response.status in _SUCCESS:
@@ -52,16 +49,14 @@ async def forward(
     raise exchange.route.translate(exchange, response.status, body)
 
 
-async def _send(
-    exchange: Exchange, guard: Guard, when_taken_in: Callable[[], None]
-) -> UpstreamResponse:
+async def _send(exchange: Exchange, guard: Guard, call: Call) -> UpstreamResponse:
     operation = exchange.operation
     sent = headers.request_headers(exchange.request_headers)
     body: bytes | Upload | None = None
     if operation.body is BodyKind.FORM:
 
         def complete() -> None:
-            when_taken_in()
+            call.begin()
             guard.listen()
 
         body = Upload(exchange, when_moved=guard.deadline.upload_moved, when_complete=complete)

@@ -91,8 +91,7 @@ async def _attempt(exchange: Exchange) -> None:
             guard.listen()
         async with upstream.bulkhead.slot(user_id):
             call.begin()
-            response = await forward(exchange, guard, when_taken_in=call.begin)
-            call.answered()
+            response = await forward(exchange, guard, call)
             is_whole = False
             try:
                 await relay(exchange, response, guard.deadline)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from uuid import uuid4
 
 import pytest
@@ -11,6 +11,7 @@ from django.test import override_settings
 
 from gateway_core import valkey
 from gateway_core.breaker import Breaker, Policy
+from gateway_core.breaker.call import Call
 from gateway_core.breaker.machine import Circuit, State
 from gateway_core.breaker.store import OwnStore, SharedStore
 from gateway_core.errors import (
@@ -69,6 +70,28 @@ async def open_it(breaker: Breaker) -> None:
         await call(breaker, UpstreamUnreachable())
     await settle()
     assert breaker.circuit.state is State.OPEN
+
+
+async def half_open(breaker: Breaker, clock: Clock) -> None:
+    """Have probes begin now; one has, and nothing is known of it."""
+    await open_it(breaker)
+    clock.now += POLICY.open_seconds
+    await call(breaker, CallerGone())
+    await settle()
+    assert breaker.circuit.state is State.HALF_OPEN
+
+
+async def refused(breaker: Breaker, caller: str) -> None:
+    with pytest.raises(BreakerOpen):
+        async with breaker.watch(caller):
+            pytest.fail("there is no place")
+
+
+@asynccontextmanager
+async def holding(breaker: Breaker, *callers: str) -> AsyncIterator[list[Call]]:
+    """Have one call of each caller under way, in this order."""
+    async with AsyncExitStack() as calls:
+        yield [await calls.enter_async_context(breaker.watch(caller)) for caller in callers]
 
 
 async def test_opens_when_half_of_the_calls_fail_and_not_before(breaker: Breaker) -> None:
@@ -253,19 +276,111 @@ async def test_closes_again_whoever_lets_their_probes_take_their_time(
         go_on.set()
 
 
-async def test_opens_again_for_no_failure_of_one_caller_alone(
+async def test_opens_again_for_failures_of_enough_callers_only(
     breaker: Breaker, clock: Clock
 ) -> None:
-    await open_it(breaker)
-    clock.now += POLICY.open_seconds
-    for _ in range(10):
-        await call(breaker, UpstreamFailed(), caller="mallory")
+    await half_open(breaker, clock)
+    states = []
+    for caller in (*["mallory"] * 10, *["malice"] * 10, "alice"):
+        await call(breaker, UpstreamFailed(), caller=caller)
         await settle()
-    states = [breaker.circuit.state]
-    await call(breaker, UpstreamFailed(), caller="alice")
+        states.append(breaker.circuit.state)
+    assert states == [State.HALF_OPEN] * 20 + [State.OPEN]
+
+
+async def test_is_decided_by_the_heads_of_answers_that_go_on(
+    breaker: Breaker, clock: Clock
+) -> None:
+    await half_open(breaker, clock)
+    async with holding(breaker, "mallory", "mallory", "malice") as calls:
+        for one in calls:
+            assert breaker.circuit.state is State.HALF_OPEN
+            one.answered()
+            await settle()
+        assert breaker.circuit.state is State.CLOSED
+
+
+async def test_gives_the_places_of_probes_without_an_answer_to_others(
+    breaker: Breaker, clock: Clock
+) -> None:
+    await half_open(breaker, clock)
+    async with holding(breaker, "mallory", "mallory", "malice"):
+        await refused(breaker, "alice")
+        clock.now += POLICY.probe_seconds
+        await refused(breaker, "mallory")
+        async with holding(breaker, "malice"):
+            await refused(breaker, "malice")
+            for _ in range(POLICY.probes):
+                await call(breaker, caller="alice")
+                await settle()
+            assert breaker.circuit.state is State.CLOSED
+
+
+async def test_counts_a_probe_whose_answer_comes_after_its_time(
+    breaker: Breaker, clock: Clock
+) -> None:
+    await half_open(breaker, clock)
+    async with holding(breaker, "a", "b") as calls:
+        clock.now += POLICY.probe_seconds
+        for one in calls:
+            one.begin()  # not slow: an answer may have to wait for its turn
+            one.answered()
+        await settle()
+        assert breaker.circuit.successes == 2
+
+
+async def test_gives_nobody_more_probes_who_leaves_each_time(
+    breaker: Breaker, clock: Clock
+) -> None:
+    await half_open(breaker, clock)
+    for _ in range(POLICY.probes - 1):
+        await call(breaker, CallerGone(), caller="mallory")
+        await settle()
+    await refused(breaker, "mallory")
+    async with holding(breaker, "alice", "alice", "bob"):
+        pass
+
+
+async def test_lets_callers_try_on_whom_the_upstream_tells_off(
+    breaker: Breaker, clock: Clock
+) -> None:
+    await half_open(breaker, clock)
+    for _ in range(10):
+        with suppress(ResourceNotFound):
+            async with breaker.watch("alice") as one:
+                one.answered(is_failure=None)
+                raise ResourceNotFound
+        await settle()
+    assert (breaker.circuit.state, breaker.circuit.successes) == (State.HALF_OPEN, 0)
+
+
+async def test_opens_again_when_an_answer_breaks_off_meanwhile(
+    breaker: Breaker, clock: Clock
+) -> None:
+    await half_open(breaker, clock)
+    with suppress(UpstreamInterrupted):
+        async with breaker.watch() as one:
+            one.answered()
+            await settle()
+            assert breaker.circuit.successes == 1
+            raise UpstreamInterrupted
     await settle()
-    states.append(breaker.circuit.state)
-    assert states == [State.HALF_OPEN, State.OPEN]
+    assert breaker.circuit.state is State.OPEN
+
+
+@pytest.mark.parametrize(
+    ("callers", "state"), [("aaa", State.CLOSED), ("aab", State.CLOSED), ("abc", State.OPEN)]
+)
+async def test_opens_again_for_slow_probes_of_enough_callers(
+    breaker: Breaker, clock: Clock, callers: str, state: State
+) -> None:
+    await half_open(breaker, clock)
+    for caller in callers:
+        async with breaker.watch(caller) as one:
+            clock.now += 2
+            one.answered()
+        await settle()
+    assert breaker.circuit.state is state
 
 
 async def test_stays_closed_however_slow_the_calls_of_one_caller_are(
@@ -342,5 +457,5 @@ def test_reads_what_another_release_has_written() -> None:
     newer = {**Circuit(reason="x").as_dict(), "colour": "red"}
     assert Circuit.from_dict(newer) == Circuit(reason="x")
     older = Circuit(reason="x").as_dict()
-    del older["callers"]
+    del older["probes"], older["blamed"]
     assert Circuit.from_dict(older) == Circuit(reason="x")

@@ -97,6 +97,36 @@ async def test_tries_again_with_so_many_probes_and_goes_on(
             await asyncio.sleep(0.005)
 
 
+async def test_closes_again_by_streams_that_have_begun_well(
+    gateway: Gateway, upstream: Upstream, settings: Any
+) -> None:
+    settings.CIRCUIT_BREAKER_RECOVERY_TIMEOUT = 0.05
+    await fail_for_many(gateway, upstream)
+    may_end = asyncio.Event()
+
+    async def stream(_call: Call, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD)
+        await may_end.wait()
+        writer.write(chunk(b"data: [DONE]\n\n") + chunk(b""))
+
+    upstream.answer = stream
+    await asyncio.sleep(0.05)
+    calls = len(upstream.calls)
+    streams = [
+        asyncio.ensure_future(gateway.client.post(SAY, json={}, headers=as_user(number)))
+        for number in range(2)
+    ]
+    async with asyncio.timeout(5):
+        while len(upstream.calls) < calls + 2:
+            await asyncio.sleep(0.005)
+        upstream.answer = reply(body={})
+        while (await gateway.client.get(THING, headers=as_user(3))).status_code != 200:
+            await asyncio.sleep(0.005)
+    assert not any(one.done() for one in streams)
+    may_end.set()
+    assert [(await one).status_code for one in streams] == [200, 200]
+
+
 async def test_one_user_alone_can_not_open_it(gateway: Gateway, upstream: Upstream) -> None:
     upstream.answer = reply(500, {})
     for _ in range(3 * THRESHOLD):
