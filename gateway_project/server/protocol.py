@@ -15,7 +15,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway_core.errors import GatewayError, GatewayStopping, RequestMalformed
-from gateway_project.server import head, refusals, stopping
+from gateway_project.server import head, http10, refusals, stopping
 
 if TYPE_CHECKING:
     import asyncio
@@ -95,7 +95,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         self._idle_bytes = 0
         self._waits_since = None
-        head.check(self.url, self.headers, self.parser.get_http_version(), self._bounds)
+        version = self.parser.get_http_version()
+        head.check(self.url, self.headers, version, self._bounds)
+        if version == "1.0":
+            self.expect_100_continue = False  # which it does not know
         self._is_websocket = self.parser.should_upgrade() and self._may_upgrade()
         super().on_headers_complete()
         if stopping.is_stopping() and not self._is_websocket:
@@ -181,6 +184,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
+        if cycle.scope["http_version"] == "1.0":
+            app = http10.until_close(app, cycle)
         super()._start_asgi_task(cycle, app)
 
     def _is_something_there(self) -> bool:
