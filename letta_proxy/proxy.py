@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from accounts.plans.rates import quota_for
 from accounts.principals import identify
+from accounts.sessions.sensitive import require_live_session
 from gateway_core.errors import Code, ResourceNotFound
 from gateway_core.headers import first
 from gateway_core.proxy.exchange import Route
@@ -54,6 +55,9 @@ async def _authorize(exchange: Exchange) -> None:
     """Let through what names nothing but the caller's own; set who the caller is to Letta."""
     refuse_closed(exchange)
     await refuse_ruled_out(exchange)
+    if operation_of(exchange).is_sensitive:
+        authorization = first(exchange.request_headers, b"authorization")
+        await require_live_session(exchange.principal, authorization)
     user_id = exchange.principal.user_id
     exchange.headers = client.credentials(await letta_user_for(user_id))
     for read in (read_path, read_query, read_body):

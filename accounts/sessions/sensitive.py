@@ -10,13 +10,15 @@ A view declares them in one line::
     class ErasureView(APIView): ...
 
 The permission is added to those of the class; a route that has permissions of its own, as
-``@action`` may give it, names ``SensitiveAction`` among them.
+``@action`` may give it, names ``SensitiveAction`` among them. The data plane awaits
+``require_live_session``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from channels.db import database_sync_to_async
 from django.conf import settings
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 
@@ -78,16 +80,44 @@ def _is_sensitive(request: Request, view: APIView) -> bool:
     return request.method not in SAFE_METHODS
 
 
+async def require_live_session(principal: Principal, authorization: bytes | None) -> None:
+    """Stop a session that has ended at Supabase, and end it here. API keys have none: they pass.
+
+    Raises what ``liveness.require_live`` does.
+    """
+    if principal.session_id is None or liveness.policy() is SessionPolicy.OFF:
+        return
+    session = _session(principal, principal.session_id, authorization)
+    try:
+        await liveness.arequire_live(session)
+    except TokenRejected as refusal:
+        if refusal.code is Code.CALLER_TOKEN_REVOKED:
+            await _end_in_thread(session)
+        raise
+
+
 def _require_live(request: Request, principal: Principal, session_id: UUID) -> None:
-    session = Session(
-        user_id=principal.user_id,
-        session_id=session_id,
-        expires_at=principal.expires_at - settings.TOKEN_LEEWAY_SECONDS,
-        token=bearer_token(request.headers["authorization"].encode()),
-    )
+    session = _session(principal, session_id, request.headers["authorization"].encode())
     try:
         liveness.require_live(session)
     except TokenRejected as refusal:
         if refusal.code is Code.CALLER_TOKEN_REVOKED:
-            services.has_ended(user_id=principal.user_id, session_id=session_id, by=None)
+            _end(session)
         raise
+
+
+def _session(principal: Principal, session_id: UUID, authorization: bytes | None) -> Session:
+    return Session(
+        user_id=principal.user_id,
+        session_id=session_id,
+        expires_at=principal.expires_at - settings.TOKEN_LEEWAY_SECONDS,
+        token=bearer_token(authorization),
+    )
+
+
+def _end(session: Session) -> None:
+    services.has_ended(user_id=session.user_id, session_id=session.session_id, by=None)
+
+
+# Not "thread sensitive": that would queue all of the process on one thread.
+_end_in_thread = database_sync_to_async(_end, thread_sensitive=False)

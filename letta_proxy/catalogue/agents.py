@@ -51,7 +51,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
         sets_models=True,
         answer=shapes.AGENT,
     ),
-    offered("delete_agent", "DELETE /agents/{agent_id}", deletes="agent_id"),
+    offered("delete_agent", "DELETE /agents/{agent_id}", deletes="agent_id", is_sensitive=True),
     offered(
         "retrieve_agent_context_window", "GET /agents/{agent_id}/context", query="conversation_id"
     ),

@@ -110,6 +110,7 @@ class LettaOperation(Operation):
         takes_tags: None where the body takes no tags; else the lists in it whose items take them.
         unique_names: the names of such things are unique within an organization.
         deletes: the parameter of the path whose thing is gone afterwards.
+        is_sensitive: Supabase is asked first whether the session still lives.
         sets_models: it answers with an agent for whom Letta may have looked up models.
         lists_models: it answers with a list of models.
         answer: what is taken out of its answer.
@@ -126,6 +127,7 @@ class LettaOperation(Operation):
     takes_tags: tuple[str, ...] | None = None
     unique_names: bool = False
     deletes: str = ""
+    is_sensitive: bool = False
     sets_models: bool = False
     lists_models: bool = False
     answer: Answer = UNTOUCHED

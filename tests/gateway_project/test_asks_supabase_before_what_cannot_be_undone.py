@@ -23,6 +23,7 @@ ASKED_BEFORE = [
     ("PATCH", f"/llm/keys/{ID}"),
     ("POST", f"/llm/keys/{ID}/rotate"),
     ("DELETE", "/agents/agent-1"),
+    ("DELETE", f"/letta/v1/agents/agent-{ID}"),
     ("POST", "/templates/publish"),
     ("POST", "/templates/import"),
     ("POST", f"/templates/{ID}/clone"),
