@@ -31,6 +31,11 @@ from letta_proxy.policy.rules import (
 ANY: Final = Anything()
 DROPPED: Final = Dropped()
 TEXT: Final = Text()
+# What Letta's INTEGER columns hold. It keeps a larger context window, and then fails at each turn
+# (measured).
+_MOST: Final = 2**31 - 1
+NUMBER: Final = Whole(minimum=-_MOST - 1, maximum=lambda: _MOST)
+_CHUNK: Final = Whole(minimum=1, maximum=lambda: _MOST)
 # Like openai-proxy/gpt-4o-mini and openai/text-embedding-3-small.
 MODEL: Final = ModelHandle()
 EMBEDDING: Final = EmbeddingHandle()
@@ -80,7 +85,6 @@ _MODEL_SETTINGS: Final = Fields(
     fields=dict.fromkeys(
         (
             "effort",
-            "max_output_tokens",
             "parallel_tool_calls",
             "provider_type",
             "reasoning",
@@ -95,6 +99,7 @@ _MODEL_SETTINGS: Final = Fields(
         ),
         ANY,
     )
+    | {"max_output_tokens": NUMBER}
 )
 _COMPACTION: Final = Fields(
     fields={
@@ -102,7 +107,7 @@ _COMPACTION: Final = Fields(
         "model_settings": _MODEL_SETTINGS,
         "prompt": ANY,
         "prompt_acknowledgement": ANY,
-        "clip_chars": ANY,
+        "clip_chars": NUMBER,
         "mode": ANY,
         "sliding_window_percentage": ANY,
     }
@@ -143,7 +148,7 @@ _SEND: Final[dict[str, Rule]] = {
     "override_system": Refused("Set the agent's `system` instead."),
     "include_compaction_messages": ANY,
     "return_logprobs": ANY,
-    "top_logprobs": ANY,
+    "top_logprobs": NUMBER,
     "return_token_ids": ANY,
 }
 _STREAM: Final[dict[str, Rule]] = {
@@ -163,7 +168,7 @@ RESUME: Final = Fields(
         "agent_id": Id(Kind.AGENT),
         "run_id": Id(Kind.RUN),
         "otid": Refused("Name the run in `run_id` instead."),
-        "starting_after": ANY,
+        "starting_after": NUMBER,
         "include_pings": ANY,
         # How often and how much Letta reads from its Redis for one listener.
         "poll_interval": DROPPED,
@@ -183,10 +188,10 @@ CHAT_COMPLETION: Final = Fields(
         "messages": Content(),
         "temperature": ANY,
         "top_p": ANY,
-        "n": ANY,
+        "n": NUMBER,
         "stream": ANY,
         "stop": ANY,
-        "max_tokens": ANY,
+        "max_tokens": NUMBER,
         "presence_penalty": ANY,
         "frequency_penalty": ANY,
         "user": DROPPED,
@@ -228,16 +233,16 @@ _AGENT: Final[dict[str, Rule]] = {
     "embedding": EMBEDDING,
     "model_settings": _MODEL_SETTINGS,
     "compaction_settings": _COMPACTION,
-    "context_window_limit": ANY,
-    "max_tokens": ANY,
+    "context_window_limit": NUMBER,
+    "max_tokens": NUMBER,
     "reasoning": ANY,
     "parallel_tool_calls": ANY,
     "response_format": ANY,
     "tool_rules": ANY,
     "message_buffer_autoclear": ANY,
     "enable_sleeptime": ANY,
-    "max_files_open": ANY,
-    "per_file_view_window_char_limit": ANY,
+    "max_files_open": NUMBER,
+    "per_file_view_window_char_limit": NUMBER,
     # Measured: Letta attaches other organizations' things when these name them.
     "block_ids": ids(Kind.BLOCK),
     "folder_ids": ids(Kind.FOLDER),
@@ -264,9 +269,9 @@ AGENT_CREATE: Final = Fields(
         "include_multi_agent_tools": Refused("Agents can't send messages to other agents here."),
         "include_default_source": Refused("Create a folder and name it in `folder_ids` instead."),
         "initial_message_sequence": Each(_MESSAGE),
-        "embedding_chunk_size": ANY,
+        "embedding_chunk_size": _CHUNK,
         "enable_reasoner": ANY,
-        "max_reasoning_tokens": ANY,
+        "max_reasoning_tokens": NUMBER,
         "from_template": _NO_PROJECTS,
         "template": DROPPED,
         "project": _NO_PROJECTS,
@@ -319,7 +324,7 @@ _FOLDER: Final[dict[str, Rule]] = {
     "embedding_config": _USE_EMBEDDING,
 }
 FOLDER_CREATE: Final = Fields(
-    fields=_FOLDER | {"embedding": EMBEDDING, "embedding_chunk_size": ANY}
+    fields=_FOLDER | {"embedding": EMBEDDING, "embedding_chunk_size": _CHUNK}
 )
 FOLDER_UPDATE: Final = Fields(fields=_FOLDER)
 ARCHIVE_CREATE: Final = Fields(
@@ -340,7 +345,7 @@ PASSAGE_SEARCH: Final = Fields(
         "archive_id": Id(Kind.ARCHIVE),
         "tags": ANY,
         "tag_match_mode": ANY,
-        "limit": ANY,
+        "limit": NUMBER,
         "start_date": ANY,
         "end_date": ANY,
     },

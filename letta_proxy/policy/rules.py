@@ -114,10 +114,10 @@ class Whole:
         if value is None:
             return None
         maximum = self.maximum()
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise invalid(pointer, "must be a whole number")
-        if not self.minimum <= value <= maximum:
-            raise invalid(pointer, f"must be between {self.minimum} and {maximum}")
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        # What is larger than 64 bits has been read as a fraction, and is none to its sender.
+        if not is_whole or not self.minimum <= value <= maximum:
+            raise invalid(pointer, f"must be a whole number between {self.minimum} and {maximum}")
         return value
 
 

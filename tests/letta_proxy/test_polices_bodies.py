@@ -102,6 +102,17 @@ def test_refuses_a_field_with_a_pointer_to_it(
         (bodies.BLOCK, {"limit": 100_001}, "/limit"),
         (bodies.BLOCK, {"limit": -1}, "/limit"),
         (bodies.BLOCK, {"limit": "5"}, "/limit"),
+        (bodies.AGENT_UPDATE, {"context_window_limit": 2**31}, "/context_window_limit"),
+        (bodies.AGENT_UPDATE, {"context_window_limit": 1e20}, "/context_window_limit"),
+        (bodies.AGENT_CREATE, {"max_files_open": 2**63}, "/max_files_open"),
+        (bodies.AGENT_CREATE, {"max_tokens": True}, "/max_tokens"),
+        (bodies.FOLDER_CREATE, {"embedding_chunk_size": 0}, "/embedding_chunk_size"),
+        (
+            bodies.CONVERSATION_CREATE,
+            {"model_settings": {"max_output_tokens": 2**31}},
+            "/model_settings/max_output_tokens",
+        ),
+        (bodies.PASSAGE_SEARCH, {"agent_id": "agent-1", "limit": 2**64}, "/limit"),
     ],
 )
 def test_refuses_a_value_with_a_pointer_to_it(rule: Rule, body: Any, pointer: str) -> None:
@@ -258,3 +269,13 @@ def test_finds_nothing_by_what_is_no_id(value: str) -> None:
     for kind in (Kind.AGENT, Kind.TOOL):
         with pytest.raises(ResourceNotFound):
             admit(Id(kind), value)
+
+
+def test_takes_numbers_that_letta_can_hold_and_any_that_it_keeps_as_json() -> None:
+    body = {
+        "context_window_limit": 2**31 - 1,
+        "max_tokens": None,
+        "model_settings": {"temperature": 0.5, "max_output_tokens": 4096},
+        "metadata": {"n": 2**63},
+    }
+    assert admit(bodies.AGENT_UPDATE, body)[0] == body

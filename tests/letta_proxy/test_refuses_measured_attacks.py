@@ -303,6 +303,16 @@ def test_takes_no_limit_that_letta_would_fail_at(alice: Caller, letta: Running, 
     assert letta.requests("^/v1/agents/") == []
 
 
+@pytest.mark.parametrize("window", [2**31, 2**63, 10**20])
+def test_takes_no_number_that_each_turn_would_fail_at(
+    alice: Caller, letta: Running, window: int
+) -> None:
+    answer = alice("POST", "/agents/", json={"model": MODEL, "context_window_limit": window})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["param"] == "/context_window_limit"
+    assert letta.requests("^/v1/agents/") == []
+
+
 def test_takes_no_nul_in_metadata_that_letta_would_keep(alice: Caller, letta: Running) -> None:
     answer = alice("POST", "/agents/", json={"model": MODEL, "metadata": {"a": "\0"}})
 
