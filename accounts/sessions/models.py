@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.tokens.reasons import BANNED, Reason, refuse
+from accounts.tokens.reasons import BANNED, Reason, refuse, refuse_erased
 from gateway_core.errors import AccountSuspended
 
 if TYPE_CHECKING:
@@ -103,7 +103,9 @@ class Denial(models.Model):
         """Return what whoever is denied is told."""
         if self.session_id is not None:
             return refuse(Reason.SESSION_ENDED)
-        if self.reason in {DenialReason.GONE, DenialReason.ERASED}:
+        if self.reason == DenialReason.ERASED:
+            return refuse_erased(self.until)
+        if self.reason == DenialReason.GONE:
             return refuse(Reason.ACCOUNT_GONE)
         if self.reason == DenialReason.BANNED:
             return AccountSuspended(BANNED)

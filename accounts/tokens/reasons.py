@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from django.conf import settings
 
 from gateway_core.errors import Code, TokenRejected
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 # Of users who may not go on, whatever their token.
 BANNED: Final = "The sign-in service has banned this account. Contact support."
@@ -74,6 +80,24 @@ _CODES = {
     Reason.SESSION_ENDED: Code.CALLER_TOKEN_REVOKED,
     Reason.ACCOUNT_GONE: Code.CALLER_TOKEN_REVOKED,
 }
+
+
+def refuse_erased(until: datetime | None) -> TokenRejected:
+    """Return the error to raise for somebody who was erased here, not that they sign in again.
+
+    Args:
+        until: when the last token from before is over, and the account may begin anew; None for
+            never.
+    """
+    if settings.ERASE_SUPABASE_USERS:
+        then = "Its sign-in is erased with it. Sign up for another account."
+    elif until is None:
+        then = "Contact support to use it again."
+    else:
+        # The next whole minute: then it is over for certain.
+        when = until + timedelta(minutes=1)
+        then = f"It can be used anew, with nothing in it, from {when:%Y-%m-%d %H:%M} UTC."
+    return TokenRejected(f"This account was erased. {then}", code=Code.CALLER_TOKEN_REVOKED)
 
 
 def refuse(reason: Reason) -> TokenRejected:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -84,6 +86,29 @@ def test_erases_store_by_store_from_the_top_and_leaves_a_receipt_for_each(
     assert alice.get("/api/v1/me").status_code == 401  # the token is good, and makes no user
     assert not User.objects.filter(pk=user_id).exists()
     assert bob.get("/api/v1/me").status_code == 200
+
+
+def test_tells_whom_it_has_erased_when_the_account_can_begin_anew(
+    client_for: SignIn, stores: dict[str, Any], settings: Any
+) -> None:
+    del stores
+    alice = client_for("alice@example.com")
+    me(alice)
+    alice.delete("/api/v1/me").raise_for_status()
+    until = Denial.objects.get().until
+    assert until is not None
+
+    again = client_for("alice@example.com").get("/api/v1/me")
+
+    assert (again.status_code, again.json()["code"]) == (401, "caller_token_revoked")
+    assert "Sign in again" not in again.json()["detail"]
+    said = re.search(r"from (\d{4}-\d\d-\d\d \d\d:\d\d) UTC", again.json()["detail"])
+    assert said is not None
+    when = datetime.fromisoformat(f"{said[1]}Z")
+    assert timedelta() < when - until <= timedelta(minutes=1)
+
+    settings.ERASE_SUPABASE_USERS = True
+    assert "Sign up for another" in alice.get("/api/v1/me").json()["detail"]
 
 
 def test_leaves_only_a_pseudonym_in_the_trail(client_for: SignIn, stores: dict[str, Any]) -> None:

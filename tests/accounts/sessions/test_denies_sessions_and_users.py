@@ -126,6 +126,7 @@ def test_lifts_for_one_reason_only_what_was_denied_for_it(sign_in: SignIn, staff
         (DenialReason.STAFF, "policy_account_suspended", "suspended"),
         (DenialReason.BANNED, "policy_account_suspended", "sign-in service has banned"),
         (DenialReason.GONE, "caller_token_revoked", "no longer exists"),
+        (DenialReason.ERASED, "caller_token_revoked", "erased. Contact support"),
     ],
 )
 def test_says_why(reason: DenialReason, code: str, words: str, sign_in: SignIn) -> None:
