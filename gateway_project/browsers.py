@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
+from django.middleware.security import SecurityMiddleware
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
     from gateway_core.asgi import Application, Message, Receive, Scope, Send
 
 _NOTHING: Final = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -24,7 +27,6 @@ _REDOC: Final = (
 )
 _POLICIES: Final = (("/admin", _PAGE), ("/docs", _PAGE), ("/redoc", _REDOC))
 _API: Final = "/api/"
-_TLS_ONLY: Final = b"strict-transport-security"
 _ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
@@ -32,15 +34,29 @@ _ALWAYS: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
+_GUARDS: Final = {
+    policy: (*_ALWAYS, (b"content-security-policy", policy)) for policy in (_NOTHING, _PAGE, _REDOC)
+}
+
+
+class TlsMiddleware(SecurityMiddleware):
+    """Sends people from plain HTTP to HTTPS, and leaves headers to ``for_browsers``."""
+
+    def process_response(self, _request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """Return it as it is."""
+        return response
 
 
 def for_browsers(application: Application) -> Application:
-    """Put these headers on every answer that has none of that name."""
+    """Put these headers on every answer. Nothing behind this has any of them."""
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _guarded(scope, message.get("headers", ()))
+                headers = [*message.get("headers", ()), *_GUARDS[_policy(scope["path"])]]
+                if scope.get("scheme") == "https" and settings.SECURE_HSTS_SECONDS:
+                    headers.append((b"strict-transport-security", _tls_only()))
+                message["headers"] = headers
             await send(message)
 
         await application(scope, receive, send_guarded)
@@ -48,16 +64,12 @@ def for_browsers(application: Application) -> Application:
     return handle
 
 
-def _guarded(scope: Scope, given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    names = {name.lower() for name, _ in given}  # Django writes them large
-    headers = [*given, (b"content-security-policy", _policy(scope["path"]))]
-    headers += [pair for pair in _ALWAYS if pair[0] not in names]
-    if scope.get("scheme") == "https" and _TLS_ONLY not in names and settings.SECURE_HSTS_SECONDS:
-        headers.append((_TLS_ONLY, b"max-age=%d; includeSubDomains" % settings.SECURE_HSTS_SECONDS))
-    return headers
-
-
 def _policy(path: str) -> bytes:
     if path.startswith(_API):
         return _NOTHING
     return next((policy for start, policy in _POLICIES if path.startswith(start)), _NOTHING)
+
+
+def _tls_only() -> bytes:
+    preload = b"; preload" if settings.SECURE_HSTS_PRELOAD else b""
+    return b"max-age=%d; includeSubDomains%s" % (settings.SECURE_HSTS_SECONDS, preload)

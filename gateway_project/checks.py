@@ -66,7 +66,7 @@ def check_production(**_options: Any) -> list[CheckMessage]:
     """Return what production lacks."""
     if not settings.IS_PRODUCTION:
         return []
-    return [*_missing(), *_secret_key(), *_debug(), *_metrics()]
+    return [*_missing(), *_secret_key(), *_debug(), *_metrics(), *_tls()]
 
 
 @register(Tags.urls)
@@ -116,6 +116,15 @@ def _metrics() -> Iterator[CheckMessage]:
             "METRICS_TOKEN is not set: anybody may read /metrics.",
             hint="Set it and give it to Prometheus as a bearer token, or set ENABLE_METRICS=false.",
             id="gateway.W001",
+        )
+
+
+def _tls() -> Iterator[CheckMessage]:
+    if not (settings.SECURE_HSTS_SECONDS and settings.SECURE_SSL_REDIRECT):
+        yield Warning(
+            "Browsers may speak to the gateway without TLS, and show a password on the way.",
+            hint="Leave out SECURE_HSTS_SECONDS and SECURE_SSL_REDIRECT.",
+            id="gateway.W003",
         )
 
 

@@ -245,7 +245,7 @@ INSTALLED_APPS = [
     "gateway_project.apps.RoofConfig",
 ]
 MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
+    "gateway_project.browsers.TlsMiddleware",
     "gateway_project.static.StaticFilesMiddleware",
     "gateway_project.slashes.LastSlashMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -255,7 +255,6 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # The last: it calls the view itself.
     "gateway_project.idempotency.IdempotencyMiddleware",
 ]
@@ -313,10 +312,11 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
 SESSION_COOKIE_AGE = 12 * 3600
 SECURE_HSTS_SECONDS = integer("SECURE_HSTS_SECONDS", 31_536_000 if IS_PRODUCTION else 0)
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_PRODUCTION
+SECURE_HSTS_PRELOAD = IS_PRODUCTION
 SECURE_SSL_REDIRECT = boolean("SECURE_SSL_REDIRECT", default=IS_PRODUCTION)
 SECURE_REDIRECT_EXEMPT = [r"^api/v1/system/", r"^metrics$"]
-X_FRAME_OPTIONS = "DENY"
+# Django looks for the headers in middlewares of its own; both planes have them of ``browsers``.
+SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002"]
 ALLOWED_ORIGINS = words("ALLOWED_ORIGINS")
 # Of the admin, which is no business of the origins that may call the API.
 CSRF_TRUSTED_ORIGINS = list(words("CSRF_TRUSTED_ORIGINS"))

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from django.contrib import admin
 from django.db import DatabaseError, models, transaction
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from accounts.models import User
-from gateway_project.browsers import for_browsers
-from tests.gateway_project.asgi import ask
+from gateway_project.browsers import TlsMiddleware
 from tests.gateway_project.known_things import Maker
 
 _HOSTILE = "\"'><img src=x onerror=alert(1)><script>alert(2)</script>&lt;\u202e"
@@ -75,17 +75,31 @@ def test_tells_browsers_to_guess_frame_and_embed_nothing(gateway: str, path: str
     assert len(names) == len(set(names))
 
 
-async def test_wants_tls_where_there_is_some(settings: Any) -> None:
-    async def application(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    settings.SECURE_HSTS_SECONDS = 3600
-    plain = await ask(for_browsers(application), scheme="http")
-    safe = await ask(for_browsers(application), scheme="https")
+@pytest.mark.parametrize(
+    "path", ["/api/v1/llm/models", "/api/v1/me", "/docs", "/static/admin/css/base.css"]
+)
+@pytest.mark.parametrize(("is_preloaded", "end"), [(False, ""), (True, "; preload")])
+def test_wants_tls_where_there_is_some(
+    gateway: str, settings: Any, path: str, *, is_preloaded: bool, end: str
+) -> None:
+    settings.SECURE_HSTS_SECONDS, settings.SECURE_HSTS_PRELOAD = 3600, is_preloaded
+    plain = httpx.get(f"{gateway}{path}")
+    safe = httpx.get(f"{gateway}{path}", headers={"X-Forwarded-Proto": "https"})
 
     assert "strict-transport-security" not in plain.headers
-    assert safe.headers["strict-transport-security"] == "max-age=3600; includeSubDomains"
+    expected = f"max-age=3600; includeSubDomains{end}"
+    assert safe.headers["strict-transport-security"] == expected
+
+
+def test_sends_people_to_tls_and_leaves_headers_to_the_gateway(settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT, settings.SECURE_HSTS_SECONDS = True, 3600
+    handle: Any = TlsMiddleware(lambda _request: HttpResponse())
+
+    plain = handle(RequestFactory().get("/admin/"))
+    safe = handle(RequestFactory().get("/admin/", secure=True))
+
+    assert (plain.status_code, plain["Location"]) == (301, "https://testserver/admin/")
+    assert (safe.status_code, list(safe.headers)) == (200, ["Content-Type"])
 
 
 def test_keeps_the_admin_to_its_policy_whatever_it_shows(
