@@ -1,8 +1,13 @@
 """How many requests go to an upstream at once, and who is next: a short queue, fair between users.
 
 The upstreams are the narrow place (one LiteLLM worker carries about 50 requests a second), so this
-queue is where users meet each other. Slots go round the users who wait, one each, so that somebody
-with hundreds of waiting requests delays another's single one by one slot at the most.
+queue is where users meet each other. Of those who wait, whoever has the fewest slots gets the next
+one, and among equals they go round: somebody with hundreds of waiting requests delays another's
+single one by one slot at the most, and has no more slots than others who want some, as soon as
+what they have under way ends (max-min fairness). A user alone may have all of them.
+
+Nobody's call is ended for that, but for one that makes its slot wait for its client; see
+``wants_back``.
 """
 
 from __future__ import annotations
@@ -39,6 +44,7 @@ class Bulkhead:
         self._patience_seconds = patience_seconds
         # In the order in which the users get their next slots.
         self._queues: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
+        self._held: dict[Hashable, int] = {}
         self.in_use = 0
         self.waiting = 0
 
@@ -50,13 +56,34 @@ class Bulkhead:
             GatewayOverloaded: the queue is full, or it was too long.
         """
         if self.in_use < self._slots() and not self.waiting:
-            self.in_use += 1
+            self._take(user)
         else:
             await self._wait(user)
         try:
             yield
         finally:
-            self.in_use -= 1
+            self._give_back(user)
+
+    def wants_back(self, user: Hashable) -> bool:
+        """Say whether others wait while this user has more slots than their share.
+
+        That is the same for all who have or want any.
+        """
+        if not any(one != user for one in self._queues):
+            return False
+        users = len(self._held.keys() | self._queues.keys())
+        return self._held.get(user, 0) > max(1, self._slots() // users)
+
+    def _take(self, user: Hashable) -> None:
+        self.in_use += 1
+        self._held[user] = self._held.get(user, 0) + 1
+
+    def _give_back(self, user: Hashable) -> None:
+        self.in_use -= 1
+        left = self._held.pop(user) - 1
+        if left:
+            self._held[user] = left
+        if self.waiting:
             self._admit()
 
     async def _wait(self, user: Hashable) -> None:
@@ -86,14 +113,15 @@ class Bulkhead:
         turn.set_exception(_overloaded())
 
     def _admit(self) -> None:
-        """Give free slots to those who wait, one user after the other."""
+        """Give free slots to those who wait, to whoever has the fewest and waits the longest."""
         while self.waiting and self.in_use < self._slots():
-            user, queue = self._queues.popitem(last=False)
+            user = min(self._queues, key=lambda one: self._held.get(one, 0))
+            queue = self._queues.pop(user)
             turn = queue.popleft()
             if queue:
                 self._queues[user] = queue  # to the end of the round
             self.waiting -= 1
-            self.in_use += 1
+            self._take(user)
             turn.set_result(None)
 
     def _leave(self, user: Hashable, turn: asyncio.Future[None]) -> None:
@@ -105,8 +133,7 @@ class Bulkhead:
             if not queue:
                 del self._queues[user]
         elif turn.done() and not turn.cancelled() and turn.exception() is None:
-            self.in_use -= 1
-            self._admit()
+            self._give_back(user)
 
 
 def _overloaded() -> GatewayOverloaded:

@@ -105,11 +105,14 @@ async def _held(exchange: Exchange) -> AsyncIterator[bytes]:
 async def _message(exchange: Exchange, idle_seconds: float | None) -> Message:
     if idle_seconds is None:
         return await exchange.receive()
+    exchange.is_waiting_for_client = True
     try:
         async with asyncio.timeout(idle_seconds):
             return await exchange.receive()
     except TimeoutError as exc:
         raise _too_slow(idle_seconds) from exc
+    finally:
+        exchange.is_waiting_for_client = False
 
 
 def _too_slow(seconds: float) -> RequestMalformed:

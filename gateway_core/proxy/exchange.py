@@ -119,7 +119,8 @@ class Exchange:
     sees each field. ``is_sent`` says that the upstream may have begun with it; ``upstream_status``
     and ``upstream_headers`` are those of the answer, once its head has come. ``held`` are the bytes
     of it in memory. ``is_waiting_for_client`` says that the answer goes no faster than it is read,
-    ``is_within_frame`` that the caller has had the beginning of an event only.
+    or an upload no faster than it comes, ``is_within_frame`` that the caller has had the beginning
+    of an event only.
     """
 
     route: Route

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self
 
 from gateway_core import cache
@@ -16,7 +17,9 @@ from gateway_core.errors import (
     CallerGone,
     Code,
     GatewayError,
+    GatewayOverloaded,
     PolicyError,
+    RequestMalformed,
     UpstreamTimeout,
 )
 from gateway_core.postgresql.away import AWAY
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from gateway_core.proxy.exchange import Exchange
 
 _SWEEP_SECONDS: Final = 0.1
+# A call that has waited for its client for so long, in all, is the first to go when others wait.
+_CLIENT_SECONDS: Final = 5.0
 
 _NONE: Final[set[Guard]] = set()
 _under_way: dict[asyncio.AbstractEventLoop, set[Guard]] = {}
@@ -45,7 +50,7 @@ class Guard:
         deadline: of the upstream, or of the client who does not read what has come.
     """
 
-    __slots__ = ("_error", "_exchange", "_listener", "_loop", "_task", "deadline")
+    __slots__ = ("_error", "_exchange", "_listener", "_loop", "_seconds", "_task", "deadline")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -53,6 +58,7 @@ class Guard:
         self._task = asyncio.current_task()
         self._listener: asyncio.Task[None] | None = None
         self._error: GatewayError | None = None
+        self._seconds = 0.0
         self.deadline = Deadline(exchange.upstream.timeouts(), self._loop.time)
 
     def end(self, error: GatewayError) -> None:
@@ -63,11 +69,38 @@ class Guard:
 
     def time_is_over(self) -> None:
         """End the block: nothing has moved for too long, by the fault of one side or the other."""
-        if self._exchange.is_waiting_for_client:
+        if not self._exchange.is_waiting_for_client:
+            self.end(UpstreamTimeout())
+        elif self._exchange.started:
             self._exchange.client_gone = True
             self.end(CallerGone("The answer was not read."))
         else:
-            self.end(UpstreamTimeout())
+            self.end(
+                RequestMalformed(
+                    "The body did not arrive in time. Send it faster.",
+                    status=HTTPStatus.REQUEST_TIMEOUT,
+                )
+            )
+
+    def is_to_give_way(self) -> bool:
+        """Say whether others wait for the slot of a user with many, which waits for its client.
+
+        Asked with each sweep: how long the client took is what the sweeps have seen, so that
+        relaying costs nothing for it.
+        """
+        if self._error is not None or not self._exchange.is_waiting_for_client:
+            return False
+        self._seconds += _SWEEP_SECONDS
+        bulkhead, user_id = self._exchange.upstream.bulkhead, self._exchange.principal.user_id
+        return self._seconds > _CLIENT_SECONDS and bulkhead.wants_back(user_id)
+
+    def give_way(self) -> None:
+        """End the block in favour of others, who may keep up with the upstream."""
+        if self._exchange.started:
+            self._exchange.client_gone = True
+            self.end(CallerGone("The answer was read slowly while others waited."))
+        else:
+            self.end(GatewayOverloaded("Others wait. Send the body faster.", retry_after=1))
 
     def listen(self) -> None:
         """Begin to hear the client's leaving, which ends the block with CallerGone.
@@ -155,9 +188,14 @@ def _sweep(loop: asyncio.AbstractEventLoop) -> None:
         del _under_way[loop]
         return
     now = loop.time()
+    in_the_way = None
     for guard in list(guards):
         if guard.deadline.is_over(now):
             guard.time_is_over()
+        elif guard.is_to_give_way():
+            in_the_way = guard
+    if in_the_way is not None:  # one at a time: the others may be the share of their users then
+        in_the_way.give_way()
     loop.call_later(_SWEEP_SECONDS, _sweep, loop)
 
 

@@ -100,6 +100,94 @@ def test_loses_no_slot_when_those_who_wait_leave(
     asyncio.run(scenario())
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.integers(0, 99)), max_size=80),
+    st.integers(1, 8),
+)
+def test_gives_each_slot_to_whoever_has_the_fewest_of_those_who_wait(
+    steps: list[tuple[int, bool, int]], slots: int
+) -> None:
+    async def scenario() -> None:
+        shared = bulkhead(slots)
+        under_way: list[tuple[int, asyncio.Event]] = []
+        waiting: Counter[int] = Counter()
+
+        async def request(user: int) -> None:
+            waiting[user] += 1
+            async with shared.slot(user):
+                has = Counter(holder for holder, _ in under_way)
+                assert has[user] == min(has[one] for one in waiting)
+                waiting.subtract([user])
+                waiting[user] or waiting.pop(user)
+                done = asyncio.Event()
+                under_way.append((user, done))
+                await done.wait()
+
+        async with asyncio.TaskGroup() as group:
+            for user, ends_one, which in steps:
+                if ends_one and under_way:
+                    under_way.pop(which % len(under_way))[1].set()
+                else:
+                    group.create_task(request(user))
+                await settle()
+                assert shared.in_use == min(slots, shared.in_use + waiting.total())
+            while under_way:
+                under_way.pop()[1].set()
+                await settle()
+        assert (shared.in_use, shared.waiting, shared._held) == (0, 0, {})
+
+    asyncio.run(scenario())
+
+
+@settings(max_examples=40, deadline=None)
+@given(slots=st.integers(1, 20), users=st.integers(2, 8))
+def test_has_all_slots_shared_out_once_the_calls_of_who_was_alone_have_ended(
+    slots: int, users: int
+) -> None:
+    async def scenario() -> None:
+        shared = bulkhead(slots)
+        has: Counter[int] = Counter()
+        alone, others = asyncio.Event(), asyncio.Event()
+
+        async def request(user: int, until: asyncio.Event) -> None:
+            async with shared.slot(user):
+                has[user] += 1
+                await until.wait()
+                has[user] -= 1
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(slots):
+                group.create_task(request(0, alone))
+            await settle()
+            assert has[0] == slots
+            for user in range(users):
+                for _ in range(slots):
+                    group.create_task(request(user, others))
+            await settle()
+            assert shared.wants_back(0) is (slots > 1)
+            alone.set()
+            await settle()
+            share = -(-slots // users)
+            assert all(has[user] in {share, slots // users} for user in range(users))
+            others.set()
+
+    asyncio.run(scenario())
+
+
+async def test_wants_nothing_back_for_whose_own_others_wait() -> None:
+    crowd = Crowd(bulkhead(slots=4))
+    tasks = [spawn(crowd.request(user)) for user in "aaab" + "a" * 5]
+    await settle()
+    wanted = [crowd.shared.wants_back("a")]
+    tasks.append(spawn(crowd.request("b")))
+    await settle()
+    wanted += [crowd.shared.wants_back("a"), crowd.shared.wants_back("b")]
+    assert wanted == [False, True, False]
+    await crowd.let_go_one_by_one()
+    await asyncio.gather(*tasks)
+
+
 async def test_never_has_more_under_way_than_slots() -> None:
     shared = bulkhead(slots=3)
     most = 0

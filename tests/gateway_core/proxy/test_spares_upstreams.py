@@ -11,7 +11,8 @@ import pytest
 
 from gateway_core.errors import UpstreamUnreachable
 from gateway_core.http import UpstreamClient
-from gateway_core.proxy import holding
+from gateway_core.proxy import guard, holding
+from gateway_core.tasks import cancel, spawn
 from gateway_core.upstream import Timeouts, with_limits
 from gateway_core.upstream import Upstream as Service
 from tests.gateway_core.proxy import loopback
@@ -43,6 +44,31 @@ def _tight(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def as_user(number: int) -> dict[str, str]:
     return {"authorization": f"Bearer u{100 + number}"}
+
+
+async def ask(gateway: Gateway, number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Ask for a stream over a connection of its own, of which nothing is read yet."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1024)
+    token = as_user(number)["authorization"]
+    head = f"POST {SAY} HTTP/1.1\r\nhost: x\r\nauthorization: {token}\r\n"
+    writer.write(f"{head}content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}".encode())
+    return reader, writer
+
+
+class Torrents:
+    """Answers with streams that never end of themselves, and go as fast as they are read."""
+
+    ended = 0
+
+    async def __call__(self, _call: Call, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD)
+        try:
+            while True:
+                writer.write(chunk(b"data: " + b"x" * 65_536 + b"\n\n"))
+                await writer.drain()
+        except ConnectionError:
+            self.ended += 1
+            raise
 
 
 async def fail_for_many(gateway: Gateway, upstream: Upstream) -> None:
@@ -166,36 +192,80 @@ async def test_a_client_that_does_not_read_is_not_the_upstreams_failure(
     gateway: Gateway, upstream: Upstream, knobs: Knobs
 ) -> None:
     knobs.idle = 0.2
-    ended = 0
-
-    async def torrent(_call: Call, writer: asyncio.StreamWriter) -> None:
-        nonlocal ended
-        writer.write(STREAM_HEAD)
-        try:
-            while True:
-                writer.write(chunk(b"data: " + b"x" * 65_536 + b"\n\n"))
-                await writer.drain()
-        except ConnectionError:
-            ended += 1
-            raise
-
-    upstream.answer = torrent
-    writers = []
-    for number in range(THRESHOLD):
-        _, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1024)
-        token = as_user(number)["authorization"]
-        head = f"POST {SAY} HTTP/1.1\r\nhost: x\r\nauthorization: {token}\r\n"
-        writer.write(
-            f"{head}content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}".encode()
-        )
-        writers.append(writer)
+    torrents = upstream.answer = Torrents()
+    writers = [(await ask(gateway, number))[1] for number in range(THRESHOLD)]
     async with asyncio.timeout(10):
-        while ended < THRESHOLD:
+        while torrents.ended < THRESHOLD:
             await asyncio.sleep(0.01)
     for writer in writers:
         writer.close()
     upstream.answer = reply(body={})
     assert (await gateway.client.get(THING)).status_code == 200
+
+
+async def read_slowly(reader: asyncio.StreamReader) -> None:
+    while await reader.read(1024):
+        await asyncio.sleep(0.02)
+
+
+async def test_who_reads_slowly_gives_slots_to_others_who_wait(
+    gateway: Gateway, upstream: Upstream, knobs: Knobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "_CLIENT_SECONDS", 0.3)
+    knobs.max_concurrent = 4
+    knobs.idle = 60
+    torrents = upstream.answer = Torrents()
+    connections = [await ask(gateway, number) for number in (0, 0, 0, 1)]
+    readers = [spawn(read_slowly(reader)) for reader, _ in connections]
+    async with asyncio.timeout(5):
+        while len(upstream.calls) < 4:
+            await asyncio.sleep(0.01)
+    # Nobody is in anybody's way before somebody waits, however slow they are.
+    for _ in range(20):
+        await asyncio.sleep(0.05)
+    assert torrents.ended == 0
+
+    upstream.answer = reply(body={})
+    assert (await gateway.client.get(THING, headers=as_user(2))).status_code == 200
+    assert not readers[3].done()
+    for _, writer in connections:
+        writer.close()
+    await cancel(readers, 5)
+
+
+async def test_who_uploads_slowly_gives_slots_to_others_who_wait(
+    gateway: Gateway, upstream: Upstream, knobs: Knobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "_CLIENT_SECONDS", 0.3)
+    knobs.max_concurrent = 2
+
+    async def take_in(call: Call, writer: asyncio.StreamWriter) -> None:
+        async for _ in call.read_chunked():
+            pass
+        await reply(body={})(call, writer)
+
+    upstream.answer = take_in
+    part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    connections = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(2)]
+    for _, writer in connections:
+        writer.write(
+            f"POST {THING}/upload HTTP/1.1\r\nhost: x\r\nauthorization: Bearer good\r\n"
+            "content-type: multipart/form-data; boundary=b\r\ntransfer-encoding: chunked\r\n\r\n"
+            "".encode()
+            + chunk(part)
+        )
+    async with asyncio.timeout(5):
+        while len(upstream.calls) < 2:
+            await asyncio.sleep(0.01)
+
+    upstream.answer = reply(body={})
+    assert (await gateway.client.get(THING, headers=as_user(2))).status_code == 200
+    answers = [spawn(reader.read(4096)) for reader, _ in connections]
+    told, not_told = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+    assert [one.result().startswith(b"HTTP/1.1 503 ") for one in told] == [True]
+    await cancel(not_told, 5)
+    for _, writer in connections:
+        writer.close()
 
 
 async def test_waits_for_its_turn_behind_a_full_upstream(
