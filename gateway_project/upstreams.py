@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from accounts.supabase import client as supabase
 from agents.drivers import ams
+from gateway_core.breaker import Breaker
 from letta_proxy import client as letta
 from llm_proxy import client as litellm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway_core.breaker import Breaker
     from gateway_core.upstream import Upstream
 
 _REFRESH_SECONDS: Final = 0.5
@@ -33,6 +33,5 @@ def breakers() -> dict[str, Breaker]:
 async def keep_up() -> None:
     """Hear all the time what other processes have made of the circuits."""
     while True:
-        for breaker in breakers().values():
-            await breaker.refresh()
+        await Breaker.refresh(list(breakers().values()))
         await asyncio.sleep(_REFRESH_SECONDS)

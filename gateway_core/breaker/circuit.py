@@ -10,7 +10,7 @@ import time
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from gateway_core import background, valkey
 from gateway_core.breaker import machine
@@ -23,7 +23,7 @@ from gateway_core.logging import get_logger
 from gateway_core.tasks import spawn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
     from gateway_core.breaker.policy import Policy
     from gateway_core.breaker.store import Store
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 
 _log = get_logger("gateway.breaker")
+_SHARED: Final = SharedStore()
 
 # A probe and the generation of the circuit that it belongs to.
 _Probing: TypeAlias = tuple[Probe, int]
@@ -58,7 +59,7 @@ class Breaker:
         self.name = name
         self.circuit = Circuit()
         self._policy = policy
-        self._store = store or SharedStore()
+        self._store = store or _SHARED
         self._clock = clock
         self._wall_clock = wall_clock
         self._asking = 0
@@ -119,9 +120,13 @@ class Breaker:
             if (rest := self._conclude(call, caller, probing)) is not None:
                 _waited_for(rest)
 
-    async def refresh(self) -> None:
-        """Hear what other processes have made of the circuit."""
-        self._adopt(await self._store.read(self.name))
+    @staticmethod
+    async def refresh(breakers: Sequence[Breaker]) -> None:
+        """Hear what other processes have made of circuits of one store, which is asked once."""
+        store = breakers[0]._store  # noqa: SLF001 - of this class, here and below
+        circuits = await store.read([breaker.name for breaker in breakers])
+        for breaker in breakers:
+            breaker._adopt(circuits[breaker.name])  # noqa: SLF001
 
     async def trip(self, reason: str) -> None:
         """Open it until it is reset."""

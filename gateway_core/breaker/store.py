@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol, TypeAlias
 
 import orjson
@@ -31,8 +31,8 @@ Change: TypeAlias = Callable[[Circuit], Circuit | None]
 class Store(Protocol):
     """Keeps circuits by name."""
 
-    async def read(self, name: str) -> Circuit:
-        """Return a circuit."""
+    async def read(self, names: Collection[str]) -> dict[str, Circuit]:
+        """Return circuits by their names."""
         ...
 
     async def change(self, name: str, change: Change) -> tuple[Circuit, bool]:
@@ -50,9 +50,13 @@ class OwnStore:
     def __init__(self) -> None:
         self._circuits: dict[str, Circuit] = {}
 
-    async def read(self, name: str) -> Circuit:
-        """Return a circuit."""
-        return self._circuits.get(name, Circuit())
+    async def read(self, names: Collection[str]) -> dict[str, Circuit]:
+        """See ``Store.read``."""
+        return {name: self._circuits.get(name, Circuit()) for name in names}
+
+    def keep(self, circuits: Mapping[str, Circuit]) -> None:
+        """Put circuits in the place of those of the same names."""
+        self._circuits.update(circuits)
 
     async def change(self, name: str, change: Change) -> tuple[Circuit, bool]:
         """See ``Store.change``."""
@@ -70,9 +74,19 @@ class SharedStore:
         self._own = OwnStore()
         self._is_away = False
 
-    async def read(self, name: str) -> Circuit:
-        """Return a circuit."""
-        return (await self.change(name, lambda _: None))[0]
+    async def read(self, names: Collection[str]) -> dict[str, Circuit]:
+        """See ``Store.read``; Valkey is asked once for all of them."""
+        if not settings.REDIS_URL:
+            return await self._own.read(names)
+        try:
+            found = await valkey.client().mget([_KEY.format(name) for name in names])
+        except valkey.AWAY as exc:
+            self._go_on_alone(exc)
+            return await self._own.read(names)
+        self._is_away = False
+        circuits = {name: _circuit(kept) for name, kept in zip(names, found, strict=True)}
+        self._own.keep(circuits)
+        return circuits
 
     async def change(self, name: str, change: Change) -> tuple[Circuit, bool]:
         """See ``Store.change``."""
@@ -81,12 +95,10 @@ class SharedStore:
         try:
             circuit, is_changed = await self._change(name, change)
         except valkey.AWAY as exc:
-            if not self._is_away:
-                _log.warning("breakers hold for one process only", error=type(exc).__name__)
-            self._is_away = True
+            self._go_on_alone(exc)
             return await self._own.change(name, change)
         self._is_away = False
-        await self._own.change(name, lambda _: circuit)
+        self._own.keep({name: circuit})
         return circuit, is_changed
 
     async def _change(self, name: str, change: Change) -> tuple[Circuit, bool]:
@@ -94,7 +106,7 @@ class SharedStore:
         compare_and_set = client.register_script(_COMPARE_AND_SET)
         for _ in range(_TRIES):
             was = await client.get(key) or b""
-            circuit = Circuit.from_dict(orjson.loads(was)) if was else Circuit()
+            circuit = _circuit(was)
             changed = change(circuit)
             if changed is None:
                 return circuit, False
@@ -102,3 +114,12 @@ class SharedStore:
             if await compare_and_set(keys=[key], args=[was, becomes, _KEPT_SECONDS]):
                 return changed, True
         return circuit, False
+
+    def _go_on_alone(self, exc: Exception) -> None:
+        if not self._is_away:
+            _log.warning("breakers hold for one process only", error=type(exc).__name__)
+        self._is_away = True
+
+
+def _circuit(kept: bytes | None) -> Circuit:
+    return Circuit.from_dict(orjson.loads(kept)) if kept else Circuit()

@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.test import override_settings
 
 from gateway_core import valkey
-from gateway_core.breaker import Breaker, Policy
+from gateway_core.breaker import Breaker, Policy, machine
 from gateway_core.breaker.call import Call
 from gateway_core.breaker.machine import Circuit, State
 from gateway_core.breaker.store import OwnStore, SharedStore
@@ -413,7 +414,7 @@ async def test_shares_its_state_with_other_processes(shared: str, clock: Clock) 
     async with asyncio.timeout(1):
         while other.circuit != one.circuit:
             await asyncio.sleep(0.01)
-            await other.refresh()
+            await Breaker.refresh([other])
     clock.now += POLICY.open_seconds
     admitted = refused = 0
     go_on = asyncio.Event()
@@ -438,8 +439,34 @@ async def test_shares_its_state_with_other_processes(shared: str, clock: Clock) 
     async with asyncio.timeout(1):
         while (one.circuit.state, other.circuit.state) != (State.CLOSED, State.CLOSED):
             await asyncio.sleep(0.01)
-            await one.refresh()
-            await other.refresh()
+            await Breaker.refresh([one])
+            await Breaker.refresh([other])
+
+
+async def test_hears_of_all_circuits_with_one_question(
+    shared: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, elsewhere = SharedStore(), SharedStore()
+    breakers = [
+        Breaker(name, lambda: POLICY, store=here, clock=clock, wall_clock=clock)
+        for name in (shared, f"{shared}-untouched")
+    ]
+    await elsewhere.change(
+        shared, lambda was: machine.opened(was, until=None, reason="maintenance")
+    )
+    client = valkey.client()
+    asked: list[str] = []
+    execute = client.execute_command
+
+    async def listen(*command: Any, **options: Any) -> Any:
+        asked.append(command[0])
+        return await execute(*command, **options)
+
+    monkeypatch.setattr(client, "execute_command", listen)
+    await Breaker.refresh(breakers)
+
+    assert asked == ["MGET"]
+    assert [breaker.circuit.state for breaker in breakers] == [State.OPEN, State.CLOSED]
 
 
 async def test_goes_on_alone_while_valkey_is_away(shared: str, clock: Clock) -> None:
@@ -448,7 +475,7 @@ async def test_goes_on_alone_while_valkey_is_away(shared: str, clock: Clock) -> 
             shared, lambda: POLICY, store=SharedStore(), clock=clock, wall_clock=clock
         )
         await open_it(breaker)
-        await breaker.refresh()
+        await Breaker.refresh([breaker])
         assert breaker.circuit.state is State.OPEN
         await valkey.close()
 
