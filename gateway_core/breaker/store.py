@@ -121,5 +121,5 @@ class SharedStore:
         self._is_away = True
 
 
-def _circuit(kept: bytes | None) -> Circuit:
+def _circuit(kept: bytes | str | None) -> Circuit:
     return Circuit.from_dict(orjson.loads(kept)) if kept else Circuit()

@@ -454,7 +454,7 @@ async def test_hears_of_all_circuits_with_one_question(
     await elsewhere.change(
         shared, lambda was: machine.opened(was, until=None, reason="maintenance")
     )
-    client = valkey.client()
+    client: Any = valkey.client()
     asked: list[str] = []
     execute = client.execute_command
 
