@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from math import inf
+from statistics import median
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +14,11 @@ from django.test import Client
 
 from accounts.models import User
 from accounts.supabase import client as supabase_client
-from gateway_core import valkey
+from gateway_core import access, valkey
 from gateway_core.audit.models import AuditEvent
 from gateway_core.breaker import machine
 from gateway_core.breaker.store import SharedStore
+from gateway_core.context import RequestRecord
 from gateway_core.errors import BreakerOpen
 from tests.conftest import Running, RunningSupabase
 
@@ -55,6 +58,27 @@ def test_staff_trip_and_reset_a_breaker(
         ("breaker.trip", "breaker:litellm"),
         ("breaker.reset", "breaker:litellm"),
     ]
+
+
+def test_refuses_within_5_milliseconds_while_it_is_open(
+    staff: httpx.Client, client_for: SignIn, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.ENABLE_RATE_LIMITING = True  # as it is where this is a promise
+    staff.post(BREAKER.format("letta"), json={"action": "trip"}).raise_for_status()
+    records: list[RequestRecord] = []
+    monkeypatch.setattr(access, "sinks", [records.append])
+    medians: list[float] = []
+    # One quick round says what the gateway takes; the others, what else the machine has to do.
+    while len(medians) < 10 and min(medians, default=inf) >= 5:
+        somebody = client_for(f"caller-{len(medians)}@example.com")
+        records.clear()
+        answers = [somebody.get("/api/v1/letta/v1/agents/") for _ in range(50)]
+        assert {answer.json()["code"] for answer in answers} == {"upstream_circuit_open"}
+        assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
+        assert all("ratelimit" in answer.headers for answer in answers)
+        assert len(records) == len(answers)
+        medians.append(median(record.duration_ms for record in records))
+    assert min(medians) < 5, medians
 
 
 def test_what_another_process_has_tripped_holds_here_within_a_second(
