@@ -103,7 +103,7 @@ class Shipper:
             self._begun += 1
             number = self._begun
         try:
-            self._spool.seal()
+            self._spool.hand_over()
             ship(self._spool)
             seal_changes()
             self._upkeep()

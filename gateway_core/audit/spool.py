@@ -76,7 +76,7 @@ class Spool:
             self._is_losing = False
             return True
 
-    def seal(self) -> None:
+    def hand_over(self) -> None:
         """Let go of the file in use, so that it can be shipped; the next line begins another."""
         with self._lock:
             self._close()

@@ -54,7 +54,7 @@ def stop(timeout_seconds: float = _STOP_SECONDS) -> None:
     if shipper is not None:
         shipper.stop(timeout_seconds)
     if _spool is not None:
-        _spool.seal()
+        _spool.hand_over()
 
 
 def _begin_anew() -> None:

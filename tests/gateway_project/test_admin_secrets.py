@@ -32,7 +32,7 @@ def _use_everything(client: httpx.Client) -> None:
     }
     client.post("/api/v1/letta/agents", json=agent).raise_for_status()
     spool = trail.start()
-    spool.seal()
+    spool.hand_over()
     assert ship(spool) >= 2
 
 

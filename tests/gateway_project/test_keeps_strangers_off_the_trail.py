@@ -21,7 +21,7 @@ def caller_id() -> str:
 
 def kept(request_id: str) -> list[AuditEvent]:
     spool = trail.start()
-    spool.seal()
+    spool.hand_over()
     ship(spool)
     return list(AuditEvent.objects.filter(request_id=request_id))
 

@@ -45,7 +45,7 @@ def test_says_in_the_trail_how_long_a_body_was(client_for: SignIn) -> None:
     streamed = alice.post("/api/v1/llm/keys", content=iter([content]), headers=headers)
 
     spool = trail.start()
-    spool.seal()
+    spool.hand_over()
     ship(spool)
     for answer in (whole, streamed):
         event = AuditEvent.objects.get(

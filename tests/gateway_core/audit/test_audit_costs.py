@@ -49,7 +49,7 @@ def test_shipping_leaves_the_process_to_its_requests(
     spool: Spool, make_record: MakeRecord, record_property: Callable[[str, object], None]
 ) -> None:
     _keep_many(spool, make_record)
-    spool.seal()
+    spool.hand_over()
     began, cpu = time.perf_counter(), time.thread_time()
 
     shipped = ship(spool)

@@ -35,7 +35,7 @@ def test_row_says_all_that_the_record_knew(spool: Spool, make_record: MakeRecord
     )
     before = datetime.now(UTC)
     spool.append(line_of(record))
-    spool.seal()
+    spool.hand_over()
 
     ship(spool)
 
@@ -71,7 +71,7 @@ def test_row_names_nobody_when_the_user_is_not_known(spool: Spool, make_record: 
     nobody, gone = uuid4(), uuid4()
     spool.append(line_of(make_record(request_id=f"{nobody}", user_id="")))
     spool.append(line_of(make_record(request_id=f"{gone}", user_id=str(gone))))
-    spool.seal()
+    spool.hand_over()
 
     ship(spool)
 

@@ -62,7 +62,7 @@ def test_seals_nothing_twice_when_a_shipper_died_before_it_removed_its_file(
 ) -> None:
     for number in range(3):
         spool.append(numbered(number))
-    spool.seal()
+    spool.hand_over()
     (file,) = spool_directory.iterdir()
     content = file.read_bytes()
     ship(spool)
@@ -80,7 +80,7 @@ def test_makes_one_chain_when_two_processes_ship_at_once(
         spool = Spool(tmp_path / name)
         for number in range(6000):
             spool.append(numbered(number, writer=name))
-        spool.seal()
+        spool.hand_over()
         shippers.append(run_program("adopter", tmp_path / name, DATABASE_URL=database_url))
     for shipper in shippers:
         assert shipper.stdout is not None

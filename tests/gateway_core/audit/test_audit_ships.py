@@ -44,7 +44,7 @@ def test_ships_everything_and_removes_the_files_when_there_are_many_batches(
     spool: Spool, spool_directory: Path
 ) -> None:
     _append(spool, range(1234))
-    spool.seal()
+    spool.hand_over()
 
     assert ship(spool) == 1234
 
@@ -55,7 +55,7 @@ def test_ships_everything_and_removes_the_files_when_there_are_many_batches(
 @pytest.mark.django_db
 def test_stores_nothing_twice_when_a_file_is_replayed(spool: Spool, spool_directory: Path) -> None:
     _append(spool, range(10))
-    spool.seal()
+    spool.hand_over()
     (file,) = spool_directory.iterdir()
     content = file.read_bytes()
     ship(spool)
@@ -71,7 +71,7 @@ def test_one_file_goes_to_one_process_when_two_adopt_at_once(
     run_program: RunProgram, spool: Spool, spool_directory: Path, database_url: str
 ) -> None:
     _append(spool, range(5000))
-    spool.seal()
+    spool.hand_over()
     adopters = [run_program("adopter", spool_directory, DATABASE_URL=database_url) for _ in "12"]
     for adopter in adopters:
         assert adopter.stdout is not None
@@ -176,7 +176,7 @@ def test_sets_one_bad_line_aside_and_ships_the_rest(
     _append(spool, range(20))
     spool.append(bad)
     _append(spool, range(20, 40))
-    spool.seal()
+    spool.hand_over()
 
     ship(spool)
 
@@ -197,7 +197,7 @@ def test_sets_one_bad_line_aside_and_ships_the_rest(
 def test_stores_text_that_postgres_cannot_hold(text: str, stored: str, spool: Spool) -> None:
     event = orjson.loads(numbered(1, writer="ships"))
     spool.append(orjson.dumps(event | {"path": text}) + b"\n")
-    spool.seal()
+    spool.hand_over()
 
     assert ship(spool) == 1
     assert AuditEvent.objects.get(facts__writer="ships").path == stored

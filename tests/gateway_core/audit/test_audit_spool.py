@@ -57,14 +57,14 @@ def test_file_is_claimed_by_nobody_while_its_process_holds_it(
     other = Spool(spool_directory)
     assert list(other.claim()) == []
 
-    spool.seal()
+    spool.hand_over()
 
     assert len(list(other.claim())) == 1
 
 
 def test_file_is_claimed_by_one_when_two_ask(spool: Spool, spool_directory: Path) -> None:
     spool.append(numbered(1))
-    spool.seal()
+    spool.hand_over()
 
     claims = [file.path for file in spool.claim() for _ in Spool(spool_directory).claim()]
 
@@ -74,7 +74,7 @@ def test_file_is_claimed_by_one_when_two_ask(spool: Spool, spool_directory: Path
 def test_claims_oldest_first_when_there_are_several(spool: Spool) -> None:
     for number in range(5):
         spool.append(numbered(number))
-        spool.seal()
+        spool.hand_over()
 
     order = [orjson.loads(file.lines.read())["facts"]["number"] for file in spool.claim()]
 
@@ -103,7 +103,7 @@ def test_loses_nothing_when_files_are_claimed_as_fast_as_they_are_begun(
     lines = [numbered(number) for number in range(events)]
     for line in lines:
         assert spool.append(line)
-        spool.seal()
+        spool.hand_over()
     is_over.set()
     taker.join()
 
@@ -148,7 +148,7 @@ def test_keeps_events_again_and_logs_again_when_the_directory_comes_and_goes(
     assert spool.append(numbered(1))
     assert len(_lines(obstacle)) == 1
 
-    spool.seal()
+    spool.hand_over()
     for file in obstacle.iterdir():
         file.unlink()
     obstacle.rmdir()
@@ -175,7 +175,7 @@ def test_yields_other_files_before_it_fails_when_one_cannot_be_opened(
     spool: Spool, spool_directory: Path
 ) -> None:
     spool.append(numbered(1))
-    spool.seal()
+    spool.hand_over()
     (spool_directory / "0.jsonl").mkdir()
     claims = spool.claim()
 

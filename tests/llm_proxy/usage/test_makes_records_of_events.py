@@ -129,7 +129,7 @@ def test_keeps_event_and_record_together(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     for key_id in (uuid4(), "no id", uuid4()):
         spool.append(call_event(facts={"virtual_key_id": str(key_id), "cost": 1}))
-    spool.seal()
+    spool.hand_over()
 
     assert ship(spool) == 2
 
