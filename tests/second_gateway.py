@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
-import pytest
 from django.db import connection
 
 from gateway_project.sandbox.store import free_port
-
-_CHECKOUT = Path(__file__).resolve().parents[1]
+from tests.serving import start_gateway, wait_until_it_answers
 
 
 @contextmanager
@@ -36,7 +30,7 @@ def second_gateway(
         log: where to keep what they log.
         settings: that are not as in this process.
     """
-    url = f"http://127.0.0.1:{free_port()}"
+    port = free_port()
     database = urlsplit(os.environ["DATABASE_URL"])
     environment = {
         **os.environ,
@@ -44,31 +38,11 @@ def second_gateway(
         "AUDIT_SPOOL_DIR": str(spool),
         **(settings or {}),
     }
-    address = ["--host", "127.0.0.1", "--port", url.rpartition(":")[2]]
-    address += ["--workers", str(workers)]
-    with (log or Path(os.devnull)).open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "gateway_project.asgi:application", *address],
-            cwd=_CHECKOUT,
-            env=environment,
-            stdout=output,
-            stderr=output if log else None,
-        )
+    log = log or spool.with_name(f"{spool.name}-gateway.log")
+    process = start_gateway(port, "--workers", str(workers), settings=environment, log=log)
     try:
-        _wait_for(url, process)
-        yield url
+        wait_until_it_answers(port, process, log)
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            httpx.get(f"{url}/api/v1/system/health").raise_for_status()
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("the second gateway did not start")

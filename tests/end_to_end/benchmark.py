@@ -2,9 +2,9 @@
 
     python -m tests.end_to_end.benchmark [ROUNDS]
 
-Both run under uvicorn, one worker, before the same fast stub, and are loaded in turns by a process
-of its own; the gateway with every step on, over embedded PostgreSQL and Valkey. CPU is user and
-system time of the measured process.
+The relay runs under plain uvicorn, the gateway under its own server with every step on, over
+embedded PostgreSQL and Valkey; both in one process, before the same fast stub, loaded in turns by a
+process of its own. CPU is user and system time of the measured process.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from gateway_project.sandbox.engines import Engines
 from gateway_project.sandbox.serving import LoopbackServer
 from gateway_project.sandbox.store import free_port
 from tests.end_to_end.people import Supabase
+from tests.serving import CHECKOUT, serve_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_PROJECT: Final = Path(__file__).resolve().parents[2]
-_STUB: Final = _PROJECT / "tests" / "upstreams" / "fast_stub.py"
+_STUB: Final = CHECKOUT / "tests" / "upstreams" / "fast_stub.py"
 _MICROSECONDS: Final = 1_000_000
 _ROUNDS: Final = 5
 
@@ -99,7 +99,7 @@ def running(
     with tempfile.TemporaryFile() as log:
         settings = {**os.environ, **environment}
         settings.pop("PYTHONDONTWRITEBYTECODE", None)
-        child = subprocess.Popen(command, env=settings, cwd=_PROJECT, stdout=log, stderr=log)
+        child = subprocess.Popen(command, env=settings, cwd=CHECKOUT, stdout=log, stderr=log)
         try:
             _wait_for(url, child)
             yield psutil.Process(child.pid)
@@ -124,11 +124,6 @@ def _wait_for(url: str, child: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _uvicorn(application: str, port: int) -> list[str]:
-    options = ["--port", str(port), "--no-access-log", "--log-level", "warning"]
-    return [sys.executable, "-m", "uvicorn", application, *options]
-
-
 @contextmanager
 def targets(data: Path) -> Iterator[list[Target]]:
     """Run the stub, the bare relay and the gateway."""
@@ -139,13 +134,14 @@ def targets(data: Path) -> Iterator[list[Target]]:
         stack.enter_context(running(command, f"{stub}/v1/models", {}))
         port = free_port()
         url = f"http://127.0.0.1:{port}/v1/chat/completions"
-        command = _uvicorn("tests.end_to_end.bare_relay:application", port)
+        options = ["--port", str(port), "--no-access-log", "--log-level", "warning"]
+        relay = "tests.end_to_end.bare_relay:application"
+        command = [sys.executable, "-m", "uvicorn", relay, *options]
         bare = stack.enter_context(running(command, url, {"UPSTREAM": stub}))
         port = free_port()
         environment, token = _gateway_environment(stack, data, stub)
-        command = _uvicorn("gateway_project.asgi:application", port)
         health = f"http://127.0.0.1:{port}/api/v1/system/health"
-        gateway = stack.enter_context(running(command, health, environment))
+        gateway = stack.enter_context(running(serve_command(port), health, environment))
         gateway_url = f"http://127.0.0.1:{port}/api/v1/llm/v1/chat/completions"
         yield [Target("bare relay", url, bare, "-"), Target("gateway", gateway_url, gateway, token)]
 
@@ -167,9 +163,10 @@ def _gateway_environment(stack: ExitStack, data: Path, stub: str) -> tuple[dict[
         "LOG_FORMAT": "json",
         "RATE_LIMIT_LLM": "100000000/h:1000000:1000",  # counted, and never refused
         "AUDIT_SPOOL_DIR": str(data / "spool"),
+        "SHUTDOWN_NOTICE_SECONDS": "0",
     }
     migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    subprocess.run(migrate, cwd=_PROJECT, env={**os.environ, **environment}, check=True)
+    subprocess.run(migrate, cwd=CHECKOUT, env={**os.environ, **environment}, check=True)
     return environment, Supabase(sign_in.url).sign_up("alice").token
 
 

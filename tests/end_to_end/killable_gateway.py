@@ -6,25 +6,21 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
-import httpx
 import psycopg
 
 from gateway_project.sandbox.store import free_port
 from tests.end_to_end.gateway_process import no_settings
+from tests.serving import CHECKOUT, start_gateway, wait_until_it_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-_PROJECT = Path(__file__).resolve().parents[2]
-_READY_SECONDS = 60
+    from pathlib import Path
 
 
 @dataclass(slots=True)
@@ -41,29 +37,17 @@ class KillableGateway:
     log: Path
     url: str = field(init=False)
     is_up: threading.Event = field(default_factory=threading.Event)
+    _port: int = field(init=False)
     _process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
-        self.url = f"http://127.0.0.1:{free_port()}"
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
         """Start it, and return when it answers."""
-        port = str(urlsplit(self.url).port)
-        options = ["--port", port, "--no-access-log", "--log-level", "warning"]
-        with self.log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", "gateway_project.asgi:application", *options],
-                cwd=_PROJECT,
-                env=self.settings,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        deadline = time.monotonic() + _READY_SECONDS
-        while not self._answers():
-            assert self._process.poll() is None, self.log.read_text()[-3000:]
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        self._process = start_gateway(self._port, settings=self.settings, log=self.log)
+        wait_until_it_answers(self._port, self._process, self.log)
         self.is_up.set()
 
     def kill(self) -> None:
@@ -78,7 +62,7 @@ class KillableGateway:
         return subprocess.run(
             [sys.executable, "manage.py", *command],
             check=False,
-            cwd=_PROJECT,
+            cwd=CHECKOUT,
             env=self.settings,
             capture_output=True,
             text=True,
@@ -89,12 +73,6 @@ class KillableGateway:
         with psycopg.connect(self.settings["DATABASE_URL"]) as connection:
             found = connection.execute(statement)
             return found.fetchall() if found.description else []
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/api/v1/system/health", timeout=5).is_success
-        except httpx.TransportError:
-            return False
 
 
 @contextmanager

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import httpx
@@ -13,9 +11,11 @@ from gateway_project.sandbox import supabase as supabase_stand_in
 from tests.end_to_end.killable_gateway import killable_gateway
 from tests.end_to_end.models import PRICE_OF_A_CALL, PRICED, say
 from tests.end_to_end.upstream_views import eventually
+from tests.serving import start_gateway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.end_to_end.killable_gateway import KillableGateway
     from tests.end_to_end.people import Clients, Person, Supabase
@@ -269,18 +269,15 @@ def test_sync_keys_makes_the_real_litellm_agree(
 
 
 def test_an_encryption_key_that_is_missing_keeps_the_gateway_from_starting(
-    erin: tuple[Person, openai.OpenAI], own_gateway: KillableGateway
+    erin: tuple[Person, openai.OpenAI], own_gateway: KillableGateway, tmp_path: Path
 ) -> None:
     _, client = erin
     assert ask(client) == ""
-    command = [sys.executable, "-m", "uvicorn", "gateway_project.asgi:application", "--port", "0"]
     wrong = {**own_gateway.settings, "ENCRYPTION_KEYS": "ab" * 32}
     before = own_gateway.execute("SELECT id, sealed_value FROM llm_proxy_virtualkey ORDER BY id")
-    ended = subprocess.run(
-        command, check=False, env=wrong, capture_output=True, text=True, timeout=60
-    )
-    assert ended.returncode == 3
-    assert "encryption keys that ENCRYPTION_KEYS lacks" in ended.stdout + ended.stderr
+    log = tmp_path / "gateway.log"
+    assert start_gateway(0, settings=wrong, log=log).wait(60) == 3
+    assert "encryption keys that ENCRYPTION_KEYS lacks" in log.read_text()
     after = own_gateway.execute("SELECT id, sealed_value FROM llm_proxy_virtualkey ORDER BY id")
     assert after == before
     assert ask(client) == ""

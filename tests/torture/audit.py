@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Final
 import psutil
 import psycopg
 
-from tests.torture.ground import PROJECT, ground
+from tests.serving import CHECKOUT
+from tests.torture.ground import ground
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +115,7 @@ def _run(world: Ground, options: argparse.Namespace, outcome: Outcome) -> None:
     began = time.monotonic()
     load = subprocess.Popen(
         [sys.executable, "-m", "tests.torture.load"],
-        cwd=PROJECT,
+        cwd=CHECKOUT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

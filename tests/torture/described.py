@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.torture.ground import PROJECT
+from tests.serving import CHECKOUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_TEST: Final = PROJECT / "tests" / "gateway_project" / "test_answers_as_described.py"
+_TEST: Final = CHECKOUT / "tests" / "gateway_project" / "test_answers_as_described.py"
 _SECONDS_FOR_EACH_TAG: Final = 3600
 
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(f"described: {options.examples} examples, seed {options.seed}\n")
     figures, began = Figures(), time.monotonic()
     status = pytest.main(
-        [str(_TEST), f"--timeout={_SECONDS_FOR_EACH_TAG}", f"--rootdir={PROJECT}"],
+        [str(_TEST), f"--timeout={_SECONDS_FOR_EACH_TAG}", f"--rootdir={CHECKOUT}"],
         plugins=[figures],
     )
     figures.statuses["seconds"] = round(time.monotonic() - began)

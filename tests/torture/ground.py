@@ -17,15 +17,15 @@ import psutil
 
 from gateway_project.sandbox.environment import RunRecord
 from gateway_project.sandbox.postgres import Postgres
-from gateway_project.sandbox.processes import last_lines, launch, stop
+from gateway_project.sandbox.processes import launch, stop
 from gateway_project.sandbox.store import Store, free_port
 from gateway_project.sandbox.valkey import Valkey
 from tests.end_to_end.gateway_process import no_settings
+from tests.serving import CHECKOUT, start_gateway, wait_until_it_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROJECT: Final = Path(__file__).resolve().parents[2]
 _START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 60
 _TOKEN_SECONDS: Final = 24 * 3600
@@ -57,7 +57,7 @@ class Ground:
         return subprocess.run(
             [sys.executable, "manage.py", *command],
             check=False,
-            cwd=PROJECT,
+            cwd=CHECKOUT,
             env=self.settings,
             capture_output=True,
             text=True,
@@ -71,16 +71,11 @@ class Ground:
 
     def serve(self, workers: int) -> None:
         """Start the gateway as in production, and return when it answers."""
-        port = free_port()
+        port, log = free_port(), self.data / "gateway.log"
         self.url = f"http://127.0.0.1:{port}"
-        log = self.data / "gateway.log"
-        command = [sys.executable, "-m", "uvicorn", "gateway_project.asgi:application"]
-        options = [f"--port={port}", f"--workers={workers}", "--no-access-log"]
-        limits = ["--log-level=warning", "--timeout-graceful-shutdown=20"]
-        self.supervisor = launch(
-            [*command, *options, *limits], log=log, env=self.settings, end_with_parent=None
-        )
-        self._wait(f"{self.url}/api/v1/system/health", log)
+        options = ("--workers", str(workers))
+        self.supervisor = start_gateway(port, *options, settings=self.settings, log=log)
+        wait_until_it_answers(port, self.supervisor, log)
 
     def end(self) -> None:
         """End the gateway as an orchestrator does."""
@@ -96,16 +91,6 @@ class Ground:
         wish = {"email": email, "claims": {"exp": int(time.time()) + _TOKEN_SECONDS}}
         answer = httpx.post(f"{self.settings['SUPABASE_URL']}/_sandbox/mint", json=wish)
         return str(answer.raise_for_status().json()["access_token"])
-
-    def _wait(self, url: str, log: Path) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                if httpx.get(url, timeout=5).is_success:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.05)
-        raise RuntimeError(f"The gateway does not answer.{last_lines(log)}")
 
 
 @contextmanager

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 
 from gateway_core.tasks import spawn
-from gateway_project.sandbox.processes import launch
 from gateway_project.sandbox.store import free_port
+from tests.serving import start_gateway
 from tests.torture.audit import Outcome
 from tests.torture.balancer import Balancer
-from tests.torture.ground import PROJECT, ground
+from tests.torture.ground import ground
 
 if TYPE_CHECKING:
     import subprocess
@@ -126,8 +126,7 @@ class Replica:
 
     def start(self) -> None:
         """Start it; it is ready some seconds later."""
-        command = [sys.executable, str(PROJECT / "manage.py"), "serve", "--port", str(self.port)]
-        self._process = launch(command, log=self._log, env=self._settings)
+        self._process = start_gateway(self.port, settings=self._settings, log=self._log)
 
     async def stop(self) -> int:
         """Tell it to stop, and return the status that it ends with."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,9 +17,8 @@ import pytest
 from django.db import connection
 
 from gateway_project.sandbox.store import free_port
+from tests.serving import start_gateway, wait_until_it_answers
 
-_CHECKOUT = Path(__file__).resolve().parents[3]
-_START_SECONDS = 60
 _STOP_SECONDS = 30
 
 
@@ -82,7 +80,7 @@ def serve(gateway: str, tmp_path: Path) -> Iterator[Serve]:
     def start(*options: str, **settings: str) -> Served:
         served = _start(tmp_path, options, settings)
         started.append(served)
-        wait_until(lambda: _answers(served), _START_SECONDS)
+        wait_until_it_answers(served.port, served.process, served.log)
         return served
 
     yield start
@@ -96,25 +94,11 @@ def _start(folder: Path, options: tuple[str, ...], settings: dict[str, str]) -> 
         **os.environ,
         "DATABASE_URL": database._replace(path=f"/{connection.settings_dict['NAME']}").geturl(),
         "AUDIT_SPOOL_DIR": str(folder / "spool"),
-        "SHUTDOWN_NOTICE_SECONDS": "0",
         "SHUTDOWN_DRAIN_SECONDS": "10",
         **settings,
     }
     port, log = free_port(), folder / "serve.log"
-    command = [sys.executable, "manage.py", "serve", "--port", str(port), *options]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=_CHECKOUT, env=environment, stdout=output, stderr=output
-        )
-    return Served(process, port, log)
-
-
-def _answers(served: Served) -> bool:
-    assert served.process.poll() is None, served.log.read_text()[-3000:]
-    try:
-        return httpx.get(f"{served.url}/api/v1/system/health").is_success
-    except httpx.TransportError:
-        return False
+    return Served(start_gateway(port, *options, settings=environment, log=log), port, log)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
