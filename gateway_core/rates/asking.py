@@ -77,7 +77,8 @@ class Asking:
         keys, arguments = script.terms(wanted, ended)
         decisions: list[Decision] | list[None] = [None] * len(asks)
         try:
-            answer = await script.run(valkey.client(), script.TAKE, keys, arguments)
+            async with asyncio.timeout(valkey.TIMEOUT_SECONDS):
+                answer = await script.run(valkey.single(), script.TAKE, keys, arguments)
             decisions = script.decisions(wanted, answer)
             self._tell(None)
         except valkey.AWAY as exc:
