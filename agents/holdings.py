@@ -8,10 +8,10 @@ import orjson
 
 from accounts.holdings import Document, Holder
 from agents.models import Agent
-from agents.sealing import shown_variables
 from agents.upgrades.fleets.services import forget_owner
 from agents.upgrades.models import Migration
-from gateway_core.sealed import SealedColumn
+from agents.variables import shown_variables
+from gateway_core.encrypted import EncryptedColumn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,17 +33,17 @@ _ROW: Final = (
     "created_at",
 )
 
-SEALED: Final = (
-    SealedColumn(
+ENCRYPTED: Final = (
+    EncryptedColumn(
         name="agents' variables",
         model=Agent,
-        column="sealed_variables",
+        column="encrypted_variables",
         bound_to=lambda pk: f"agent:{pk}:variables",
     ),
-    SealedColumn(
+    EncryptedColumn(
         name="migrations' states",
         model=Migration,
-        column="sealed",
+        column="encrypted",
         bound_to=lambda pk: f"migration:{pk}",
     ),
 )

@@ -12,7 +12,7 @@ from agents.blueprints import blocks_in, kept_of
 from agents.drivers import manager
 from agents.drivers.interface import CopyOptions, Made, Order
 from agents.models import Agent, Origin, Status
-from agents.sealing import all_variables, set_variables
+from agents.variables import all_variables, set_variables
 from gateway_core import context
 from gateway_core.errors import (
     GatewayError,

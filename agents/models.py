@@ -128,7 +128,7 @@ class Agent(models.Model):
     checksum = models.CharField(max_length=64, blank=True, default="")
     variables = models.JSONField(default=dict, blank=True, help_text="Without secret ones.")
     secret_names = ArrayField(models.CharField(max_length=64), default=list, blank=True)
-    sealed_variables = models.TextField(blank=True, default="", editable=False)
+    encrypted_variables = models.TextField(blank=True, default="", editable=False)
     built_from = models.JSONField(
         default=dict,
         blank=True,

@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from agents.exports import FORMAT, FORMAT_VERSION
 from agents.models import DESCRIPTION_MAX_LENGTH, OWN_TAG, TAG_MAX_LENGTH, Agent, Status
-from agents.sealing import shown_variables
+from agents.variables import shown_variables
 from gateway_core.intake import StrictSerializer
 
 # As in Letta, which answers another name with a failure of its own (measured).

@@ -16,7 +16,7 @@ from agents.making import (
     environment_of,
     import_agent,
 )
-from agents.sealing import all_variables, shown_variables
+from agents.variables import all_variables, shown_variables
 
 __all__ = (
     "Created",

@@ -1,7 +1,8 @@
 """Secrets at rest: AES-256-GCM under a list of keys, each token bound to the row it is stored in.
 
 A token reads ``v1.<key id>.<base64url of nonce and ciphertext>``. Its row is associated data: what
-is copied to another row does not open there. Nothing but the text that was sealed is ever returned.
+is copied to another row does not open there. Nothing but the text that was encrypted is ever
+returned.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from gateway_core.errors import InternalError
 KEY_BYTES: Final = 32
 
 _VERSION: Final = "v1"
-# The size that AES-GCM is defined for; random, so good for 2**32 seals under one key
+# The size that AES-GCM is defined for; random, so good for 2**32 texts under one key
 # (NIST SP 800-38D, 8.3).
 _NONCE_BYTES: Final = 12
 _HEX_KEY: Final = re.compile(r"[0-9a-fA-F]{64}").fullmatch
@@ -48,7 +49,7 @@ class SecretUnreadable(InternalError):
 
 
 class SecretBox:
-    """Seals with the first key, unseals with any.
+    """Encrypts with the first key, decrypts with any.
 
     Args:
         keys: of 32 bytes each, the newest first.
@@ -58,40 +59,42 @@ class SecretBox:
         self._ciphers = {key_id(key): AESGCM(key) for key in keys}
         self.key_ids = tuple(self._ciphers)
 
-    def seal(self, text: str, bound_to: str) -> str:
+    def encrypt(self, text: str, bound_to: str) -> str:
         """Return the token of a text that is stored in the row ``bound_to``."""
         nonce = os.urandom(_NONCE_BYTES)
         newest = self.key_ids[0]
-        sealed = self._ciphers[newest].encrypt(nonce, text.encode(), bound_to.encode())
-        return f"{_VERSION}.{newest}.{_encode(nonce + sealed)}"
+        encrypted = self._ciphers[newest].encrypt(nonce, text.encode(), bound_to.encode())
+        return f"{_VERSION}.{newest}.{_encode(nonce + encrypted)}"
 
-    def unseal(self, token: str, bound_to: str) -> str:
+    def decrypt(self, token: str, bound_to: str) -> str:
         """Return the text of a token from the row ``bound_to``.
 
         Raises:
             SecretUnreadable: it is no token, its key is not in the list, it was changed, or it was
-                sealed for another row.
+                encrypted for another row.
         """
         name, content = _parts(token)
         cipher = self._ciphers.get(name)
         if cipher is None:
             raise SecretUnreadable(f"no key in ENCRYPTION_KEYS has the id {name}")
-        sealed = _decode(content)
+        encrypted = _decode(content)
         try:
-            opened = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound_to.encode())
+            opened = cipher.decrypt(
+                encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:], bound_to.encode()
+            )
         except (InvalidTag, ValueError) as exc:
-            raise SecretUnreadable("it was changed, or sealed for another row") from exc
+            raise SecretUnreadable("it was changed, or encrypted for another row") from exc
         return opened.decode()
 
 
-def seal(text: str, bound_to: str) -> str:
-    """Seal with the newest key of ENCRYPTION_KEYS; see ``SecretBox.seal``."""
-    return _box().seal(text, bound_to)
+def encrypt(text: str, bound_to: str) -> str:
+    """Encrypt with the newest key of ENCRYPTION_KEYS; see ``SecretBox.encrypt``."""
+    return _box().encrypt(text, bound_to)
 
 
-def unseal(token: str, bound_to: str) -> str:
-    """Unseal with the keys of ENCRYPTION_KEYS; see ``SecretBox.unseal``."""
-    return _box().unseal(token, bound_to)
+def decrypt(token: str, bound_to: str) -> str:
+    """Decrypt with the keys of ENCRYPTION_KEYS; see ``SecretBox.decrypt``."""
+    return _box().decrypt(token, bound_to)
 
 
 def known_key_ids() -> tuple[str, ...]:
@@ -100,7 +103,7 @@ def known_key_ids() -> tuple[str, ...]:
 
 
 def key_id_of(token: str) -> str:
-    """Return the name of the key that a token is sealed under.
+    """Return the name of the key that a token is encrypted under.
 
     Raises:
         SecretUnreadable: it is no token.
@@ -146,7 +149,7 @@ def _development_key() -> bytes:
 
 
 def _parts(token: str) -> tuple[str, str]:
-    """Return the key id and the sealed content of a token."""
+    """Return the key id and the encrypted content of a token."""
     match = _TOKEN(token)
     if match is None:
         raise SecretUnreadable(f"it is not a {_VERSION} token")

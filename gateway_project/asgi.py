@@ -16,7 +16,7 @@ django_application = get_asgi_application()
 # The rest needs loaded apps. The URLs, too, have to load before anything is served: Django would
 # look for them at the first request, and at each one again while they can't be loaded.
 import gateway_project.urls  # noqa: E402, F401
-from gateway_core.sealed import stored_secrets_fault  # noqa: E402
+from gateway_core.encrypted import stored_secrets_fault  # noqa: E402
 from gateway_project.lifecycle import Lifecycle  # noqa: E402
 from gateway_project.routing import route  # noqa: E402
 

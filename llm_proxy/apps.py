@@ -13,7 +13,7 @@ class LLMProxyConfig(AppConfig):
         """Let Django find the system checks, and ``principals`` what proves keys and secrets."""
         from accounts import holdings, principals  # noqa: PLC0415 - models must be loaded first
         from accounts.plans import services as plans  # noqa: PLC0415 - models must be loaded first
-        from gateway_core import sealed  # noqa: PLC0415 - models must be loaded first
+        from gateway_core import encrypted  # noqa: PLC0415 - models must be loaded first
         from gateway_core.audit import projections  # noqa: PLC0415 - models must be loaded first
         from llm_proxy import checks  # noqa: F401, PLC0415 - models must be loaded first
         from llm_proxy.agent_proxy import prover as agent  # noqa: PLC0415 - likewise
@@ -26,9 +26,9 @@ class LLMProxyConfig(AppConfig):
 
         plans.when_user_changes.append(keys.tell_of_user)
         holdings.register(HOLDER)
-        sealed.register(
-            sealed.SealedColumn(
-                name="virtual keys", model=VirtualKey, column="sealed_value", bound_to=row_of
+        encrypted.register(
+            encrypted.EncryptedColumn(
+                name="virtual keys", model=VirtualKey, column="encrypted_value", bound_to=row_of
             )
         )
         projections.register(projection.project)

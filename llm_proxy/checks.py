@@ -8,9 +8,9 @@ from django.conf import settings
 from django.core.checks import Error, Tags, register
 
 from gateway_core.crypto import KEY_BYTES, key_id, parse_key
-from llm_proxy.virtual_keys.checks import check_sealed_values
+from llm_proxy.virtual_keys.checks import check_encrypted_values
 
-__all__ = ("check_agent_secrets", "check_encryption_keys", "check_sealed_values")
+__all__ = ("check_agent_secrets", "check_encrypted_values", "check_encryption_keys")
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

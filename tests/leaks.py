@@ -34,7 +34,7 @@ def watch() -> None:
     from llm_proxy.agent_proxy import secrets as agent_secrets  # noqa: PLC0415 - likewise
     from llm_proxy.api_keys import secret as api_keys  # noqa: PLC0415 - likewise
 
-    crypto.seal = _noting_argument(crypto.seal)  # type: ignore[assignment]
+    crypto.encrypt = _noting_argument(crypto.encrypt)  # type: ignore[assignment]
     _note_results_of(agent_secrets.secret_of)
     _note_results_of(api_keys.new_secret)
 
@@ -99,12 +99,12 @@ def scanning_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], A
     return answer
 
 
-def _noting_argument(seal: Callable[[str, str], str]) -> Callable[[str, str], str]:
-    @functools.wraps(seal)
+def _noting_argument(encrypt: Callable[[str, str], str]) -> Callable[[str, str], str]:
+    @functools.wraps(encrypt)
     def noting(text: str, bound_to: str) -> str:
         if text.startswith("sk-"):
             _KEYS.add(text.encode())
-        return seal(text, bound_to)
+        return encrypt(text, bound_to)
 
     return noting
 

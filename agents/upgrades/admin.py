@@ -9,14 +9,14 @@ from gateway_core.admin import ReadOnlyAdmin
 
 @admin.register(Migration)
 class MigrationAdmin(ReadOnlyAdmin):
-    """Upgrades and rollbacks of single agents; the states that they keep are sealed."""
+    """Upgrades and rollbacks of single agents; the states that they keep are encrypted."""
 
     list_display = ("id", "agent", "direction", "from_version", "to_version", "state")
     list_filter = ("state", "direction")
     list_select_related = ("agent",)
     search_fields = ("agent__agent_id__exact",)
     search_help_text = "The whole id of the agent in Letta."
-    exclude = ("sealed",)
+    exclude = ("encrypted",)
 
 
 @admin.register(FleetAgent)

@@ -15,12 +15,12 @@ from django.utils import timezone
 from agents import entries
 from agents.drivers import manager
 from agents.models import Agent, Status, SuspendedBy
-from agents.sealing import all_variables, set_variables
 from agents.upgrades import remotely
 from agents.upgrades.models import UNFINISHED, Direction, Migration, MigrationState
 from agents.upgrades.performing import perform
 from agents.upgrades.plan import Op, Step
 from agents.upgrades.proposing import existing
+from agents.variables import all_variables, set_variables
 from gateway_core import context
 from gateway_core.audit.services import record_change
 from gateway_core.errors import (
@@ -90,10 +90,10 @@ def write_down(  # noqa: PLR0913 - each is one part of what is written down
     strategy: Mapping[str, Any],
 ) -> None:
     """Write down all that is going to be done, and what there was before."""
-    migration.seal({"steps": [step.as_json() for step in steps], **content})
+    migration.encrypt({"steps": [step.as_json() for step in steps], **content})
     migration.touch(
         MigrationState.APPLYING,
-        sealed=migration.sealed,
+        encrypted=migration.encrypted,
         to_version=to_version,
         plan=[step.as_line() for step in steps],
         warnings=list(warnings),
@@ -108,7 +108,7 @@ def carry_out(migration: Migration) -> Migration:
         ResourceConflict: the agent wrote where a step would have.
         GatewayError: a step failed. The agent is as it was, or will be.
     """
-    content = migration.unseal()
+    content = migration.decrypt()
     try:
         if "remote" in content:
             origin = remotely.carry_out(migration, content)
@@ -127,7 +127,7 @@ def carry_out(migration: Migration) -> Migration:
 def undo(migration: Migration, error: str) -> None:
     """Take back what was done of a migration; what can't be now is left to ``resume``."""
     migration.touch(MigrationState.UNDOING, error=error[:500])
-    content = migration.unseal()
+    content = migration.decrypt()
     steps = _steps_in(content)
     driver = manager()
     try:

@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from gateway_core.crypto import seal, unseal
+from gateway_core.crypto import decrypt, encrypt
 from gateway_core.errors import ResourceNotFound
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class MigrationQuerySet(models.QuerySet["Migration"]):
 class Migration(models.Model):
     """An agent's way from one version of its template to another.
 
-    What it holds of the agent's memory and variables is sealed.
+    What it holds of the agent's memory and variables is encrypted.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -74,7 +74,7 @@ class Migration(models.Model):
     plan = models.JSONField(default=list, blank=True, help_text="The steps, without values.")
     warnings = models.JSONField(default=list, blank=True)
     steps_done = models.PositiveIntegerField(default=0)
-    sealed = models.TextField(blank=True, default="", editable=False)
+    encrypted = models.TextField(blank=True, default="", editable=False)
     status_before = models.CharField(max_length=16, editable=False)
     suspended_by_before = models.CharField(max_length=8, blank=True, default="", editable=False)
     error = models.TextField(blank=True, default="")
@@ -130,21 +130,21 @@ class Migration(models.Model):
             **fields,
         )
 
-    def seal(self, content: dict[str, Any]) -> None:
+    def encrypt(self, content: dict[str, Any]) -> None:
         """Put the agent's memory and variables away, in memory."""
-        self.sealed = seal(orjson.dumps(content).decode(), f"migration:{self.pk}")
+        self.encrypted = encrypt(orjson.dumps(content).decode(), f"migration:{self.pk}")
 
-    def unseal(self) -> dict[str, Any]:
+    def decrypt(self) -> dict[str, Any]:
         """Return what was put away.
 
         Raises:
             SecretUnreadable: no encryption key opens it.
         """
-        content: dict[str, Any] = orjson.loads(unseal(self.sealed, f"migration:{self.pk}"))
+        content: dict[str, Any] = orjson.loads(decrypt(self.encrypted, f"migration:{self.pk}"))
         return content
 
     def touch(self, state: MigrationState | None = None, **fields: Any) -> None:
-        """Write down how far it is, and no more than that: what is sealed may be large.
+        """Write down how far it is, and no more than that: what is encrypted may be large.
 
         Raises:
             ResourceNotFound: it is gone, with its agent.

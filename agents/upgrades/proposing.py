@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from agents.drivers import manager
-from agents.sealing import all_variables
 from agents.upgrades.merging import Strategy
 from agents.upgrades.patching import operations_in
 from agents.upgrades.plan import make_plan
 from agents.upgrades.states import state_of_agent, state_of_file
+from agents.variables import all_variables
 from gateway_core.errors import FieldInvalid, ResourceConflict, ResourceNotFound
 from templates_app import services as templates
 

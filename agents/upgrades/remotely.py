@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from agents.drivers import manager
-from agents.sealing import all_variables
+from agents.variables import all_variables
 from gateway_core.errors import FieldInvalid, UpstreamAnswerInvalid
 from templates_app.services import LATEST
 

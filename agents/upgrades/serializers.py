@@ -128,9 +128,9 @@ class MigrationDetailSerializer(MigrationSerializer):
 
     def get_diff(self, migration: Migration) -> list[dict[str, Any]]:
         """Return what changed; values of the tools' environment are masked."""
-        if not migration.sealed:
+        if not migration.encrypted:
             return []
-        steps = [Step(**step) for step in migration.unseal()["steps"]]
+        steps = [Step(**step) for step in migration.decrypt()["steps"]]
         return [change for step in steps for change in step.differences()]
 
 

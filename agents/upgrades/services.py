@@ -80,7 +80,7 @@ def roll_back(
         migration.agent, Direction.ROLLBACK, by=by, revision=revision, reverts=migration
     )
     with given_back(undoing):
-        content = migration.unseal()
+        content = migration.decrypt()
         if "remote" in content:
             raise ResourceConflict(
                 "A remote AMS has done this upgrade. Upgrade to the version that you want instead."

@@ -72,7 +72,7 @@ class UpgradeActions:
     def migrations(self, request: Request, pk: str) -> Response:
         """Return a page of upgrades and rollbacks, the newest first."""
         del request
-        rows = Migration.objects.for_pages().filter(agent=self._own(pk)).defer("sealed")
+        rows = Migration.objects.for_pages().filter(agent=self._own(pk)).defer("encrypted")
         page = self.paginate_queryset(rows)
         answer: Response = self.get_paginated_response(MigrationSerializer(page, many=True).data)
         return answer

@@ -28,7 +28,7 @@ class IdempotencyRecordAdmin(RecordAdmin):
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("=key",)
     search_help_text = "A whole key."
-    exclude = ("scope", "fingerprint", "sealed_answer")
+    exclude = ("scope", "fingerprint", "encrypted_answer")
     actions = None
 
     def has_add_permission(self, _request: HttpRequest) -> bool:

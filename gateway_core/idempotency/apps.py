@@ -12,14 +12,14 @@ class IdempotencyConfig(AppConfig):
 
     def ready(self) -> None:
         """Have stored answers go along when encryption keys are rotated."""
-        from gateway_core import sealed  # noqa: PLC0415 - models must be loaded first
+        from gateway_core import encrypted  # noqa: PLC0415 - models must be loaded first
         from gateway_core.idempotency.models import IdempotencyRecord  # noqa: PLC0415 - likewise
 
-        sealed.register(
-            sealed.SealedColumn(
+        encrypted.register(
+            encrypted.EncryptedColumn(
                 name="idempotent answers",
                 model=IdempotencyRecord,
-                column="sealed_answer",
+                column="encrypted_answer",
                 bound_to=lambda pk: f"idempotency.idempotencyrecord:{pk}",
             )
         )

@@ -34,7 +34,7 @@ class IdempotencyRecord(models.Model):
     state = models.CharField(max_length=16, choices=State, default=State.WORKING)
     status = models.SmallIntegerField(null=True, help_text="Of the answer; empty: none yet.")
     code = models.TextField(default="", help_text="The error code that it ended with.")
-    sealed_answer = models.TextField(
+    encrypted_answer = models.TextField(
         default="", help_text="Encrypted for this row; see gateway_core.crypto."
     )
     created_at = models.DateTimeField()
@@ -62,5 +62,5 @@ class IdempotencyRecord(models.Model):
 
     @property
     def row(self) -> str:
-        """What the sealed answer is bound to."""
+        """What the encrypted answer is bound to."""
         return f"idempotency.idempotencyrecord:{self.pk}"

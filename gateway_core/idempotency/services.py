@@ -111,8 +111,8 @@ def _ended(reservation: UUID, outcome: Answer | Failure) -> dict[str, Any]:
         return {"state": _State.UNKNOWN, "status": outcome.status, "code": outcome.code}
     if outcome.body is None or len(outcome.body) > settings.IDEMPOTENCY_MAX_BYTES:
         return {"state": _State.ANSWER_NOT_KEPT, "status": outcome.status}
-    sealed = crypto.seal(outcome.encode(), IdempotencyRecord(id=reservation).row)
-    return {"state": _State.ANSWERED, "status": outcome.status, "sealed_answer": sealed}
+    encrypted = crypto.encrypt(outcome.encode(), IdempotencyRecord(id=reservation).row)
+    return {"state": _State.ANSWERED, "status": outcome.status, "encrypted_answer": encrypted}
 
 
 def _again(found: IdempotencyRecord, request: KeyedRequest, now: datetime) -> Answer:
@@ -120,7 +120,7 @@ def _again(found: IdempotencyRecord, request: KeyedRequest, now: datetime) -> An
     if found.fingerprint != request.fingerprint:
         raise IdempotencyKeyReused
     if found.state == _State.ANSWERED:
-        return _unsealed(found)
+        return _decrypted(found)
     if found.state == _State.ANSWER_NOT_KEPT:
         raise _not_kept(found)
     if found.state == _State.UNKNOWN:
@@ -138,9 +138,9 @@ def _again(found: IdempotencyRecord, request: KeyedRequest, now: datetime) -> An
     raise IdempotencyInProgress(retry_after=min(max(age, 1.0), _LONGEST_WAIT_SECONDS))
 
 
-def _unsealed(found: IdempotencyRecord) -> Answer:
+def _decrypted(found: IdempotencyRecord) -> Answer:
     try:
-        text = crypto.unseal(found.sealed_answer, found.row)
+        text = crypto.decrypt(found.encrypted_answer, found.row)
     except SecretUnreadable as exc:
         _log.error("kept answer unreadable", reservation=str(found.pk), reason=exc.reason)
         raise _not_kept(found) from exc

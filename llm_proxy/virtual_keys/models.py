@@ -76,7 +76,7 @@ class VirtualKey(models.Model):
     )
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.MANAGED)
     state = models.CharField(max_length=16, choices=State, default=State.CREATING)
-    sealed_value = models.TextField(help_text="Encrypted for this row; see gateway_core.crypto.")
+    encrypted_value = models.TextField(help_text="Encrypted for this row; see gateway_core.crypto.")
     token_hash = models.CharField(
         max_length=64, unique=True, help_text="SHA-256 of the value: LiteLLM's name for the key."
     )
@@ -129,12 +129,12 @@ class VirtualKey(models.Model):
         """Return a new, unsaved key with a random value."""
         value = f"sk-{secrets.token_urlsafe(_VALUE_BYTES)}"
         key = cls(user_id=user_id, kind=kind, token_hash=hashlib.sha256(value.encode()).hexdigest())
-        key.sealed_value = crypto.seal(value, key.row)
+        key.encrypted_value = crypto.encrypt(value, key.row)
         return key
 
     @property
     def row(self) -> str:
-        """What the sealed value is bound to."""
+        """What the encrypted value is bound to."""
         return row_of(self.pk)
 
     @property
@@ -150,11 +150,11 @@ class VirtualKey(models.Model):
         """Return the key itself.
 
         Raises:
-            SecretUnreadable: the encryption key is not the one it was sealed with.
+            SecretUnreadable: the encryption key is not the one it was encrypted with.
         """
-        return crypto.unseal(self.sealed_value, self.row)
+        return crypto.decrypt(self.encrypted_value, self.row)
 
 
 def row_of(virtual_key_id: UUID) -> str:
-    """Return what the sealed value of a key is bound to."""
+    """Return what the encrypted value of a key is bound to."""
     return f"llm_proxy.virtualkey:{virtual_key_id}"

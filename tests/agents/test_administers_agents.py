@@ -29,7 +29,7 @@ def agent(owner: User) -> Agent:
         name="Ada",
         status=Status.ACTIVE,
         secret_names=["search_key"],
-        sealed_variables="v1.sealed",
+        encrypted_variables="v1.encrypted",
     )
 
 
@@ -110,6 +110,6 @@ def test_shows_no_secret_and_changes_nothing(site: Client, agent: Agent) -> None
     page = site.get(url).content.decode()
 
     assert "search_key" in page
-    assert "v1.sealed" not in page
+    assert "v1.encrypted" not in page
     assert site.post(url, {"name": "Eve"}).status_code == 403
     assert site.get(reverse("admin:agents_agent_add")).status_code == 403

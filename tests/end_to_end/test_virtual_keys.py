@@ -274,10 +274,10 @@ def test_an_encryption_key_that_is_missing_keeps_the_gateway_from_starting(
     _, client = erin
     assert ask(client) == ""
     wrong = {**own_gateway.settings, "ENCRYPTION_KEYS": "ab" * 32}
-    before = own_gateway.execute("SELECT id, sealed_value FROM llm_proxy_virtualkey ORDER BY id")
+    before = own_gateway.execute("SELECT id, encrypted_value FROM llm_proxy_virtualkey ORDER BY id")
     log = tmp_path / "gateway.log"
     assert start_gateway(0, settings=wrong, log=log).wait(60) == 3
     assert "encryption keys that ENCRYPTION_KEYS lacks" in log.read_text()
-    after = own_gateway.execute("SELECT id, sealed_value FROM llm_proxy_virtualkey ORDER BY id")
+    after = own_gateway.execute("SELECT id, encrypted_value FROM llm_proxy_virtualkey ORDER BY id")
     assert after == before
     assert ask(client) == ""

@@ -48,7 +48,7 @@ def _secrets(client: httpx.Client, litellm: Running) -> set[str]:
         *settings.ENCRYPTION_KEYS,
         *(one.removeprefix("Bearer ") for one in sent if one),
         client.headers["authorization"].removeprefix("Bearer "),
-        key.sealed_value,
+        key.encrypted_value,
         User.objects.get(username="root").password,
     }
 

@@ -6,20 +6,20 @@ from django.core.management.base import BaseCommand, CommandError
 
 from gateway_core import crypto
 from gateway_core.advisory import AlreadyRunning, only_one
+from gateway_core.encrypted import keys_in_use, reencrypt
 from gateway_core.progress import Progress
-from gateway_core.sealed import keys_in_use, reseal
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from gateway_core.sealed import Resealing
+    from gateway_core.encrypted import Reencryption
 
 
 class Command(BaseCommand):
     """Makes older encryption keys unnecessary, while the gateway runs."""
 
     help = (
-        "Seal every stored secret under the newest key of ENCRYPTION_KEYS. Every process has to "
+        "Encrypt every stored secret under the newest key of ENCRYPTION_KEYS. Every process has to "
         "know that key before: put it into the list everywhere, then run this, then take the older "
         "ones out."
     )
@@ -39,26 +39,26 @@ class Command(BaseCommand):
             raise CommandError("A batch has at least one row.")
         try:
             with only_one("rotate_encryption"), Progress() as progress:
-                done = reseal(
+                done = reencrypt(
                     batch_size=options["batch_size"],
                     is_dry_run=options["dry_run"],
-                    show=lambda count, total: progress.show("resealing", count, total),
+                    show=lambda count, total: progress.show("reencrypting", count, total),
                 )
         except AlreadyRunning:
             self.stdout.write("It is running already.")
             return
         self._report(done, is_dry_run=options["dry_run"])
 
-    def _report(self, done: Resealing, *, is_dry_run: bool) -> None:
+    def _report(self, done: Reencryption, *, is_dry_run: bool) -> None:
         newest = crypto.known_key_ids()[0]
         for name, count in sorted(keys_in_use().items()):
             marks = [mark for mark in (name == newest and "newest",) if mark]
             marks += ["not in ENCRYPTION_KEYS"] if name not in crypto.known_key_ids() else []
             self.stdout.write(f"{name}  {count}  {', '.join(marks)}".rstrip())
-        verb = "would be resealed" if is_dry_run else "resealed"
+        verb = "would be reencrypted" if is_dry_run else "reencrypted"
         unreadable = done.unreadable.total()
         self.stdout.write(
-            f"{done.resealed.total()} {verb}, {unreadable} unreadable, "
+            f"{done.reencrypted.total()} {verb}, {unreadable} unreadable, "
             f"{done.passed_over} written by others meanwhile"
         )
         if unreadable:

@@ -102,7 +102,7 @@ def test_tells_what_an_agent_went_through(alice: Caller, published: dict[str, An
     detail = alice.get(f"/agents/{published['id']}/migrations/{told['id']}")
     assert {d["pointer"] for d in detail["diff"]} >= {"/persona/system_prompt", "/tools"}
     row = Migration.objects.get()
-    assert "Ann" not in f"{row.sealed}{row.plan}"
+    assert "Ann" not in f"{row.encrypted}{row.plan}"
 
 
 def test_does_no_other_plan_than_the_one_agreed_to(

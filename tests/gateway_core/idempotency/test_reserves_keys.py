@@ -175,7 +175,7 @@ def test_keeps_answers_encrypted_and_bound_to_their_rows(keyed: Keyed) -> None:
     first, second = IdempotencyRecord.objects.order_by("key")
 
     assert "s3cret" not in str(vars(second))
-    IdempotencyRecord.objects.filter(pk=first.pk).update(sealed_answer=second.sealed_answer)
+    IdempotencyRecord.objects.filter(pk=first.pk).update(encrypted_answer=second.encrypted_answer)
     with pytest.raises(IdempotencyAnswerNotKept):
         services.reserve(keyed(), lease_seconds=60)
 

@@ -45,7 +45,7 @@ def test_shows_no_answer(staff: Client, record: IdempotencyRecord) -> None:
     page = staff.get(_page(record, "change")).content.decode()
 
     assert "alice@example.com" in page
-    for hidden in (record.sealed_answer, record.scope, record.fingerprint):
+    for hidden in (record.encrypted_answer, record.scope, record.fingerprint):
         assert hidden not in page
 
 

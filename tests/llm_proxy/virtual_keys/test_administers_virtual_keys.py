@@ -66,7 +66,7 @@ def test_no_page_shows_a_value(admin_client: Client, key: VirtualKey) -> None:
 
         assert str(key.pk) in page
         assert key.value() not in page
-        assert key.sealed_value not in page
+        assert key.encrypted_value not in page
 
 
 def test_nothing_can_be_changed(admin_client: Client, key: VirtualKey) -> None:

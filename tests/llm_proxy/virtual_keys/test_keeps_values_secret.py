@@ -98,4 +98,4 @@ def test_an_unreadable_key_is_logged_by_its_id_alone(
         use_key(alice)
     (line,) = lines
     assert line["virtual_key_id"] == str(key.pk)
-    assert key.sealed_value not in str(line) + caplog.text
+    assert key.encrypted_value not in str(line) + caplog.text

@@ -61,7 +61,7 @@ async def test_makes_a_user_and_a_key_that_may_only_call_models(
     assert books.users() == [str(user_id)]
 
 
-async def test_keeps_the_value_sealed(user_id: UUID) -> None:
+async def test_keeps_the_value_encrypted(user_id: UUID) -> None:
     credential = await credential_for(caller(user_id))
 
     key = await only_key()
@@ -323,10 +323,10 @@ async def test_a_lost_encryption_key_is_an_error_and_overwrites_nothing(
     user_id: UUID, settings: Settings
 ) -> None:
     await credential_for(caller(user_id))
-    sealed = (await only_key()).sealed_value
+    encrypted = (await only_key()).encrypted_value
     cache.clear_all()
     settings.ENCRYPTION_KEYS = ("33" * 32,)
 
     with pytest.raises(SecretUnreadable):
         await credential_for(caller(user_id))
-    assert (await only_key()).sealed_value == sealed
+    assert (await only_key()).encrypted_value == encrypted

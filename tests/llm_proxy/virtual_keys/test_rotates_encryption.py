@@ -15,9 +15,9 @@ from pytest_django import Settings
 from accounts.models import User
 from gateway_core import crypto
 from gateway_core.crypto import SecretUnreadable, key_id
-from gateway_core.sealed import find_fault, keys_in_use, reseal, stored_secrets_fault
+from gateway_core.encrypted import find_fault, keys_in_use, reencrypt, stored_secrets_fault
 from llm_proxy.models import VirtualKey
-from llm_proxy.virtual_keys.checks import check_sealed_values
+from llm_proxy.virtual_keys.checks import check_encrypted_values
 
 pytestmark = pytest.mark.django_db
 OLD, NEW, OTHER = ("11" * 32, "22" * 32, "33" * 32)
@@ -43,7 +43,7 @@ def new_key() -> VirtualKey:
 
 @pytest.fixture
 def keys(settings: Settings) -> list[VirtualKey]:
-    """Seven keys that are sealed under the old encryption key, and the new one in front of it."""
+    """Seven keys encrypted under the old encryption key, and the new one in front of it."""
     settings.ENCRYPTION_KEYS = (OLD,)
     keys = [new_key() for _ in range(7)]
     settings.ENCRYPTION_KEYS = (NEW, OLD)
@@ -67,7 +67,7 @@ def test_puts_everything_under_the_newest_key(keys: list[VirtualKey], size: str)
     assert keys_in_use() == {OLD_ID: 7}
     assert rotate("--batch-size", size) == [
         f"{NEW_ID}  7  newest",
-        "7 resealed, 0 unreadable, 0 written by others meanwhile",
+        "7 reencrypted, 0 unreadable, 0 written by others meanwhile",
     ]
     assert values() == before
     assert keys_in_use() == {NEW_ID: 7}
@@ -87,7 +87,7 @@ def test_a_dry_run_only_counts() -> None:
     before = list(VirtualKey.objects.values())
     assert rotate("--dry-run") == [
         f"{OLD_ID}  7",
-        "7 would be resealed, 0 unreadable, 0 written by others meanwhile",
+        "7 would be reencrypted, 0 unreadable, 0 written by others meanwhile",
     ]
     assert list(VirtualKey.objects.values()) == before
 
@@ -96,7 +96,7 @@ def test_a_dry_run_only_counts() -> None:
 def test_can_be_run_again() -> None:
     rotate()
     before = list(VirtualKey.objects.values())
-    assert rotate()[-1].startswith("0 resealed")
+    assert rotate()[-1].startswith("0 reencrypted")
     assert list(VirtualKey.objects.values()) == before
 
 
@@ -105,35 +105,35 @@ def test_what_can_not_be_opened_stays_as_it_is(settings: Settings, keys: list[Vi
     lost = new_key()
     settings.ENCRYPTION_KEYS = (NEW, OLD)
     moved = keys[0]
-    VirtualKey.objects.filter(pk=moved.pk).update(sealed_value=keys[1].sealed_value)
+    VirtualKey.objects.filter(pk=moved.pk).update(encrypted_value=keys[1].encrypted_value)
     out = StringIO()
     with pytest.raises(CommandError, match="stay as they are: 2"):
         call_command("rotate_encryption", stdout=out)
     assert f"{OTHER_ID}  1  not in ENCRYPTION_KEYS" in out.getvalue()
-    assert "6 resealed, 2 unreadable" in out.getvalue()
-    kept = dict(VirtualKey.objects.values_list("pk", "sealed_value"))
-    assert (kept[lost.pk], kept[moved.pk]) == (lost.sealed_value, keys[1].sealed_value)
+    assert "6 reencrypted, 2 unreadable" in out.getvalue()
+    kept = dict(VirtualKey.objects.values_list("pk", "encrypted_value"))
+    assert (kept[lost.pk], kept[moved.pk]) == (lost.encrypted_value, keys[1].encrypted_value)
 
 
 def test_does_not_overwrite_what_somebody_writes_meanwhile(
     keys: list[VirtualKey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unseal = crypto.unseal
+    decrypt = crypto.decrypt
 
     def slowly(token: str, bound_to: str) -> str:
-        opened = unseal(token, bound_to)
-        VirtualKey.objects.filter(sealed_value=token).update(sealed_value="somebody else's")
+        opened = decrypt(token, bound_to)
+        VirtualKey.objects.filter(encrypted_value=token).update(encrypted_value="somebody else's")
         return opened
 
-    monkeypatch.setattr(crypto, "unseal", slowly)
-    done = reseal(batch_size=2, is_dry_run=False, show=lambda _done, _total: None)
-    assert (done.resealed.total(), done.passed_over) == (0, len(keys))
-    assert set(VirtualKey.objects.values_list("sealed_value", flat=True)) == {"somebody else's"}
+    monkeypatch.setattr(crypto, "decrypt", slowly)
+    done = reencrypt(batch_size=2, is_dry_run=False, show=lambda _done, _total: None)
+    assert (done.reencrypted.total(), done.passed_over) == (0, len(keys))
+    assert set(VirtualKey.objects.values_list("encrypted_value", flat=True)) == {"somebody else's"}
 
 
 def test_no_value_is_printed(keys: list[VirtualKey]) -> None:
     printed = "\n".join(rotate())
-    assert not [key for key in keys if key.value() in printed or key.sealed_value in printed]
+    assert not [key for key in keys if key.value() in printed or key.encrypted_value in printed]
 
 
 def test_a_batch_of_nothing_is_refused() -> None:
@@ -145,14 +145,14 @@ def test_a_batch_of_nothing_is_refused() -> None:
 def test_all_is_well_when_every_key_is_known() -> None:
     new_key()
     assert find_fault() is None
-    assert check_sealed_values(databases=["default"]) == []
+    assert check_encrypted_values(databases=["default"]) == []
 
 
 @pytest.mark.usefixtures("keys")
 def test_a_key_that_is_missing_is_found_and_named_by_its_id(settings: Settings) -> None:
     settings.ENCRYPTION_KEYS = (OTHER,)
     new_key()
-    (error,) = check_sealed_values(databases=["default"])
+    (error,) = check_encrypted_values(databases=["default"])
     assert isinstance(error, Error)
     assert error.id == "llm_proxy.E006"
     assert "7 of 8 stored secrets" in error.msg
@@ -164,7 +164,7 @@ def test_a_value_that_does_not_open_is_found(keys: list[VirtualKey]) -> None:
     latest = VirtualKey.objects.first()
     assert latest is not None
     other = next(key for key in keys if key.pk != latest.pk)
-    VirtualKey.objects.filter(pk=latest.pk).update(sealed_value=other.sealed_value)
+    VirtualKey.objects.filter(pk=latest.pk).update(encrypted_value=other.encrypted_value)
     fault = find_fault()
     assert fault is not None
     assert str(latest.pk) in fault
@@ -173,7 +173,7 @@ def test_a_value_that_does_not_open_is_found(keys: list[VirtualKey]) -> None:
 @pytest.mark.usefixtures("keys")
 def test_the_check_does_not_ask_the_database_unless_told_to(settings: Settings) -> None:
     settings.ENCRYPTION_KEYS = (OTHER,)
-    assert check_sealed_values(databases=None) == []
+    assert check_encrypted_values(databases=None) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -193,7 +193,7 @@ async def test_a_server_asks_before_it_starts() -> None:
 
 
 def test_a_token_names_its_key() -> None:
-    sealed = crypto.seal("text", "row")
-    assert crypto.key_id_of(sealed) == crypto.known_key_ids()[0]
+    encrypted = crypto.encrypt("text", "row")
+    assert crypto.key_id_of(encrypted) == crypto.known_key_ids()[0]
     with pytest.raises(SecretUnreadable):
         crypto.key_id_of("text")

@@ -1,4 +1,4 @@
-"""Nothing that is sealed is forgotten when encryption keys are rotated."""
+"""Nothing that is encrypted is forgotten when encryption keys are rotated."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from django.test import override_settings
 
 from accounts.models import User
 from agents.models import Agent
-from agents.sealing import all_variables, set_variables
-from gateway_core import sealed
+from agents.variables import all_variables, set_variables
+from gateway_core import encrypted
 
 OLD, NEW = "11" * 32, "33" * 32
 
 
-def test_knows_every_column_that_holds_sealed_texts() -> None:
+def test_knows_every_column_that_holds_encrypted_texts() -> None:
     found = {
         (model, field.name)
         for model in apps.get_models()
         for field in model._meta.get_fields()
-        if isinstance(field, TextField) and field.name.startswith("sealed")
+        if isinstance(field, TextField) and field.name.startswith("encrypted")
     }
-    assert {(column.model, column.column) for column in sealed._columns.values()} == found
+    assert {(column.model, column.column) for column in encrypted._columns.values()} == found
 
 
 @pytest.mark.django_db
-def test_seals_agents_variables_anew() -> None:
+def test_encrypts_agents_variables_anew() -> None:
     agent = Agent(user=User.objects.create(username="alice"), agent_id="agent-1")
     set_variables(agent, {"token": "s3cret", "plain": 1}, frozenset({"token"}))
     agent.save()
@@ -36,4 +36,4 @@ def test_seals_agents_variables_anew() -> None:
     with override_settings(ENCRYPTION_KEYS=(NEW,)):
         agent.refresh_from_db()
         assert all_variables(agent) == {"token": "s3cret", "plain": 1}
-        assert sealed.find_fault() is None
+        assert encrypted.find_fault() is None

@@ -1,4 +1,4 @@
-"""Secret variables at rest: one sealed text for each agent, bound to its row."""
+"""Secret variables at rest: one encrypted text for each agent, bound to its row."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from gateway_core.crypto import seal, unseal
+from gateway_core.crypto import decrypt, encrypt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,13 +17,13 @@ MASK: Final = "********"
 
 
 def set_variables(agent: Agent, variables: Mapping[str, Any], secret_names: frozenset[str]) -> None:
-    """Give an agent its variables, in memory: plain ones as they are, secret ones sealed."""
+    """Give an agent its variables, in memory: plain ones as they are, secret ones encrypted."""
     secrets = {name: value for name, value in variables.items() if name in secret_names}
     agent.variables = {name: value for name, value in variables.items() if name not in secrets}
     agent.secret_names = sorted(secrets)
-    agent.sealed_variables = ""
+    agent.encrypted_variables = ""
     if secrets:
-        agent.sealed_variables = seal(orjson.dumps(secrets).decode(), _bound_to(agent))
+        agent.encrypted_variables = encrypt(orjson.dumps(secrets).decode(), _bound_to(agent))
 
 
 def all_variables(agent: Agent) -> dict[str, Any]:
@@ -32,9 +32,9 @@ def all_variables(agent: Agent) -> dict[str, Any]:
     Raises:
         SecretUnreadable: no encryption key opens them.
     """
-    if not agent.sealed_variables:
+    if not agent.encrypted_variables:
         return dict(agent.variables)
-    secrets = orjson.loads(unseal(agent.sealed_variables, _bound_to(agent)))
+    secrets = orjson.loads(decrypt(agent.encrypted_variables, _bound_to(agent)))
     return {**agent.variables, **secrets}
 
 

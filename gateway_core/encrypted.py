@@ -1,7 +1,7 @@
-"""Which encryption keys stored secrets are sealed under, and putting all under the newest.
+"""Which encryption keys stored secrets are encrypted under, and putting all under the newest.
 
-Apps register the columns that hold sealed texts. Every process needs an encryption key before any
-seals with it: first it stands second in ENCRYPTION_KEYS everywhere, then first, and then
+Apps register the columns that hold encrypted texts. Every process needs an encryption key before
+any encrypts with it: first it stands second in ENCRYPTION_KEYS everywhere, then first, and then
 ``rotate_encryption`` makes the older ones unnecessary.
 """
 
@@ -32,8 +32,8 @@ _ID_CHARACTERS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SealedColumn:
-    """A column of sealed texts; an empty one holds none.
+class EncryptedColumn:
+    """A column of encrypted texts; an empty one holds none.
 
     Attributes:
         name: of what is in it, in the plural.
@@ -51,36 +51,36 @@ class SealedColumn:
         return everything.exclude(**{self.column: ""})
 
     def under(self, key_id: str) -> QuerySet[Any]:
-        """Return the rows that are sealed under an encryption key."""
+        """Return the rows that are encrypted under an encryption key."""
         return self.rows().filter(**{f"{self.column}__startswith": f"v1.{key_id}."})
 
 
 @dataclass(slots=True)
-class Resealing:
-    """What became of sealed values, by the id of the key that they were sealed under.
+class Reencryption:
+    """What became of encrypted values, by the id of the key that they were encrypted under.
 
     Attributes:
-        resealed: now under the newest key; with a dry run those that would be.
+        reencrypted: now under the newest key; with a dry run those that would be.
         unreadable: as they were.
         passed_over: somebody else has just written them.
     """
 
     total: int = 0
-    resealed: Counter[str] = field(default_factory=Counter)
+    reencrypted: Counter[str] = field(default_factory=Counter)
     unreadable: Counter[str] = field(default_factory=Counter)
     passed_over: int = 0
 
 
-_columns: dict[str, SealedColumn] = {}
+_columns: dict[str, EncryptedColumn] = {}
 
 
-def register(column: SealedColumn) -> None:
+def register(column: EncryptedColumn) -> None:
     """Have a column looked after; apps call this from ``AppConfig.ready``."""
     _columns[column.name] = column
 
 
 def keys_in_use() -> dict[str, int]:
-    """Return how many texts are sealed under each encryption key, by its id."""
+    """Return how many texts are encrypted under each encryption key, by its id."""
     found: Counter[str] = Counter()
     for column in _columns.values():
         under = (
@@ -103,7 +103,7 @@ def find_fault() -> str | None:
             if missing:
                 count = sum(in_use[name] for name in missing)
                 return (
-                    f"{count} of {sum(in_use.values())} stored secrets are sealed under "
+                    f"{count} of {sum(in_use.values())} stored secrets are encrypted under "
                     f"encryption keys that ENCRYPTION_KEYS lacks: {', '.join(missing)}."
                 )
             faults = (_fault_of(column, name) for column in _columns.values() for name in in_use)
@@ -113,15 +113,17 @@ def find_fault() -> str | None:
 
 
 @sensitive_variables()
-def reseal(*, batch_size: int, is_dry_run: bool, show: Callable[[int, int], None]) -> Resealing:
-    """Seal everything under the newest key that is sealed under another, while others go on.
+def reencrypt(
+    *, batch_size: int, is_dry_run: bool, show: Callable[[int, int], None]
+) -> Reencryption:
+    """Encrypt everything under the newest key that is encrypted under another, while others go on.
 
     A text that somebody writes meanwhile stays theirs. Can be stopped and begun again.
 
     Args:
         show: told how many are done, and of how many.
     """
-    found = Resealing()
+    found = Reencryption()
     newest = crypto.known_key_ids()[0]
     older = [
         (column, column.rows().exclude(**{f"{column.column}__startswith": f"v1.{newest}."}))
@@ -131,25 +133,25 @@ def reseal(*, batch_size: int, is_dry_run: bool, show: Callable[[int, int], None
     done = 0
     for column, rows in older:
         for pk, text in _in_batches(rows, column.column, batch_size):
-            _reseal_one(column, pk, text, found, is_dry_run=is_dry_run)
+            _reencrypt_one(column, pk, text, found, is_dry_run=is_dry_run)
             done += 1
             show(done, max(done, found.total))
     return found
 
 
 @sensitive_variables()
-def _reseal_one(
-    column: SealedColumn, pk: Any, text: str, found: Resealing, *, is_dry_run: bool
+def _reencrypt_one(
+    column: EncryptedColumn, pk: Any, text: str, found: Reencryption, *, is_dry_run: bool
 ) -> None:
     name, row = _key_id_of(text), column.bound_to(pk)
     try:
-        secret = crypto.unseal(text, row)
+        secret = crypto.decrypt(text, row)
     except SecretUnreadable:
         found.unreadable[name] += 1
         return
     unchanged = column.rows().filter(pk=pk, **{column.column: text})
-    if is_dry_run or unchanged.update(**{column.column: crypto.seal(secret, row)}):
-        found.resealed[name] += 1
+    if is_dry_run or unchanged.update(**{column.column: crypto.encrypt(secret, row)}):
+        found.reencrypted[name] += 1
     else:
         found.passed_over += 1
 
@@ -169,12 +171,12 @@ def _in_batches(found: QuerySet[Any], column: str, size: int) -> Iterator[tuple[
         batch = list(rows.filter(pk__gt=batch[-1][0]).values_list("pk", column)[:size])
 
 
-def _fault_of(column: SealedColumn, key_id: str) -> str | None:
+def _fault_of(column: EncryptedColumn, key_id: str) -> str | None:
     row = column.under(key_id).values_list("pk", column.column).first()
     if row is None:
         return None
     try:
-        crypto.unseal(row[1], column.bound_to(row[0]))
+        crypto.decrypt(row[1], column.bound_to(row[0]))
     except SecretUnreadable as exc:
         return f"One of the {column.name}, {row[0]}, can't be opened: {exc.reason}."
     return None
