@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol, TypeAlias
 
@@ -11,6 +12,7 @@ from django.conf import settings
 from gateway_core import valkey
 from gateway_core.breaker.machine import Circuit
 from gateway_core.logging import get_logger
+from gateway_core.outage import Outage
 
 _log = get_logger("gateway.breaker")
 _KEY: Final = "gateway:breaker:{}"
@@ -68,36 +70,45 @@ class OwnStore:
 
 
 class SharedStore:
-    """Circuits of all processes. While Valkey is away, each process keeps its own."""
+    """Circuits of all processes. While Valkey is away, each process keeps its own.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._own = OwnStore()
-        self._is_away = False
+        self._outage = Outage(
+            _log,
+            away="breakers hold for each process alone",
+            back="breakers hold for all processes together again",
+            clock=clock,
+        )
 
     async def read(self, names: Collection[str]) -> dict[str, Circuit]:
         """See ``Store.read``; Valkey is asked once for all of them."""
-        if not settings.REDIS_URL:
+        if self._is_alone():
             return await self._own.read(names)
         try:
             found = await valkey.client().mget([_KEY.format(name) for name in names])
         except valkey.AWAY as exc:
-            self._go_on_alone(exc)
+            self._outage.begin(exc)
             return await self._own.read(names)
-        self._is_away = False
+        self._outage.end()
         circuits = {name: _circuit(kept) for name, kept in zip(names, found, strict=True)}
         self._own.keep(circuits)
         return circuits
 
     async def change(self, name: str, change: Change) -> tuple[Circuit, bool]:
         """See ``Store.change``."""
-        if not settings.REDIS_URL:
+        if self._is_alone():
             return await self._own.change(name, change)
         try:
             circuit, is_changed = await self._change(name, change)
         except valkey.AWAY as exc:
-            self._go_on_alone(exc)
+            self._outage.begin(exc)
             return await self._own.change(name, change)
-        self._is_away = False
+        self._outage.end()
         self._own.keep({name: circuit})
         return circuit, is_changed
 
@@ -115,10 +126,8 @@ class SharedStore:
                 return changed, True
         return circuit, False
 
-    def _go_on_alone(self, exc: Exception) -> None:
-        if not self._is_away:
-            _log.warning("breakers hold for one process only", error=type(exc).__name__)
-        self._is_away = True
+    def _is_alone(self) -> bool:
+        return not settings.REDIS_URL or self._outage.is_known()
 
 
 def _circuit(kept: bytes | str | None) -> Circuit:

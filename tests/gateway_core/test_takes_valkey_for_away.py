@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 import uvloop
@@ -29,7 +30,7 @@ def test_takes_a_connection_that_uvloop_has_closed_for_valkey_being_away() -> No
 
 
 async def test_gives_no_call_what_another_was_answered_too_late() -> None:
-    client = valkey.single()
+    client: Any = valkey.single()
     await client.ping()
     with pytest.raises(valkey.AWAY):
         async with asyncio.timeout(0.02):
