@@ -54,6 +54,8 @@ about in front of a running gateway and compares; `make failures` does so and wr
 - Two failures at once: without PostgreSQL and Valkey nobody is known for longer than some seconds,
   and requests are answered as without PostgreSQL.
 - The log says once that something is away, and once that it is back.
+- A stream whose chunks turn to rubbish half-way ends only after `UPSTREAM_IDLE_TIMEOUT`: aiohttp
+  (3.14.5) closes the connection then, but tells nobody who reads the body.
 
 | what | how it fails | who notices | answer | within | back within | data |
 |---|---|---|---|---|---|---|
