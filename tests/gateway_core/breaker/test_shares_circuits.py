@@ -113,3 +113,15 @@ def test_reads_what_another_release_has_written() -> None:
     older = Circuit(reason="x").as_dict()
     del older["probes"], older["blamed"]
     assert Circuit.from_dict(older) == Circuit(reason="x")
+
+
+async def test_looks_once_a_second_for_a_valkey_that_was_away(shared: str, clock: Clock) -> None:
+    store = SharedStore(clock)
+    await SharedStore().change(shared, lambda _: Circuit(reason="of all"))
+    with override_settings(REDIS_URL="redis://127.0.0.1:1/0"):
+        await valkey.close()
+        await store.change(shared, lambda _: Circuit(reason="own"))
+        await valkey.close()
+    assert (await store.read([shared]))[shared].reason == "own"
+    clock.now += 1
+    assert (await store.read([shared]))[shared].reason == "of all"
