@@ -382,7 +382,7 @@ async def test_refuses_bodies_that_there_is_no_memory_for(
     refused = await gateway.client.post(SAY, json={"text": "x" * 1000})
     assert code(refused) == (503, "gateway_overloaded")
     assert (await gateway.client.post(SAY, json={"text": "x" * 400})).status_code == 200
-    assert holding.held() == 0
+    assert holding.USERS.held() == 0
 
 
 async def test_leaves_memory_to_others_whatever_one_user_has_under_way(
@@ -413,7 +413,7 @@ async def test_leaves_memory_to_others_whatever_one_user_has_under_way(
             await asyncio.sleep(0.01)
     go_on.set()
     assert [(await one).status_code for one in (first, second)] == [200, 200]
-    assert holding.held() == 0
+    assert holding.USERS.held() == 0
 
 
 async def test_refuses_documents_that_there_is_no_memory_for(
@@ -428,7 +428,7 @@ async def test_refuses_documents_that_there_is_no_memory_for(
     assert code(await gateway.client.get(THING)) == (503, "gateway_overloaded")
     upstream.answer = reply(body={})
     assert (await gateway.client.get(THING)).status_code == 200
-    assert holding.held() == 0
+    assert holding.USERS.held() == 0
 
 
 async def test_takes_no_upstream_for_slow_whose_client_sends_slowly(

@@ -136,7 +136,7 @@ async def test_unpacks_nothing(gateway: Gateway, upstream: Upstream, knobs: Knob
     answer = await gateway.client.get("/api/v1/test/things/1")
 
     assert (answer.status_code, answer.json()["code"]) == (502, "upstream_answer_invalid")
-    assert holding.held() == 0
+    assert holding.USERS.held() == 0
 
 
 @pytest.mark.parametrize(
