@@ -17,6 +17,7 @@ from agents.models import Agent
 from agents.requests import caller_of, raw_body
 from agents.serializers import AgentCreateSerializer, LettaMadeAgentSerializer
 from agents.views import create_from, made_compatibly
+from gateway_core.intake import takes_up_to
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -44,6 +45,7 @@ class ValidateView(AmsView):
     """Looking at Agent Files."""
 
     @extend_schema(operation_id="ams_validate", summary="Say what is wrong with an Agent File")
+    @takes_up_to("MAX_TEMPLATE_BYTES")
     def post(self, request: Request) -> Response:
         """Return `{format, validation}`."""
         content, media_type = raw_body(request, settings.MAX_TEMPLATE_BYTES)
@@ -60,6 +62,7 @@ class PublishView(AmsView):
     """Publishing Agent Files."""
 
     @extend_schema(operation_id="ams_publish", summary="Publish an Agent File")
+    @takes_up_to("MAX_TEMPLATE_BYTES")
     def post(self, request: Request) -> Response:
         """Return `{template_id, version, checksum, is_latest}`."""
         content, media_type = raw_body(request, settings.MAX_TEMPLATE_BYTES)

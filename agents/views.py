@@ -32,6 +32,7 @@ from agents.serializers import (
 )
 from agents.upgrades.views import UpgradeActions
 from gateway_core.errors import ResourceNotFound
+from gateway_core.intake import takes_up_to
 from gateway_core.pages import KeysetPagination
 
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ class AgentViewSet(UpgradeActions, mixins.ListModelMixin, GenericViewSet[Agent])
         responses={201: MadeAgentSerializer},
     )
     @action(detail=False, methods=["post"], url_path="import", pagination_class=None)
+    @takes_up_to("MAX_AGENT_FILE_BYTES")
     def import_file(self, request: Request) -> Response:
         """Make an agent from what `export` has given."""
         body = large_json(request, settings.MAX_AGENT_FILE_BYTES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 from django.conf import settings
@@ -13,10 +13,34 @@ from rest_framework.parsers import BaseParser
 from gateway_core.errors import BodyTooLarge, FieldInvalid, RequestMalformed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+ViewT = TypeVar("ViewT", bound="Callable[..., Any]")
 
 _DEEPEST: Final = 32
 _SHOWN: Final = 80  # characters of a name that an error repeats
+
+
+def takes_up_to(setting: str) -> Callable[[ViewT], ViewT]:
+    """Have a view, or a method of one, get bodies of more bytes than MAX_JSON_BYTES.
+
+    Of what says nothing of it a larger body is refused before it is read.
+
+    Args:
+        setting: its name; the value is how many.
+    """
+
+    def mark(view: ViewT) -> ViewT:
+        view.takes_up_to = setting  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def most_bytes(view: Any) -> int:
+    """Return how many bytes a body may have that is for a view."""
+    larger: int = getattr(settings, getattr(view, "takes_up_to", "MAX_JSON_BYTES"))
+    return max(settings.MAX_JSON_BYTES, larger)
 
 
 class JSONParser(BaseParser):

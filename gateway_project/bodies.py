@@ -8,38 +8,52 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Final
 
 from django.conf import settings
 
 from gateway_core import context, problem
-from gateway_core.errors import BodyTooLarge, CallerGone, GatewayError, RequestMalformed
+from gateway_core.addresses import subscriber
+from gateway_core.errors import (
+    BodyTooLarge,
+    CallerGone,
+    GatewayError,
+    GatewayOverloaded,
+    RequestMalformed,
+)
 from gateway_core.headers import first, refuse_encoded
+from gateway_core.proxy.holding import USERS
+from gateway_core.room import Room
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
     from gateway_core.asgi import Application, Message, Receive, Scope, Send
 
 _SECONDS: Final = 60
 _PIECE_BYTES: Final = 64 * 1024
+# What a body takes at least: so much of it may be in memory.
+_LEAST_BYTES: Final = 64 * 1024
+# Of all strangers together, which is little of what users have: forms, and what is refused anyway.
+_STRANGERS_PART: Final = 8
 
-_under_way: set[_Request] = set()
+_strangers: Final = Room(lambda: settings.MAX_HELD_BYTES // _STRANGERS_PART)
+_under_way: set[Incoming] = set()
 
 
-def bounded(application: Application) -> Application:
-    """Wrap the control plane."""
-
-    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        request = _Request(receive, send)
-        _under_way.add(request)
-        try:
-            await request.serve(application, scope)
-        except GatewayError as error:
-            await request.end(error)
-        finally:
-            _under_way.discard(request)
-
-    return handle
+@contextmanager
+def incoming(receive: Receive, send: Send) -> Iterator[Incoming]:
+    """Have a request under way for the block."""
+    request = Incoming(receive, send)
+    _under_way.add(request)
+    try:
+        yield request
+    finally:
+        request.let_go()
+        _under_way.discard(request)
 
 
 async def end_all(error: GatewayError) -> None:
@@ -50,35 +64,36 @@ async def end_all(error: GatewayError) -> None:
             await request.end(error)
 
 
-class _Request:
-    """A request whose body is read within bounds."""
+class Incoming:
+    """A request whose body is read within bounds.
 
-    __slots__ = (
-        "_deadline",
-        "_is_ended",
-        "_is_refused",
-        "_is_started",
-        "_left",
-        "_receive",
-        "_record",
-        "_send",
-        "loop",
-    )
+    Attributes:
+        loop: that serves it.
+    """
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self.loop = asyncio.get_running_loop()
         self._receive = receive
         self._send = send
         self._record = context.current.get()
-        self._left = _most_bytes()
+        self._share = _strangers.share(subscriber(self._record.client_ip if self._record else ""))
+        self._most = self._left = 0
         self._deadline: float | None = self.loop.time() + _SECONDS
         self._is_started = self._is_ended = self._is_refused = False
+
+    def admit(self, most_bytes: int, user_id: UUID | None) -> None:
+        """Say how large its body may be, and whose it is, None for a stranger's."""
+        self._most = self._left = most_bytes
+        self._deadline = self.loop.time() + _SECONDS
+        if user_id is not None:
+            self._share = USERS.share(user_id)
 
     async def serve(self, application: Application, scope: Scope) -> None:
         """Have the application answer; the length of a body that is streamed is found out before.
 
         Raises:
-            BodyTooLarge: the body is longer than any view takes.
+            BodyTooLarge: the body is longer than its view takes.
+            GatewayOverloaded: too much has come from there, or from all, that waits.
             RequestMalformed: 408, it did not come in time.
             MediaTypeUnsupported: it is compressed.
             CallerGone: the client left before its end.
@@ -87,14 +102,22 @@ class _Request:
         refuse_encoded(headers)
         length = first(headers, b"content-length")
         if length is not None or first(headers, b"transfer-encoding") is None:
-            if length is not None and int(length) > self._left:
-                raise _too_large()
+            announced = int(length or 0)
+            if announced > self._left:
+                raise self._too_large()
+            if announced:
+                self._hold(_LEAST_BYTES)
             await application(scope, self._receive_or_end, self._answer)
             return
+        self._hold(_LEAST_BYTES)
         with tempfile.SpooledTemporaryFile(settings.FILE_UPLOAD_MAX_MEMORY_SIZE) as body:
             size = await self._store(body)
             measured = {**scope, "headers": [*headers, (b"content-length", b"%d" % size)]}
             await application(measured, self._from(body, size), self._answer)
+
+    def let_go(self) -> None:
+        """Its body is no longer there."""
+        self._share.let_go()
 
     async def end(self, error: GatewayError) -> None:
         """Answer with an error, unless there is an answer. The first error counts."""
@@ -136,10 +159,21 @@ class _Request:
             self._record.bytes_in += size
         if self._left < 0:
             self._is_refused = True
-            raise _too_large()
+            raise self._too_large()
+        self._hold(size)
         if not message.get("more_body", False):
             self._deadline = None
         return message
+
+    def _hold(self, size: int) -> None:
+        try:
+            self._share.take(size)
+        except GatewayOverloaded:
+            self._is_refused = True
+            raise
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The body is larger than {self._most} bytes.")
 
     async def _store(self, body: IO[bytes]) -> int:
         while self._deadline is not None:
@@ -163,16 +197,3 @@ class _Request:
             return {"type": "http.request", "body": piece, "more_body": not is_given}
 
         return receive
-
-
-def _most_bytes() -> int:
-    return max(
-        settings.MAX_JSON_BYTES,
-        settings.MAX_TEMPLATE_BYTES,
-        settings.MAX_BUNDLE_BYTES,
-        settings.MAX_AGENT_FILE_BYTES,
-    )
-
-
-def _too_large() -> BodyTooLarge:
-    return BodyTooLarge(f"The body is larger than {_most_bytes()} bytes.")

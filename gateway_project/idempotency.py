@@ -99,7 +99,7 @@ def _body(request: HttpRequest) -> bytes:
     """Return the body and leave it for the view to read.
 
     As ``request.body`` does, but for its limit: ``bodies`` lets through none that is longer than
-    any view takes, and what this one may have is the view's own business.
+    this view takes.
     """
     body = request.read()
     request._body = body  # noqa: SLF001 - no public way leads past the limit

@@ -10,9 +10,9 @@ from django.urls import re_path
 from accounts.websocket import authenticated
 from gateway_core.access import recorded
 from gateway_core.proxy.pipeline import proxy
-from gateway_project.bodies import bounded
 from gateway_project.browsers import for_browsers
 from gateway_project.cors import with_cors
+from gateway_project.entrance import bounded
 from gateway_project.routes import ROUTES
 
 if TYPE_CHECKING:

@@ -180,7 +180,7 @@ RATE_LIMITS = {
     "llm": rate("RATE_LIMIT_LLM", "100/h:50:16"),
     "proxy": rate("RATE_LIMIT_PROXY", "500/h:200:32"),
     "uploads": rate("RATE_LIMIT_UPLOADS", "100/h:50:8"),
-    "writes": rate("RATE_LIMIT_WRITES", "300/h:60"),
+    "writes": rate("RATE_LIMIT_WRITES", "300/h:60:8"),
 }
 
 # -- bodies, in bytes

@@ -21,6 +21,11 @@ class LastSlashMiddleware(MiddlewareMixin):
 
     def process_request(self, request: HttpRequest) -> None:
         """Rewrite what is resolved; ``request.path`` stays as the caller wrote it."""
-        path = request.path_info
-        if len(path) > 1 and path.endswith("/") and not path.startswith(_WITH_LAST_SLASH):
-            request.path_info = path[:-1]
+        request.path_info = without_last_slash(request.path_info)
+
+
+def without_last_slash(path: str) -> str:
+    """Return a path as it is resolved."""
+    if len(path) > 1 and path.endswith("/") and not path.startswith(_WITH_LAST_SLASH):
+        return path[:-1]
+    return path

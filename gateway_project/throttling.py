@@ -7,33 +7,38 @@ names. What staff do in the admin is not limited.
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from django.conf import settings
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
+from django.db import InterfaceError, OperationalError
 from django_ratelimit.core import get_usage
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rest_framework.throttling import BaseThrottle
 
-from accounts.plans.services import limits_for
+from accounts.plans.services import alimits_for, limits_for
 from gateway_core import context
 from gateway_core.addresses import subscriber
+from gateway_core.errors import DatabaseUnavailable
 from gateway_core.logging import get_logger
 from gateway_core.outage import Outage
 from gateway_core.rates import LIMITER, RateClass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+    from uuid import UUID
 
     from django.http import HttpRequest
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
     from accounts.models import User
+    from gateway_core.context import RequestRecord
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 ResultT = TypeVar("ResultT")
@@ -57,8 +62,29 @@ def address(request: HttpRequest) -> str:
     return subscriber(request.META.get("REMOTE_ADDR", ""))
 
 
+@asynccontextmanager
+async def held(user_id: UUID) -> AsyncIterator[None]:
+    """Count a request of the API, and hold its place for the block; its answer says what is left.
+
+    Raises:
+        RateLimited, TooManyConcurrent: it may not go on now.
+        DatabaseUnavailable: its user's limits are not known, and can't be had.
+    """
+    record = context.current.get()
+    if not settings.ENABLE_RATE_LIMITING or record is None:
+        yield
+        return
+    try:
+        limits = await alimits_for(user_id)
+    except (OperationalError, InterfaceError) as exc:
+        raise DatabaseUnavailable(retry_after=2) from exc
+    async with LIMITER.hold(str(user_id), limits.quota(_class_of(record))) as decision:
+        record.headers = decision.fields()
+        yield
+
+
 def count(user: User) -> None:
-    """Count a request of the API, once; its answer will say what is left.
+    """Count a request of the API that nobody has counted yet, like that of a session.
 
     Raises:
         RateLimited: it may not go on now.
@@ -66,13 +92,16 @@ def count(user: User) -> None:
     record = context.current.get()
     if not settings.ENABLE_RATE_LIMITING or record is None or record.headers:
         return
-    is_read = record.method in _READS
-    quota = limits_for(user.pk).quota(RateClass.GENERAL if is_read else RateClass.WRITES)
+    quota = limits_for(user.pk).quota(_class_of(record))
     record.headers = LIMITER.count(str(user.pk), quota).fields()
 
 
+def _class_of(record: RequestRecord) -> RateClass:
+    return RateClass.GENERAL if record.method in _READS else RateClass.WRITES
+
+
 class UserThrottle(BaseThrottle):
-    """For views that need a token."""
+    """For views of the API. Whoever came with a token was counted on the way in."""
 
     def allow_request(self, request: Request, _view: APIView) -> bool:
         """Count the request of a signed-in user.

@@ -15,6 +15,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.sessions.sensitive import sensitive
 from gateway_core.downloads import download
+from gateway_core.intake import takes_up_to
 from gateway_core.pages import KeysetPagination
 from templates_app import services
 from templates_app.models import Template, TemplateVersion, Visibility
@@ -119,6 +120,7 @@ class TemplateViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
         responses=ReportSerializer,
     )
     @action(detail=False, methods=["post"], pagination_class=None)
+    @takes_up_to("MAX_TEMPLATE_BYTES")
     def validate(self, request: Request) -> Response:
         """Look at all of a file. 200 whether it is valid or not, 400 when it can't be read."""
         content, media_type = raw_body(request, settings.MAX_TEMPLATE_BYTES)
@@ -137,6 +139,7 @@ class TemplateViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
         responses={201: PublishedSerializer},
     )
     @action(detail=False, methods=["post"], pagination_class=None)
+    @takes_up_to("MAX_TEMPLATE_BYTES")
     def publish(self, request: Request) -> Response:
         """Add a version, higher than all others, to your template that the file names.
 
@@ -213,6 +216,7 @@ class TemplateViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
         responses=ImportedSerializer,
     )
     @action(detail=False, methods=["post"], url_path="import", pagination_class=None)
+    @takes_up_to("MAX_BUNDLE_BYTES")
     def import_bundle(self, request: Request) -> Response:
         """Bring in what `export` has given, as your own. Versions that are there are left alone."""
         place = _place(request, query_of(request, PlaceSerializer))

@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 
+from gateway_core.intake import takes_up_to
 from templates_app import services
 from templates_app.admin.asking import AskingAdmin, staff_of
 from templates_app.forms import PublishForm
@@ -64,6 +65,7 @@ class TemplateVersionAdmin(AskingAdmin):
         """Whoever may publish."""
         return request.user.has_perm(PUBLISH)
 
+    @takes_up_to("MAX_TEMPLATE_BYTES")
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

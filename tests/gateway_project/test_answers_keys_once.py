@@ -42,6 +42,7 @@ from gateway_core.errors import (
 )
 from gateway_core.idempotency import services
 from gateway_core.idempotency.models import IdempotencyRecord
+from gateway_core.intake import takes_up_to
 from gateway_project import urls
 from llm_proxy.models import ApiKey
 from tests.conftest import RunningSupabase
@@ -94,6 +95,7 @@ class _AnyText(BaseParser):
 class _Raw(APIView):
     parser_classes = (_AnyText,)
 
+    @takes_up_to("MAX_BUNDLE_BYTES")
     def post(self, request: Request) -> Response:
         done.append("raw")
         return Response({"bytes": len(request.data)})

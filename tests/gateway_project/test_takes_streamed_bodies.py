@@ -70,11 +70,13 @@ def test_takes_a_large_body_in_chunks_as_one(client_for: SignIn) -> None:
 
 @pytest.mark.parametrize("field", ["Content-Length: 99", "Transfer-Encoding: chunked"])
 def test_gives_up_on_a_body_that_does_not_come(
-    gateway: str, monkeypatch: pytest.MonkeyPatch, field: str
+    client_for: SignIn, gateway: str, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
     monkeypatch.setattr(bodies, "_SECONDS", 0.2)
     address = urlsplit(gateway)
-    head = f"POST /api/v1/llm/keys HTTP/1.1\r\nHost: localhost\r\n{field}\r\n\r\n"
+    token = client_for("alice@example.com").headers["authorization"]
+    head = "POST /api/v1/llm/keys HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Authorization: {token}\r\n{field}\r\n\r\n"
 
     with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
         connection.sendall(head.encode())

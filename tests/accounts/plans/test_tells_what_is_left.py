@@ -48,7 +48,8 @@ def test_tells_limits_and_what_is_left_of_each_class(alice: httpx.Client) -> Non
         "under_way": 0,
         "reset_after": 36,
     }
-    assert requests["writes"]["at_once"] is None
+    assert requests["writes"]["at_once"] == 8
+    assert requests["general"]["under_way"] == 1  # this one
 
 
 def test_tells_the_budget_and_how_many_agents_and_keys_there_may_still_be(
