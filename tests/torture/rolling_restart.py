@@ -5,9 +5,10 @@
 Requests and streams come without a pause through balancers that look at readiness: of connections,
 and of requests. Each has to be answered whole: a stream to its last event, nothing with an error.
 
-One thing is no loss: HTTP/1.1 can't keep a kept connection from being closed while a request is on
-its way to it. Such a request has reached no replica (their logs don't have it), may be sent again,
-and is counted as closed under it. Clients repeat idempotent ones by themselves.
+One thing is told from a loss: HTTP/1.1 can't keep a kept connection from being closed while a
+request is on its way to it. Such a request has reached no replica (their logs don't have it), may
+be sent again, and is counted as closed under it; clients repeat idempotent ones by themselves.
+Replicas that end as they should make this so rare that none is expected here, either.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ def _tell(title: str, load: Load, balancer: Balancer, closed_under: int, outcome
             outcome.want(f"{title}: {kind}, {end}", count, 0)
     lost = sum(count for (_, end), count in load.ends.items() if end != "whole")
     outcome.want(f"{title}: lost", lost, 0)
-    outcome.note(f"{title}: connection closed under it", closed_under)
+    outcome.want(f"{title}: connection closed under it", closed_under, 0)
     outcome.want(f"{title}: without a replica", balancer.unserved, 0)
 
 
