@@ -110,7 +110,8 @@ class Bulkhead:
             raise _overloaded()
         turn = queue.pop()  # more than one is left, so the user keeps their place in the round
         self.waiting -= 1
-        turn.set_exception(_overloaded())
+        if not turn.done():
+            turn.set_exception(_overloaded())
 
     def _admit(self) -> None:
         """Give free slots to those who wait, to whoever has the fewest and waits the longest."""
@@ -121,6 +122,8 @@ class Bulkhead:
             if queue:
                 self._queues[user] = queue  # to the end of the round
             self.waiting -= 1
+            if turn.done():  # it was cancelled just now, and has not left by itself yet
+                continue
             self._take(user)
             turn.set_result(None)
 

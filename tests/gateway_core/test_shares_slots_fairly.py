@@ -40,11 +40,14 @@ class Crowd:
             self._done.append(done)
             await done.wait()
 
+    def let_go(self, turn: int) -> None:
+        self._done[turn].set()
+
     async def let_go_one_by_one(self) -> None:
         await settle()
         for_turn = 0
         while for_turn < len(self._done):
-            self._done[for_turn].set()
+            self.let_go(for_turn)
             for_turn += 1
             await settle()
 
@@ -98,6 +101,34 @@ def test_loses_no_slot_when_those_who_wait_leave(
         assert len(crowd.served) >= sum(not leaves for _, leaves in arrivals)
 
     asyncio.run(scenario())
+
+
+async def test_gives_no_slot_to_whoever_leaves_at_the_moment_it_is_free() -> None:
+    shared = bulkhead()
+    crowd = Crowd(shared)
+    holder = spawn(crowd.request("bob"))
+    await settle()
+    leaving, staying = spawn(crowd.request("alice")), spawn(crowd.request("carol"))
+    await settle()
+    crowd.let_go(0)
+    leaving.cancel()  # both hear of it in the loop's next round, the holder first
+    await crowd.let_go_one_by_one()
+    await asyncio.gather(holder, staying, leaving, return_exceptions=True)
+    assert crowd.served == ["bob", "carol"]
+    assert (holder.exception(), leaving.cancelled()) == (None, True)
+    assert (shared.in_use, shared.waiting) == (0, 0)
+
+
+async def test_makes_room_when_the_one_to_go_is_leaving_already() -> None:
+    shared = bulkhead(places=3)
+    crowd = Crowd(shared)
+    tasks = [spawn(crowd.request("many")) for _ in range(4)]
+    await settle()
+    single = spawn(crowd.request("single"))
+    tasks[-1].cancel()
+    await crowd.let_go_one_by_one()
+    await asyncio.gather(*tasks[:-1], single)
+    assert (tasks[-1].cancelled(), shared.in_use, shared.waiting) == (True, 0, 0)
 
 
 @settings(max_examples=100, deadline=None)
