@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from accounts.holdings import Document, Holder
+from agents import variables
 from agents.models import Agent
+from agents.upgrades import models as upgrades
 from agents.upgrades.fleets.services import forget_owner
-from agents.upgrades.models import Migration
-from agents.variables import shown_variables
 from gateway_core.encrypted import EncryptedColumn
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ ENCRYPTED: Final = (
         name="agents' variables",
         model=Agent,
         column="encrypted_variables",
-        bound_to=lambda pk: f"agent:{pk}:variables",
+        bound_to=variables.row_of,
     ),
     EncryptedColumn(
         name="migrations' states",
-        model=Migration,
+        model=upgrades.Migration,
         column="encrypted",
-        bound_to=lambda pk: f"migration:{pk}",
+        bound_to=upgrades.row_of,
     ),
 )
 
@@ -58,7 +58,7 @@ def _summarise(user_id: UUID) -> dict[str, Any]:
 def _export(user_id: UUID) -> Iterator[Document]:
     for agent in Agent.objects.of(user_id).order_by("created_at", "id"):
         told = {name: getattr(agent, name) for name in _ROW}
-        told["variables"] = shown_variables(agent)
+        told["variables"] = variables.shown_variables(agent)
         yield Document(f"{agent.pk}.json", orjson.dumps(told, default=str))
 
 

@@ -1,4 +1,4 @@
-"""Secret variables at rest: one encrypted text for each agent, bound to its row."""
+"""An agent's variables in its row: plain ones as they are, secret ones in one encrypted text."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from gateway_core.crypto import decrypt, encrypt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
     from agents.models import Agent
 
@@ -23,7 +24,7 @@ def set_variables(agent: Agent, variables: Mapping[str, Any], secret_names: froz
     agent.secret_names = sorted(secrets)
     agent.encrypted_variables = ""
     if secrets:
-        agent.encrypted_variables = encrypt(orjson.dumps(secrets).decode(), _bound_to(agent))
+        agent.encrypted_variables = encrypt(orjson.dumps(secrets).decode(), row_of(agent.pk))
 
 
 def all_variables(agent: Agent) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def all_variables(agent: Agent) -> dict[str, Any]:
     """
     if not agent.encrypted_variables:
         return dict(agent.variables)
-    secrets = orjson.loads(decrypt(agent.encrypted_variables, _bound_to(agent)))
+    secrets = orjson.loads(decrypt(agent.encrypted_variables, row_of(agent.pk)))
     return {**agent.variables, **secrets}
 
 
@@ -43,5 +44,6 @@ def shown_variables(agent: Agent) -> dict[str, Any]:
     return {**agent.variables, **dict.fromkeys(agent.secret_names, MASK)}
 
 
-def _bound_to(agent: Agent) -> str:
-    return f"agent:{agent.pk}:variables"
+def row_of(agent_pk: UUID) -> str:
+    """Return what the encrypted variables of an agent are bound to."""
+    return f"agent:{agent_pk}:variables"

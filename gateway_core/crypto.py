@@ -27,6 +27,10 @@ from gateway_core.errors import InternalError
 KEY_BYTES: Final = 32
 
 _VERSION: Final = "v1"
+# Where a key's name stands in a token, counted from 0, and how long it is.
+ID_AT: Final = len(_VERSION) + 1
+ID_CHARACTERS: Final = 8
+
 # The size that AES-GCM is defined for; random, so good for 2**32 texts under one key
 # (NIST SP 800-38D, 8.3).
 _NONCE_BYTES: Final = 12
@@ -64,7 +68,7 @@ class SecretBox:
         nonce = os.urandom(_NONCE_BYTES)
         newest = self.key_ids[0]
         encrypted = self._ciphers[newest].encrypt(nonce, text.encode(), bound_to.encode())
-        return f"{_VERSION}.{newest}.{_encode(nonce + encrypted)}"
+        return beginning(newest) + _encode(nonce + encrypted)
 
     def decrypt(self, token: str, bound_to: str) -> str:
         """Return the text of a token from the row ``bound_to``.
@@ -113,7 +117,12 @@ def key_id_of(token: str) -> str:
 
 def key_id(key: bytes) -> str:
     """Return the name under which tokens refer to a key."""
-    return hashlib.sha256(key).hexdigest()[:8]
+    return hashlib.sha256(key).hexdigest()[:ID_CHARACTERS]
+
+
+def beginning(key_id: str) -> str:
+    """Return what the tokens begin with that are encrypted under the key of that name."""
+    return f"{_VERSION}.{key_id}."
 
 
 def parse_key(text: str) -> bytes:

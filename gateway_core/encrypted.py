@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from channels.db import database_sync_to_async
 from django.db import Error as DatabaseError
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from django.db.models import Model, QuerySet
-
-# Where the key id stands in a token; see ``gateway_core.crypto``.
-_ID_BEGINS: Final = 4
-_ID_CHARACTERS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +48,14 @@ class EncryptedColumn:
 
     def under(self, key_id: str) -> QuerySet[Any]:
         """Return the rows that are encrypted under an encryption key."""
-        return self.rows().filter(**{f"{self.column}__startswith": f"v1.{key_id}."})
+        return self.rows().filter(**self._beginning(key_id))
+
+    def not_under(self, key_id: str) -> QuerySet[Any]:
+        """Return the others of those that hold something."""
+        return self.rows().exclude(**self._beginning(key_id))
+
+    def _beginning(self, key_id: str) -> dict[str, str]:
+        return {f"{self.column}__startswith": crypto.beginning(key_id)}
 
 
 @dataclass(slots=True)
@@ -83,9 +86,7 @@ def keys_in_use() -> dict[str, int]:
     """Return how many texts are encrypted under each encryption key, by its id."""
     found: Counter[str] = Counter()
     for column in _columns.values():
-        under = (
-            column.rows().order_by().values_list(Substr(column.column, _ID_BEGINS, _ID_CHARACTERS))
-        )
+        under = column.rows().order_by().values_list(_key_id_in(column.column))
         found.update(dict(under.annotate(Count("pk"))))
     return dict(found)
 
@@ -125,10 +126,7 @@ def reencrypt(
     """
     found = Reencryption()
     newest = crypto.known_key_ids()[0]
-    older = [
-        (column, column.rows().exclude(**{f"{column.column}__startswith": f"v1.{newest}."}))
-        for column in _columns.values()
-    ]
+    older = [(column, column.not_under(newest)) for column in _columns.values()]
     found.total = sum(rows.count() for _, rows in older)
     done = 0
     for column, rows in older:
@@ -154,6 +152,10 @@ def _reencrypt_one(
         found.reencrypted[name] += 1
     else:
         found.passed_over += 1
+
+
+def _key_id_in(column: str) -> Substr:
+    return Substr(column, crypto.ID_AT + 1, crypto.ID_CHARACTERS)  # SQL counts from 1
 
 
 def _key_id_of(text: str) -> str:

@@ -16,6 +16,7 @@ from gateway_core.errors import ResourceNotFound
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from agents.models import Agent
 
@@ -132,7 +133,7 @@ class Migration(models.Model):
 
     def encrypt(self, content: dict[str, Any]) -> None:
         """Put the agent's memory and variables away, in memory."""
-        self.encrypted = encrypt(orjson.dumps(content).decode(), f"migration:{self.pk}")
+        self.encrypted = encrypt(orjson.dumps(content).decode(), row_of(self.pk))
 
     def decrypt(self) -> dict[str, Any]:
         """Return what was put away.
@@ -140,7 +141,7 @@ class Migration(models.Model):
         Raises:
             SecretUnreadable: no encryption key opens it.
         """
-        content: dict[str, Any] = orjson.loads(decrypt(self.encrypted, f"migration:{self.pk}"))
+        content: dict[str, Any] = orjson.loads(decrypt(self.encrypted, row_of(self.pk)))
         return content
 
     def touch(self, state: MigrationState | None = None, **fields: Any) -> None:
@@ -158,3 +159,8 @@ class Migration(models.Model):
         changed = {name: getattr(self, name) for name in ("state", "touched_at", "ended_at")}
         if not Migration.objects.filter(pk=self.pk).update(**changed, **fields):
             raise ResourceNotFound
+
+
+def row_of(migration_pk: UUID) -> str:
+    """Return what the encrypted state of a migration is bound to."""
+    return f"migration:{migration_pk}"

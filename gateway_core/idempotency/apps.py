@@ -13,13 +13,13 @@ class IdempotencyConfig(AppConfig):
     def ready(self) -> None:
         """Have stored answers go along when encryption keys are rotated."""
         from gateway_core import encrypted  # noqa: PLC0415 - models must be loaded first
-        from gateway_core.idempotency.models import IdempotencyRecord  # noqa: PLC0415 - likewise
+        from gateway_core.idempotency.models import IdempotencyRecord, row_of  # noqa: PLC0415 - likewise
 
         encrypted.register(
             encrypted.EncryptedColumn(
                 name="idempotent answers",
                 model=IdempotencyRecord,
                 column="encrypted_answer",
-                bound_to=lambda pk: f"idempotency.idempotencyrecord:{pk}",
+                bound_to=row_of,
             )
         )

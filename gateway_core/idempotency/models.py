@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.db import models
 
 from gateway_core.idempotency.keys import LONGEST_KEY
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 class IdempotencyRecord(models.Model):
@@ -60,7 +63,7 @@ class IdempotencyRecord(models.Model):
     def __str__(self) -> str:
         return f"{self.route} {self.state}"
 
-    @property
-    def row(self) -> str:
-        """What the encrypted answer is bound to."""
-        return f"idempotency.idempotencyrecord:{self.pk}"
+
+def row_of(reservation: UUID) -> str:
+    """Return what the encrypted answer of a record is bound to."""
+    return f"idempotency.idempotencyrecord:{reservation}"

@@ -17,7 +17,7 @@ from gateway_core.errors import (
     IdempotencyKeyReused,
     IdempotencyOutcomeUnknown,
 )
-from gateway_core.idempotency.models import IdempotencyRecord
+from gateway_core.idempotency.models import IdempotencyRecord, row_of
 from gateway_core.idempotency.outcomes import Answer, Failure
 from gateway_core.logging import get_logger
 from gateway_core.postgresql.away import AWAY
@@ -111,7 +111,7 @@ def _ended(reservation: UUID, outcome: Answer | Failure) -> dict[str, Any]:
         return {"state": _State.UNKNOWN, "status": outcome.status, "code": outcome.code}
     if outcome.body is None or len(outcome.body) > settings.IDEMPOTENCY_MAX_BYTES:
         return {"state": _State.ANSWER_NOT_KEPT, "status": outcome.status}
-    encrypted = crypto.encrypt(outcome.encode(), IdempotencyRecord(id=reservation).row)
+    encrypted = crypto.encrypt(outcome.encode(), row_of(reservation))
     return {"state": _State.ANSWERED, "status": outcome.status, "encrypted_answer": encrypted}
 
 
@@ -140,7 +140,7 @@ def _again(found: IdempotencyRecord, request: KeyedRequest, now: datetime) -> An
 
 def _decrypted(found: IdempotencyRecord) -> Answer:
     try:
-        text = crypto.decrypt(found.encrypted_answer, found.row)
+        text = crypto.decrypt(found.encrypted_answer, row_of(found.pk))
     except SecretUnreadable as exc:
         _log.error("kept answer unreadable", reservation=str(found.pk), reason=exc.reason)
         raise _not_kept(found) from exc
