@@ -14,7 +14,6 @@ from django.conf import settings
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
-from django.db import InterfaceError, OperationalError
 from django_ratelimit.core import get_usage
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -24,9 +23,9 @@ from rest_framework.throttling import BaseThrottle
 from accounts.plans.services import alimits_for, limits_for
 from gateway_core import context
 from gateway_core.addresses import subscriber
-from gateway_core.errors import DatabaseUnavailable
 from gateway_core.logging import get_logger
 from gateway_core.outage import Outage
+from gateway_core.postgresql.away import required
 from gateway_core.rates import LIMITER, RateClass
 
 if TYPE_CHECKING:
@@ -74,10 +73,8 @@ async def held(user_id: UUID) -> AsyncIterator[None]:
     if not settings.ENABLE_RATE_LIMITING or record is None:
         yield
         return
-    try:
+    with required():
         limits = await alimits_for(user_id)
-    except (OperationalError, InterfaceError) as exc:
-        raise DatabaseUnavailable(retry_after=2) from exc
     async with LIMITER.hold(str(user_id), limits.quota(_class_of(record))) as decision:
         record.headers = decision.fields()
         yield
