@@ -1,4 +1,4 @@
-"""What only Django knows of a request, for its log line, its metrics and its audit event."""
+"""Who is signed in to the admin, which only Django knows, for the record of a request."""
 
 from __future__ import annotations
 
@@ -11,21 +11,11 @@ from gateway_core import context
 from gateway_core.errors import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from django.http import HttpRequest, HttpResponse
 
 
 class RecordingMiddleware(MiddlewareMixin):
-    """Names the operation after the route, and whoever is signed in to the admin."""
-
-    def process_view(
-        self, request: HttpRequest, _view: Callable[..., HttpResponse], *_: object
-    ) -> None:
-        """Take the name of the route, which comes from a closed set."""
-        record = context.current.get()
-        if record is not None and request.resolver_match is not None:
-            record.operation = request.resolver_match.view_name or record.operation
+    """Names whoever is signed in to the admin."""
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         """Take the user of the session, if anybody asked for it: this makes no query.

@@ -7,7 +7,10 @@ from django.test import Client
 
 from accounts.models import User
 from gateway_core import context
+from gateway_core.asgi import Receive, Scope, Send
 from gateway_core.context import RequestRecord
+from gateway_project.entrance import bounded
+from tests.gateway_project.asgi import ask
 
 
 @pytest.fixture
@@ -16,14 +19,24 @@ def record() -> Iterator[RequestRecord]:
     context.current.set(None)
 
 
-def test_names_the_operation_after_the_route(client: Client, record: RequestRecord) -> None:
-    client.get("/api/v1/system/health/")
+async def _nothing(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
 
-    assert record.operation == "health"
+
+@pytest.mark.parametrize(
+    ("path", "operation"), [("/api/v1/system/health/", "health"), ("/admin/", "admin:index")]
+)
+async def test_names_the_operation_after_the_route(
+    path: str, operation: str, record: RequestRecord
+) -> None:
+    assert (await ask(bounded(_nothing), path)).status == 204
+
+    assert record.operation == operation
 
 
-def test_names_no_operation_where_there_is_no_route(client: Client, record: RequestRecord) -> None:
-    client.get("/api/v1/system/nothing")
+async def test_names_no_operation_where_there_is_no_route(record: RequestRecord) -> None:
+    await ask(bounded(_nothing), "/api/v1/system/nothing")
 
     assert record.operation == "-"
 
@@ -35,7 +48,6 @@ def test_names_who_is_signed_in_to_the_admin(client: Client, record: RequestReco
 
     client.get("/admin/")
 
-    assert record.operation == "admin:index"
     assert record.user_id == str(staff.pk)
 
 
