@@ -7,7 +7,9 @@ at the most, another one half of the rest. So nobody's large bodies keep out eve
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from django.conf import settings
 
 from gateway_core.errors import GatewayOverloaded
 
@@ -74,3 +76,7 @@ class Share:
         if self._held:
             self._room.give_back(self._who, self._held)
             self._held = 0
+
+
+# Of users, by their ids, on both planes.
+USERS: Final = Room(lambda: settings.MAX_HELD_BYTES)

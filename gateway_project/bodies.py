@@ -24,8 +24,7 @@ from gateway_core.errors import (
     RequestMalformed,
 )
 from gateway_core.headers import first, refuse_encoded
-from gateway_core.proxy.holding import USERS
-from gateway_core.room import Room
+from gateway_core.room import USERS, Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gateway_core.proxy.form import FieldCheck
     from gateway_core.proxy.operations import Catalogue, Operation
     from gateway_core.rates import Quota
+    from gateway_core.room import Share
     from gateway_core.upstream import Upstream
 
 
@@ -114,13 +115,18 @@ class Route:
 class Exchange:
     """The state of one request.
 
-    ``request_headers`` are the caller's, for reading; ``headers`` are what goes upstream.
-    ``payload`` is the parsed JSON body and is what is forwarded; of a form, ``check_form_field``
-    sees each field. ``is_sent`` says that the upstream may have begun with it; ``upstream_status``
-    and ``upstream_headers`` are those of the answer, once its head has come. ``held`` are the bytes
-    of it in memory. ``is_waiting_for_client`` says that the answer goes no faster than it is read,
-    or an upload no faster than it comes, ``is_within_frame`` that the caller has had the beginning
-    of an event only.
+    Attributes:
+        request_headers: the caller's, for reading.
+        headers: what goes upstream.
+        payload: the parsed JSON body, which is what is forwarded.
+        check_form_field: sees each field of a form.
+        is_sent: the upstream may have begun with it.
+        upstream_status, upstream_headers: of the answer, once its head has come.
+        is_within_frame: the caller has had the beginning of an event only.
+        is_waiting_for_client: the answer goes no faster than it is read, or an upload no faster
+            than it comes.
+        share: counts the bytes of both bodies in memory; None as long as there are none.
+        notes: what the route's steps leave for each other.
     """
 
     route: Route
@@ -148,5 +154,5 @@ class Exchange:
     observer: Observer | None = None
     client_gone: bool = False
     is_waiting_for_client: bool = False
-    held: int = 0
+    share: Share | None = None
     notes: dict[str, Any] = field(default_factory=dict)

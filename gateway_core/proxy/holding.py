@@ -1,18 +1,13 @@
-"""How much of requests and answers this process has in memory."""
+"""How much of requests and answers an exchange has in memory."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from django.conf import settings
-
-from gateway_core.room import Room
+from gateway_core.room import USERS
 
 if TYPE_CHECKING:
     from gateway_core.proxy.exchange import Exchange
-
-# Of users, by their ids: on the control plane, too.
-USERS: Final = Room(lambda: settings.MAX_HELD_BYTES)
 
 
 def hold(exchange: Exchange, size: int) -> None:
@@ -21,12 +16,12 @@ def hold(exchange: Exchange, size: int) -> None:
     Raises:
         GatewayOverloaded: its user holds too many, or all together do.
     """
-    USERS.take(exchange.principal.user_id, size)
-    exchange.held += size
+    if exchange.share is None:
+        exchange.share = USERS.share(exchange.principal.user_id)
+    exchange.share.take(size)
 
 
 def let_go(exchange: Exchange) -> None:
     """Its bytes are free again."""
-    if exchange.held:
-        USERS.give_back(exchange.principal.user_id, exchange.held)
-        exchange.held = 0
+    if exchange.share is not None:
+        exchange.share.let_go()

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from gateway_core.proxy.holding import USERS
+from gateway_core.room import USERS
 from gateway_project import bodies
 from gateway_project.entrance import entrance
 from tests.gateway_project.sandbox.waiting import wait_until

@@ -10,7 +10,8 @@ import pytest
 
 from gateway_core.errors import UpstreamUnreachable
 from gateway_core.http import UpstreamClient
-from gateway_core.proxy import guard, holding
+from gateway_core.proxy import guard
+from gateway_core.room import USERS
 from gateway_core.tasks import cancel, spawn
 from gateway_core.upstream import Timeouts, with_limits
 from gateway_core.upstream import Upstream as Service
@@ -382,7 +383,7 @@ async def test_refuses_bodies_that_there_is_no_memory_for(
     refused = await gateway.client.post(SAY, json={"text": "x" * 1000})
     assert code(refused) == (503, "gateway_overloaded")
     assert (await gateway.client.post(SAY, json={"text": "x" * 400})).status_code == 200
-    assert holding.USERS.held() == 0
+    assert USERS.held() == 0
 
 
 async def test_leaves_memory_to_others_whatever_one_user_has_under_way(
@@ -413,7 +414,7 @@ async def test_leaves_memory_to_others_whatever_one_user_has_under_way(
             await asyncio.sleep(0.01)
     go_on.set()
     assert [(await one).status_code for one in (first, second)] == [200, 200]
-    assert holding.USERS.held() == 0
+    assert USERS.held() == 0
 
 
 async def test_refuses_documents_that_there_is_no_memory_for(
@@ -428,7 +429,7 @@ async def test_refuses_documents_that_there_is_no_memory_for(
     assert code(await gateway.client.get(THING)) == (503, "gateway_overloaded")
     upstream.answer = reply(body={})
     assert (await gateway.client.get(THING)).status_code == 200
-    assert holding.USERS.held() == 0
+    assert USERS.held() == 0
 
 
 async def test_takes_no_upstream_for_slow_whose_client_sends_slowly(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway_core.proxy import holding
+from gateway_core.room import USERS
 from tests.gateway_core.proxy.loopback import STREAM_HEAD, Call, chunk, reply
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ async def test_unpacks_nothing(gateway: Gateway, upstream: Upstream, knobs: Knob
     answer = await gateway.client.get("/api/v1/test/things/1")
 
     assert (answer.status_code, answer.json()["code"]) == (502, "upstream_answer_invalid")
-    assert holding.USERS.held() == 0
+    assert USERS.held() == 0
 
 
 @pytest.mark.parametrize(
