@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Final
 
 from django.conf import settings
@@ -21,7 +20,7 @@ from gateway_core.errors import (
     CallerGone,
     GatewayError,
     GatewayOverloaded,
-    RequestMalformed,
+    RequestTooSlow,
 )
 from gateway_core.headers import first, refuse_encoded
 from gateway_core.room import USERS, Room
@@ -93,7 +92,7 @@ class Incoming:
         Raises:
             BodyTooLarge: the body is longer than its view takes.
             GatewayOverloaded: too much has come from there, or from all, that waits.
-            RequestMalformed: 408, it did not come in time.
+            RequestTooSlow: it did not come in time.
             MediaTypeUnsupported: it is compressed.
             CallerGone: the client left before its end.
         """
@@ -148,9 +147,8 @@ class Incoming:
                 message = await self._receive()
         except TimeoutError as exc:
             self._is_refused = True
-            raise RequestMalformed(
-                f"The body did not arrive within {_SECONDS} seconds. Send it faster.",
-                status=HTTPStatus.REQUEST_TIMEOUT,
+            raise RequestTooSlow(
+                f"The body did not arrive within {_SECONDS} seconds. Send it faster."
             ) from exc
         size = len(message.get("body", b""))
         self._left -= size

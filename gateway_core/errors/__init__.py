@@ -2,10 +2,10 @@
 
     GatewayError
     ├── CallerError        4xx  the request is at fault
-    │   ├── RequestMalformed, FieldInvalid, BodyTooLarge, MediaTypeUnsupported,
-    │   │   ResourceNotFound, MethodNotAllowed, ResourceConflict, EtagMismatch,
-    │   │   IdempotencyKeyReused, IdempotencyInProgress, IdempotencyOutcomeUnknown,
-    │   │   IdempotencyAnswerNotKept
+    │   ├── RequestMalformed, RequestTooSlow, FieldInvalid, BodyTooLarge,
+    │   │   MediaTypeUnsupported, ResourceNotFound, MethodNotAllowed, ResourceConflict,
+    │   │   EtagMismatch, IdempotencyKeyReused, IdempotencyInProgress,
+    │   │   IdempotencyOutcomeUnknown, IdempotencyAnswerNotKept
     │   ├── TokenRejected  401
     │   └── CallerGone     499  (only ever logged)
     ├── PolicyError        403  the request is understood and not allowed
@@ -41,6 +41,7 @@ from gateway_core.errors.caller import (
     MediaTypeUnsupported,
     MethodNotAllowed,
     RequestMalformed,
+    RequestTooSlow,
     ResourceConflict,
     ResourceNotFound,
     TokenRejected,
@@ -122,6 +123,7 @@ __all__ = (
     "QuotaError",
     "RateLimited",
     "RequestMalformed",
+    "RequestTooSlow",
     "ResourceConflict",
     "ResourceNotFound",
     "RuleDenied",

@@ -21,6 +21,12 @@ class RequestMalformed(CallerError):
     """Not HTTP, JSON or multipart that can be read."""
 
 
+class RequestTooSlow(RequestMalformed):
+    """A part of the request, like its body, did not arrive in time."""
+
+    status = 408
+
+
 class FieldInvalid(CallerError):
     """A field is missing, of the wrong type or out of range."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -14,8 +13,10 @@ from gateway_core.errors import (
     GatewayError,
     MediaTypeUnsupported,
     RequestMalformed,
+    RequestTooSlow,
 )
 from gateway_core.headers import first, refuse_encoded
+from gateway_core.proxy.crowded import refuse_crowded
 from gateway_core.proxy.form import FormFilter, boundary_of
 from gateway_core.proxy.holding import hold
 from gateway_core.proxy.operations import BodyKind
@@ -38,7 +39,7 @@ async def take_in(exchange: Exchange) -> None:
     """Check the announced size and type; read and parse a JSON body into ``payload``.
 
     Raises:
-        BodyTooLarge, MediaTypeUnsupported, RequestMalformed: as they say.
+        BodyTooLarge, MediaTypeUnsupported, RequestMalformed, RequestTooSlow: as they say.
         GatewayOverloaded: there is no memory for it now.
         CallerGone: the client left before its body was complete.
     """
@@ -81,7 +82,7 @@ async def pieces(exchange: Exchange, *, idle_seconds: float | None = None) -> As
     Raises:
         BodyTooLarge: it grew over the operation's limit.
         CallerGone: the client left before the end.
-        RequestMalformed: 408, it sent nothing for ``idle_seconds``.
+        RequestTooSlow: it sent nothing for ``idle_seconds``.
     """
     more = True
     while more:
@@ -115,11 +116,8 @@ async def _message(exchange: Exchange, idle_seconds: float | None) -> Message:
         exchange.is_waiting_for_client = False
 
 
-def _too_slow(seconds: float) -> RequestMalformed:
-    return RequestMalformed(
-        f"The body did not arrive within {seconds:g} seconds. Send it faster.",
-        status=HTTPStatus.REQUEST_TIMEOUT,
-    )
+def _too_slow(seconds: float) -> RequestTooSlow:
+    return RequestTooSlow(f"The body did not arrive within {seconds:g} seconds. Send it faster.")
 
 
 class Upload:
@@ -165,6 +163,7 @@ def _is_json(content_type: bytes) -> bool:
 def _parse(body: bytes) -> object:
     if not body:
         return None
+    refuse_crowded(body)
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError as exc:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self
 
 from gateway_core import cache
@@ -19,7 +18,7 @@ from gateway_core.errors import (
     GatewayError,
     GatewayOverloaded,
     PolicyError,
-    RequestMalformed,
+    RequestTooSlow,
     UpstreamTimeout,
 )
 from gateway_core.postgresql.away import AWAY
@@ -75,12 +74,7 @@ class Guard:
             self._exchange.client_gone = True
             self.end(CallerGone("The answer was not read."))
         else:
-            self.end(
-                RequestMalformed(
-                    "The body did not arrive in time. Send it faster.",
-                    status=HTTPStatus.REQUEST_TIMEOUT,
-                )
-            )
+            self.end(RequestTooSlow("The body did not arrive in time. Send it faster."))
 
     def is_to_give_way(self) -> bool:
         """Say whether others wait for the slot of a user with many, which waits for its client.

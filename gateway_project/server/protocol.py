@@ -8,13 +8,12 @@ what is being answered goes out first, and then the connection is closed.
 from __future__ import annotations
 
 import select
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gateway_core.errors import GatewayError, GatewayStopping, RequestMalformed
+from gateway_core.errors import GatewayError, GatewayStopping, RequestMalformed, RequestTooSlow
 from gateway_project.server import head, http10, refusals, stopping
 
 if TYPE_CHECKING:
@@ -128,7 +127,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._waits_since = None
         if self.url and not self._is_deaf and not self._is_answering():
-            self._say(_too_slow(self._bounds.head_seconds))
+            seconds = self._bounds.head_seconds
+            self._say(RequestTooSlow(f"The request did not arrive within {seconds:g} seconds."))
         else:
             self.transport.close()
 
@@ -255,10 +255,3 @@ def _meaning(exc: httptools.HttpParserError) -> GatewayError:
     """Return what was found in the head, or what the parser found."""
     found = exc.__context__
     return found if isinstance(found, GatewayError) else RequestMalformed("This is not HTTP/1.1.")
-
-
-def _too_slow(seconds: float) -> RequestMalformed:
-    return RequestMalformed(
-        f"The request did not arrive within {seconds:g} seconds.",
-        status=HTTPStatus.REQUEST_TIMEOUT,
-    )
