@@ -164,7 +164,7 @@ def _no_key_comes_out() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _closed_circuits() -> Iterator[None]:
     """Forget the failures that a test brings about: its process has one breaker of each name."""
-    from gateway_core.breaker.circuit import _SHARED  # noqa: PLC0415 - as below
+    from gateway_core.breaker.breaker import _SHARED  # noqa: PLC0415 - as below
     from gateway_core.breaker.machine import Circuit, State  # noqa: PLC0415 - as below
     from gateway_core.rates import LIMITER  # noqa: PLC0415 - as below
     from gateway_project.upstreams import breakers  # noqa: PLC0415 - needs the settings above
