@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway_core.errors import RequestMalformed
+from gateway_core.proxy import crowded
+from gateway_core.proxy.crowded import MOST, refuse_crowded
+
+if TYPE_CHECKING:
+    from tests.gateway_core.proxy.loopback import Gateway, Upstream
+
+_FEW = 6
+_ALPHABET = st.sampled_from('ab[{"\\]},:/')
+_VALUES = st.recursive(
+    st.none() | st.integers(0, 9) | st.text(_ALPHABET),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(_ALPHABET), inner),
+    max_leaves=30,
+)
+
+
+def containers(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + sum(map(containers, value.values()))
+    return 1 + sum(map(containers, value)) if isinstance(value, list) else 0
+
+
+def texts(value: object) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(texts, value.values()))
+    return sum(map(texts, value)) if isinstance(value, list) else int(isinstance(value, str))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"[]," * MOST + b"0]",
+        b'{"input": [' + b"{}," * MOST + b"0]}",
+        b'["[]",' + b"[]," * MOST + b"0]",
+        b"[" + b'"",' * (2 * MOST + 1) + b"0]",
+        b"[" * (MOST + 1),
+    ],
+    ids=["lists", "objects", "lists beside a text", "texts", "no JSON"],
+)
+def test_refuses_what_would_take_long_to_parse(body: bytes) -> None:
+    with pytest.raises(RequestMalformed, match=f"more than {MOST} objects, lists and texts"):
+        refuse_crowded(body)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "print({'a': [1]})\n" * MOST,
+        '\\"[' * MOST,
+        [1] * (2 * MOST),
+        [{}] * (MOST - 1),
+        [""] * (2 * MOST),
+    ],
+    ids=["code", "escapes", "numbers", "objects", "texts"],
+)
+def test_lets_long_texts_and_numbers_pass(value: object) -> None:
+    refuse_crowded(orjson.dumps(value))
+
+
+@settings(max_examples=300, deadline=None)
+@given(_VALUES)
+def test_counts_what_parsing_would_find(value: object) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crowded, "MOST", _FEW)
+        patch.setattr(crowded, "_MOST_QUOTES", 4 * _FEW)
+        is_crowded = containers(value) > _FEW or texts(value) > 2 * _FEW
+        if is_crowded:
+            with pytest.raises(RequestMalformed):
+                refuse_crowded(orjson.dumps(value))
+        else:
+            refuse_crowded(orjson.dumps(value))
+
+
+async def test_looks_at_each_body_that_is_to_be_forwarded(
+    gateway: Gateway, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowded, "MOST", _FEW)
+    answer = await gateway.client.post("/api/v1/test/say", json=[[]] * _FEW)
+    assert (answer.status_code, answer.json()["code"]) == (400, "caller_request_malformed")
+    assert upstream.calls == []
