@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 # What an agent is made from, and what a later version is compared with. Not tool_env, which may
 # hold secrets.
 _KEPT: Final = ("engine", "memory_layout", "tools", "init_messages")
-_SETTINGS: Final = {
+# The name of a hyperparameter in an Agent File, and in Letta's ``model_settings``.
+MODEL_SETTINGS: Final = {
     "max_tokens": "max_output_tokens",
     "temperature": "temperature",
     "parallel_tool_calls": "parallel_tool_calls",
@@ -37,7 +38,9 @@ def letta_body(document: Mapping[str, Any]) -> dict[str, Any]:
     }
     if engine.get("embedding"):
         body["embedding"] = engine["embedding"]
-    settings = {ours: parameters[name] for name, ours in _SETTINGS.items() if name in parameters}
+    settings = {
+        theirs: parameters[name] for name, theirs in MODEL_SETTINGS.items() if name in parameters
+    }
     if settings:
         body["model_settings"] = {**USUAL_SETTINGS, **settings}
     if "context_window" in parameters:

@@ -13,7 +13,7 @@ from agents.upgrades.states import (
     ENGINE,
     ENVIRONMENT,
     MODEL,
-    MODEL_SETTINGS,
+    SETTINGS_AT,
     SYSTEM,
     TOOLS,
     state_of_agent,
@@ -85,9 +85,7 @@ def _body(step: Step, document: Mapping[str, Any]) -> dict[str, Any]:
     if CONTEXT_WINDOW in {*step.before, *step.after}:
         body["context_window_limit"] = step.after.get(CONTEXT_WINDOW)
     settings = {
-        name: step.after[pointer]
-        for pointer, name in MODEL_SETTINGS.items()
-        if pointer in step.after
+        name: step.after[pointer] for pointer, name in SETTINGS_AT.items() if pointer in step.after
     }
     if settings:
         before = document.get("model_settings") or {}

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from agents.blueprints import MODEL_SETTINGS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,11 +22,9 @@ ENVIRONMENT: Final = "/tool_env"
 MODEL: Final = "/engine/model"
 EMBEDDING: Final = "/engine/embedding"
 CONTEXT_WINDOW: Final = "/engine/hyperparams/context_window"
-# Pointer: Letta's name in ``model_settings``.
-MODEL_SETTINGS: Final[Mapping[str, str]] = {
-    "/engine/hyperparams/max_tokens": "max_output_tokens",
-    "/engine/hyperparams/temperature": "temperature",
-    "/engine/hyperparams/parallel_tool_calls": "parallel_tool_calls",
+# Letta's names in ``model_settings``, by pointer.
+SETTINGS_AT: Final[Mapping[str, str]] = {
+    f"/engine/hyperparams/{name}": theirs for name, theirs in MODEL_SETTINGS.items()
 }
 _OF_BLOCK: Final = ("value", "limit", "description", "read_only")
 # What is not there.
@@ -143,7 +143,7 @@ def state_of_agent(document: Mapping[str, Any], environment: Mapping[str, str]) 
         MODEL: document.get("model"),
         EMBEDDING: document.get("embedding"),
         CONTEXT_WINDOW: (document.get("llm_config") or {}).get("context_window"),
-        **{pointer: engine.get(name) for pointer, name in MODEL_SETTINGS.items()},
+        **{pointer: engine.get(name) for pointer, name in SETTINGS_AT.items()},
     }
     return State(
         settings={pointer: value for pointer, value in found.items() if value is not None},
