@@ -8,30 +8,18 @@ from __future__ import annotations
 from agents.changing import delete_agent, resume_agent, suspend_agent, update_agent
 from agents.drivers import manager
 from agents.exports import export_agent, import_file
-from agents.making import (
-    Created,
-    Traits,
-    clone_agent,
-    create_agent,
-    environment_of,
-    import_agent,
-)
-from agents.variables import all_variables, shown_variables
+from agents.making import Created, Traits, clone_agent, create_agent
 
 __all__ = (
     "Created",
     "Traits",
-    "all_variables",
     "clone_agent",
     "create_agent",
     "delete_agent",
-    "environment_of",
     "export_agent",
-    "import_agent",
     "import_file",
     "manager",
     "resume_agent",
-    "shown_variables",
     "suspend_agent",
     "update_agent",
 )
