@@ -22,7 +22,7 @@ from tests.accounts.mint import SECRET, new_signer, shared_token
 # Its number, the token, the key, and whether it is labelled valid.
 Vector: TypeAlias = tuple[int, object, SigningKey | None, bool]
 
-BESIDE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "wycheproof-jws.json"
+BESIDE = Path(__file__).resolve().parents[4] / "shared" / "reference" / "wycheproof-jws.json"
 
 # Byte for byte the valid vector 357, and yet labelled invalid.
 NOT_TO_BE_TOLD_APART = {367, 370}
