@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from gateway_core.errors import BodyTooLarge, FieldInvalid, RequestMalformed
+from gateway_core.pooled import give_back_connection
 from templates_app.agent_file.loading import load
 from templates_app.agent_file.unreadable import TooLarge, Unreadable
 from templates_app.agent_file.validation import validate
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
 
 def read_file(content: bytes, media_type: str = "") -> Loaded:
-    """Return the values of a file.
+    """Return the values of a file. Looking at them may take long, so the connection is given back.
 
     Raises:
         BodyTooLarge: it has more bytes than one may have.
         RequestMalformed: it is neither YAML nor JSON, or more than JSON values.
     """
+    give_back_connection()
     try:
         return load(content, max_bytes=settings.MAX_TEMPLATE_BYTES, media_type=media_type)
     except TooLarge as exc:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import pytest
 import yaml
+from django.db import connection
 from django.test import override_settings
 from rest_framework.test import APIClient
 
+from gateway_core import context
+from templates_app import services
 from templates_app.models import Template
 from tests.templates_app.files import agent_file, as_json
 
@@ -67,3 +71,15 @@ def test_refuses_a_body_that_is_too_large(as_alice: APIClient) -> None:
 
 def test_wants_a_token() -> None:
     assert APIClient().post(VALIDATE, b"{}", content_type="application/json").status_code == 401
+
+
+@pytest.mark.django_db(transaction=True)
+def test_needs_no_connection_while_a_file_is_looked_at() -> None:
+    before = context.current.get()
+    context.begin({"headers": [], "path": VALIDATE, "client": None})
+    connection.ensure_connection()
+    try:
+        services.validate_file(as_json(agent_file()))
+    finally:
+        context.current.set(before)
+    assert connection.connection is None

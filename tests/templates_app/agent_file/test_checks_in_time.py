@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from templates_app.agent_file import schemas
 from templates_app.agent_file.faults import FaultsFound
 from templates_app.agent_file.filling import fill
 from templates_app.agent_file.schemas import faults
@@ -65,6 +68,38 @@ def test_gives_up_on_defaults_that_take_forever_to_check() -> None:
     assert fault.pointer == "/persona/variables_schema/properties"
     assert "in time" in fault.message
     assert time.thread_time() - begun < _SECONDS
+
+
+def test_gives_up_after_a_few_thousand_items() -> None:
+    """Whoever is checked for holds the interpreter, which everybody else waits for."""
+
+    def seconds(schema: Any, items: int) -> float:
+        begun = time.thread_time()
+        faults({"items": schema}, [0] * items)
+        return time.thread_time() - begun
+
+    usual = min(seconds({"type": "integer"}, 5_000) for _ in range(3))
+    assert (
+        min(seconds({"allOf": [{"type": "integer"}] * 200}, 5_000) for _ in range(3)) < 15 * usual
+    )
+
+
+def test_checks_one_file_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = threading.Lock()
+    overlaps: list[bool] = []
+
+    def complain(_error: Any) -> str:
+        is_alone = alone.acquire(blocking=False)
+        overlaps.append(not is_alone)
+        time.sleep(0.02)
+        if is_alone:
+            alone.release()
+        return "is wrong"
+
+    monkeypatch.setattr(schemas, "_complaint", complain)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: faults({"type": "string"}, 1), range(4)))
+    assert overlaps == [False] * 4
 
 
 def test_takes_no_schema_that_takes_long_to_read() -> None:
