@@ -84,7 +84,7 @@ OPERATIONS: Final = (
     _post("/rerank", fields.RERANK, "Order documents by relevance."),
     _get("models", "/models", "List the models that this account may use."),
     _get("model", "/models/{model}", "Describe a model."),
-    # Names like ``openai/gpt-5``.
+    # Names like ``openai/gpt-5``, by clients that don't encode the slash; the official SDK does.
     _get("provider_model", "/models/{provider}/{model}", "Describe a provider's model."),
 )
 
@@ -100,4 +100,4 @@ def refuse(method: str, path: str, methods: frozenset[str]) -> GatewayError:
     return ResourceNotFound(f"There is no {path} here. There are {offered}.")
 
 
-CATALOGUE: Final = Catalogue(OPERATIONS, refuse=refuse)
+CATALOGUE: Final = Catalogue(OPERATIONS, refuse=refuse, names_have_slashes=True)

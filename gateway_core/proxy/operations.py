@@ -66,10 +66,14 @@ _PARAMETER: Final = re.compile(r"\{(\w+)\}").fullmatch
 _PLAIN_SEGMENT: Final = re.compile(rb"[A-Za-z0-9._~:@!$&'()*+,=-]+").fullmatch
 # What no decoded segment may hold: it means different things to different parsers.
 _AMBIGUOUS: Final = re.compile(r"[\x00-\x1f\x7f/\\%;?#]")
+_AMBIGUOUS_BUT_SLASH: Final = re.compile(r"[\x00-\x1f\x7f\\%;?#]")
 
 
-def split_path(raw: bytes) -> tuple[str, ...]:
+def split_path(raw: bytes, *, names_have_slashes: bool = False) -> tuple[str, ...]:
     """Return the decoded segments of a raw (still encoded) path; one slash at the end is dropped.
+
+    Args:
+        names_have_slashes: an encoded slash is part of its segment, and no error.
 
     Raises:
         RequestMalformed: the path could be read in two ways: empty or dot segments, an encoded
@@ -78,10 +82,11 @@ def split_path(raw: bytes) -> tuple[str, ...]:
     parts = raw.strip(b"/").split(b"/") if raw not in (b"", b"/") else []
     if raw.startswith(b"//") or raw.endswith(b"//"):
         raise RequestMalformed("The path has an empty segment. Write single slashes.")
-    return tuple(_decode_segment(part) for part in parts)
+    ambiguous = _AMBIGUOUS_BUT_SLASH if names_have_slashes else _AMBIGUOUS
+    return tuple(_decode_segment(part, ambiguous) for part in parts)
 
 
-def _decode_segment(part: bytes) -> str:
+def _decode_segment(part: bytes, ambiguous: re.Pattern[str]) -> str:
     if _PLAIN_SEGMENT(part):
         segment = part.decode("ascii")
     else:
@@ -89,7 +94,7 @@ def _decode_segment(part: bytes) -> str:
             segment = unquote_to_bytes(part).decode("utf-8")
         except UnicodeDecodeError as exc:
             raise RequestMalformed("The path is not UTF-8.") from exc
-    if not segment.strip(".") or _AMBIGUOUS.search(segment):
+    if not segment.strip(".") or ambiguous.search(segment):
         raise RequestMalformed(
             "The path has an empty, dotted or ambiguously encoded segment. Ids and names in a "
             "path can't hold slashes, backslashes, percent signs, semicolons or control characters."
@@ -113,16 +118,21 @@ class Catalogue(Generic[OperationT]):
         operations: Iterable[OperationT],
         *,
         refuse: Callable[[str, str, frozenset[str]], GatewayError],
+        names_have_slashes: bool = False,
     ) -> None:
         """Index the operations.
 
         Args:
             refuse: makes the error for what is not in the catalogue from method, path and the
                 methods that the path does have.
+            names_have_slashes: as ``split_path`` takes it. Only where no parameter goes into the
+                upstream's path, whose other parsers may read an encoded slash as a plain one.
 
         Raises:
-            ValueError: two operations share method and path, or a name.
+            ValueError: two operations share method and path, or a name; or a name with slashes
+                would go into the upstream's path.
         """
+        self.names_have_slashes = names_have_slashes
         self._root: _Node[OperationT] = _Node()
         self._refuse = refuse
         self.operations: tuple[OperationT, ...] = tuple(operations)
@@ -130,6 +140,8 @@ class Catalogue(Generic[OperationT]):
             self._add(operation)
         if len({operation.name for operation in self.operations}) != len(self.operations):
             raise ValueError("two operations share a name")
+        if names_have_slashes and any("{" in one.target({}) for one in self.operations):
+            raise ValueError("a name with slashes would go into the upstream's path")
 
     def match(self, method: str, segments: tuple[str, ...]) -> tuple[OperationT, dict[str, str]]:
         """Return the operation and its path parameters.

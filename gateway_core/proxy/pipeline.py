@@ -121,8 +121,10 @@ def _match(exchange: Exchange) -> None:
             break
     else:
         raise RequestMalformed("The path is encoded where it need not be. Write it plainly.")
-    exchange.operation, exchange.params = exchange.route.catalogue.match(
-        exchange.scope["method"], split_path(tail)
+    catalogue = exchange.route.catalogue
+    exchange.operation, exchange.params = catalogue.match(
+        exchange.scope["method"],
+        split_path(tail, names_have_slashes=catalogue.names_have_slashes),
     )
     exchange.upstream = exchange.route.upstream(exchange.operation)
     exchange.record.operation = exchange.operation.name

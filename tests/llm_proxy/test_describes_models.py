@@ -100,3 +100,12 @@ def test_asks_as_administrator_and_takes_no_wishes(
         assert call["headers"]["authorization"] == f"Bearer {master}"
         assert call["query"] == "return_wildcard_routes=true"
     assert master not in listing.text
+
+
+def test_finds_a_name_with_slashes_whether_they_are_encoded_or_not(
+    client_for: Callable[[str], httpx.Client],
+) -> None:
+    alice = client_for("alice@example.com")
+    for path in ("stub/fast", "stub%2Ffast", "stub%2Ffast%2F2026"):
+        answer = alice.get(f"/api/v1/llm/v1/models/{path}")
+        assert (answer.status_code, answer.json()["id"]) == (200, path.replace("%2F", "/"))

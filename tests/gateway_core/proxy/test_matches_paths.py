@@ -58,6 +58,22 @@ def test_two_operations_may_not_share_a_method_and_path() -> None:
         )
 
 
+def test_an_encoded_slash_belongs_to_a_name_where_names_have_them() -> None:
+    raw = b"/models/openai%2fgpt-5"
+    assert split_path(raw, names_have_slashes=True) == ("models", "openai/gpt-5")
+    with pytest.raises(RequestMalformed):
+        split_path(raw)
+    for other in (b"/models/%2e%2e", b"/models/a%5cb", b"/models/a%252fb", b"/models/a%0d"):
+        with pytest.raises(RequestMalformed):
+            split_path(other, names_have_slashes=True)
+
+
+def test_no_name_with_slashes_can_go_upstream() -> None:
+    into_path = Operation(name="a", method="GET", path="/models/{model}")
+    with pytest.raises(ValueError, match="upstream's path"):
+        Catalogue([into_path], refuse=no_such, names_have_slashes=True)
+
+
 @given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=5))
 def test_a_path_is_refused_or_comes_back_segment_by_segment(segments: list[str]) -> None:
     raw = "/" + "/".join(quote(segment, safe="", errors="surrogatepass") for segment in segments)
