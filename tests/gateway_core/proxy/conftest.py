@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -13,10 +13,12 @@ from gateway_core.proxy.exchange import Route
 from gateway_core.proxy.operations import Catalogue
 from gateway_core.proxy.pipeline import proxy
 from gateway_core.upstream import Timeouts, with_limits
+from tests.gateway_core.proxy import loopback
 from tests.gateway_core.proxy.loopback import (
     OPERATIONS,
     Gateway,
     Knobs,
+    Somebody,
     Upstream,
     authorize,
     identify,
@@ -76,3 +78,10 @@ async def gateway(upstream: Upstream, knobs: Knobs) -> AsyncIterator[Gateway]:
         yield Gateway(url, client)
     await pool.close()
     await valkey.close()
+
+
+@pytest.fixture
+def many_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``callers.as_user`` name twenty different ones."""
+    somebody = {f"u{number}".encode(): Somebody(UUID(int=number)) for number in range(100, 120)}
+    monkeypatch.setattr(loopback, "TOKENS", {**loopback.TOKENS, **somebody})
