@@ -92,8 +92,9 @@ _SCHEMES: Final = re.compile(
 _ADDRESSING: Final = frozenset({"file", "http", "https"})
 # ``//host``, told by the dot or colon from base64, where MP3 begins with two slashes.
 _WITHOUT_SCHEME: Final = re.compile(r"[/\\][\0-\x1f]*[/\\][^ /\\]*[.:]").match
-# LiteLLM takes an address that ends like this for a tool server of its own, whatever the host.
-_OF_LITELLM: Final = re.compile(r"/mcp/[^/]*/*\s*\Z").search
+# LiteLLM takes an address that ends like this for a tool server of its own, whatever the host. Of
+# blanks at the end it is rid already: a pattern for them would try each pair of blanks within.
+_OF_LITELLM: Final = re.compile(r"/mcp/[^/]*/*\Z").search
 
 
 def check_references(body: dict[str, Any]) -> None:
@@ -139,7 +140,7 @@ def _check_elements(node: list[Any], place: _Place | None, name: str) -> list[_W
 
 def _check_text(text: str, name: str, place: _Place) -> None:
     if name == "server_url" or (name == "url" and _steps(place)[0] == "mcp_servers"):
-        if not is_public(text) or _OF_LITELLM(text):
+        if not is_public(text) or _OF_LITELLM(text.rstrip()):
             raise _refused(place, "Name a tool server by its public https address.")
     elif name in _STORED or (name in _STORED_IN_TOOLS and "tools" in _steps(place)):
         # LiteLLM takes an address in the place of a file's id.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -267,6 +268,8 @@ def test_lets_what_a_model_made_in_the_conversation_pass(body: dict[str, Any]) -
         "litellm_proxy/mcp/github",
         "https://evil.example/mcp/github",
         "https://evil.example/mcp/github/",
+        "https://evil.example/mcp/github// \u00a0",
+        "https://evil.example/mcp/ ",
         "http://127.0.0.1:8000/mcp",
         "ws://example.com/mcp",
     ],
@@ -280,3 +283,23 @@ def test_lets_public_tool_servers_pass() -> None:
     server = "https://mcp.example.com/mcp"
     assert place_of({"tools": [{"type": "mcp", "server_url": server}]}) is None
     assert place_of({"mcp_servers": [{"type": "url", "url": server}]}) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.com/mcp/a" + "\u00a0" * 40_000 + "/x",
+        "https://example.com" + "/mcp/" * 40_000 + "/x/y",
+        "https://example.com/mcp/" + "/" * 40_000 + "x",
+        "a:" * 40_000 + "/",
+        "\x01a\x01:" * 40_000,
+        "/" + "\x01" * 40_000,
+        "//" + "a" * 40_000,
+    ],
+    ids=["blanks", "names", "slashes", "schemes", "controls", "control", "host"],
+)
+def test_reads_texts_in_time_by_their_length(text: str) -> None:
+    """The event loop stands still meanwhile, and a body may have texts of 20 MiB."""
+    begun = time.thread_time()
+    place_of({"tools": [{"type": "mcp", "server_url": text}], "messages": [{"x": text}]})
+    assert time.thread_time() - begun < 5  # what tries each pair of characters takes minutes
