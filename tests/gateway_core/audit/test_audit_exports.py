@@ -15,8 +15,9 @@ from django.core.management import CommandError, call_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway_core.audit import exporting, months
-from gateway_core.audit.exports import COLUMNS
+from gateway_core.audit import months
+from gateway_core.audit.exports import writing
+from gateway_core.audit.exports.lines import COLUMNS
 from gateway_core.audit.keys import signer
 from gateway_core.audit.models import AuditEvent
 from gateway_core.audit.months import Month, make_ahead
@@ -216,7 +217,7 @@ def test_leaves_no_part_of_a_file_when_it_fails(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exporting.JsonWriter, "event", fail)
+    monkeypatch.setattr(writing.JsonWriter, "event", fail)
     with pytest.raises(CommandError, match="No space left"):
         export(file)
 

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from gateway_core.audit import exporting, stored
+from gateway_core.audit import stored
 from gateway_core.audit.events import Plane
+from gateway_core.audit.exports import writing
 from gateway_core.audit.months import first_id
 from gateway_core.audit.sealing import seal_changes
 from gateway_core.errors import Code
@@ -43,7 +44,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("--output", type=Path, required=True, metavar="FILE")
-        parser.add_argument("--format", choices=exporting.FORMATS, help="as the file's name ends")
+        parser.add_argument("--format", choices=writing.FORMATS, help="as the file's name ends")
         parser.add_argument("--since", type=moment, metavar="TIME", help="2026-11-23 or with time")
         parser.add_argument("--until", type=moment, metavar="TIME", help="before this")
         parser.add_argument("--user", help="id or e-mail address")
@@ -64,12 +65,12 @@ class Command(BaseCommand):
         seal_changes()
         try:
             with (
-                exporting.replacing(output) as file,
+                writing.replacing(output) as file,
                 stored.snapshot(),
                 Progress(sys.stderr) as progress,
             ):
                 total = stored.count_events()
-                events, about = exporting.export(
+                events, about = writing.export(
                     file,
                     kind=kind,
                     wanted=_filter(filters) if filters else None,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from gateway_core.audit import exporting, stored
+from gateway_core.audit import stored
 from gateway_core.audit.batches import Batch, Head
-from gateway_core.audit.exports import About
+from gateway_core.audit.exports import reading
+from gateway_core.audit.exports.lines import About
 from gateway_core.audit.keys import PublicKeys, own_public_keys, parse_key
 from gateway_core.audit.management.commands.export_audit import moment
 from gateway_core.audit.verifying import Verifier
@@ -95,7 +96,7 @@ class Command(BaseCommand):
         try:
             with path.open(encoding="utf-8", newline="") as file, Progress(sys.stderr) as progress:
                 size = path.stat().st_size
-                things = exporting.read(file)
+                things = reading.read(file)
                 about = next(things)
                 if not isinstance(about, About):
                     raise CommandError(f"{path} is no export.")
