@@ -57,3 +57,16 @@ def test_begins_with_the_two_commands(name: str) -> None:
 
     assert run.startswith("    make run")
     assert test.startswith("    make test")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/LOGGING.md"])
+def test_says_as_much_in_russian_as_in_english(name: str) -> None:
+    english = _CHECKOUT / name
+
+    assert _shape(english.with_suffix(".ru.md")) == _shape(english)
+
+
+def _shape(path: Path) -> list[str]:
+    """Return what of each line is the same in every language: its kind, a row's first name."""
+    lines = re.findall(r"^(#+ |\|(?: `[^\s`]+)?|- |```)", path.read_text("utf-8"), re.MULTILINE)
+    return [str(line) for line in lines]
