@@ -7,17 +7,23 @@ from typing import Any
 
 import pytest
 import yaml
+from django.db import connection
 from django.test import override_settings
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from gateway_core import context
 from gateway_core.audit.models import AuditEvent
+from gateway_core.errors import FieldInvalid
+from templates_app import bundles
+from templates_app.agent_file.unreadable import Unreadable
 from templates_app.models import Template, TemplateVersion
 from templates_app.services import (
     Bundle,
     Place,
     deprecate_version,
     export_template,
+    import_bundle,
     make_latest,
     publish_version,
     update_template,
@@ -220,6 +226,39 @@ def test_looks_at_no_version_of_more_than_there_may_be(as_bob: APIClient, bundle
     answer = send(as_bob, broken)
 
     assert (answer.status_code, answer.json()["code"]) == (429, "quota_count_exhausted")
+
+
+def test_looks_at_files_for_seconds_only(
+    as_bob: APIClient, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundles, "_MOST_SECONDS", -1.0)
+    answer = send(as_bob, bundle)
+
+    assert answer.status_code == 422
+    assert faults(answer) == {
+        "/versions/0": "can't be looked at in time. Bring in fewer versions at once"
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_needs_no_connection_while_files_are_looked_at(
+    bob: User, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = context.current.get()
+    is_connected: list[bool] = []
+
+    def look(*_: Any, **__: Any) -> Any:
+        is_connected.append(connection.connection is not None)
+        raise Unreadable("It is enough.")
+
+    monkeypatch.setattr(bundles, "load", look)
+    context.begin({"headers": [], "path": IMPORT, "client": None})
+    try:
+        with pytest.raises(FieldInvalid):
+            import_bundle(place=Place(by=bob), bundle=bundle)
+    finally:
+        context.current.set(before)
+    assert is_connected == [False] * 3
 
 
 def test_lets_only_staff_import_for_everybody(
