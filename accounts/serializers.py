@@ -11,11 +11,12 @@ from accounts.holdings.holder import holders
 from accounts.models import User
 from accounts.plans.left import told_limits
 from gateway_core.errors import FieldInvalid
+from gateway_core.intake import StrictSerializer
 
 _PREFERENCES_BYTES: Final = 4096
 
 
-class MeSerializer(serializers.ModelSerializer[User]):
+class MeSerializer(StrictSerializer, serializers.ModelSerializer[User]):
     """What the gateway tells a user about themselves."""
 
     is_anonymous = serializers.BooleanField(

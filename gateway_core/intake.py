@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import orjson
 from django.conf import settings
@@ -74,13 +74,19 @@ class StrictSerializer(serializers.Serializer[Any]):
         """Return the validated values.
 
         Raises:
-            ValidationError: a field can't be set, or not to that.
+            ValidationError: fields can't be set, or not to that; it tells of all of them.
         """
         settable = {name for name, field in self.fields.items() if not field.read_only}
-        others = set(data) - settable if isinstance(data, dict) else ()
-        if others:
-            raise serializers.ValidationError(dict.fromkeys(others, "This can't be set."))
-        return super().to_internal_value(data)
+        others = [name for name in data if name not in settable] if isinstance(data, dict) else []
+        faults: dict[str, Any] = {name: ["This can't be set."] for name in others}
+        try:
+            values = super().to_internal_value(data)
+        except serializers.ValidationError as exc:
+            # The misspelt name first: it is why another one is missing.
+            faults.update(cast("dict[str, Any]", exc.detail))
+        if faults:
+            raise serializers.ValidationError(faults)
+        return values
 
 
 def values_of(content: bytes, *, deepest: int = _DEEPEST) -> Any:

@@ -76,6 +76,11 @@ def test_refuses_fields_that_it_does_not_heed() -> None:
         assert not wish.is_valid()
         assert set(wish.errors) == set(others)
 
+    wish = Wish(data={"nmae": "x"})
+    assert not wish.is_valid()
+    assert list(wish.errors) == ["nmae", "name"]
+    assert not Wish(data=["no object"]).is_valid()
+
 
 _TEXTS = st.text(st.characters(exclude_categories=()), max_size=6)
 _NUMBERS = st.integers() | st.integers(min_value=2**62, max_value=2**65) | st.floats()

@@ -232,8 +232,12 @@ def test_tells_what_is_held_and_lets_preferences_be_changed(
     told = alice.get("/api/v1/me").json()
     assert told["holdings"] | {"lower": 2, "upper": 1} == told["holdings"]
     assert told["limits"]["max_api_keys"] > 0
-    changed = alice.patch("/api/v1/me", json={"preferences": {"theme": "dark"}, "email": "x@y.z"})
+    changed = alice.patch("/api/v1/me", json={"preferences": {"theme": "dark"}})
     assert (changed.status_code, changed.json()["email"]) == (200, "alice@example.com")
     assert alice.get("/api/v1/me").json()["preferences"] == {"theme": "dark"}
     refused = alice.patch("/api/v1/me", json={"preferences": {"theme": "x" * 5000}})
     assert (refused.status_code, refused.json()["error"]["param"]) == (422, "preferences")
+    for name in ("email", "display_name", "preference"):
+        refused = alice.patch("/api/v1/me", json={"preferences": {}, name: "x@y.z"})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (422, f"/{name}")
+    assert alice.get("/api/v1/me").json()["preferences"] == {"theme": "dark"}
