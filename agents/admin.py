@@ -6,7 +6,7 @@ from django.contrib import admin, messages
 from django.db.models import Q
 
 from agents import services
-from agents.models import Agent, Status
+from agents.models import LIVING, Agent
 from agents.upgrades import admin as upgrades
 from gateway_core.errors import GatewayError
 
@@ -100,7 +100,7 @@ class AgentAdmin(Base):
         action: str,
         change: Callable[..., Agent],
     ) -> HttpResponse | None:
-        agents = queryset.filter(status__in=(Status.ACTIVE, Status.SUSPENDED))
+        agents = queryset.filter(status__in=LIVING)
         if not request.POST.get("post"):
             return self._ask(request, agents.select_related("user"), action)
         changed = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agents import entries
 from agents.drivers import manager
-from agents.models import Agent, Status, SuspendedBy
+from agents.models import LIVING, Agent, Status, SuspendedBy
 from gateway_core.errors import (
     EtagMismatch,
     GatewayError,
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _log = get_logger("gateway.agents")
 
-_LIVING: Final = frozenset({Status.ACTIVE, Status.SUSPENDED})
 _DELETABLE: Final = frozenset({Status.ACTIVE, Status.SUSPENDED, Status.FAILED, Status.DELETING})
 
 
@@ -52,7 +51,7 @@ def update_agent(
     row = entries.change(
         agent.pk,
         take,
-        among=_LIVING,
+        among=LIVING,
         by=by,
         action="change",
         revision=revision,
@@ -64,7 +63,7 @@ def update_agent(
             entries.change(
                 agent.pk,
                 lambda row: _set(row, before),
-                among=_LIVING,
+                among=LIVING,
                 by=None,
                 action="",
                 revision=row.revision,
@@ -90,7 +89,7 @@ def suspend_agent(*, agent: Agent, by: User) -> Agent:
         row.become(Status.SUSPENDED, suspended_by=whose)
         return None
 
-    row = entries.change(agent.pk, suspend, among=_LIVING, by=by, action="suspend")
+    row = entries.change(agent.pk, suspend, among=LIVING, by=by, action="suspend")
     _tell_driver(row, is_suspended=True)
     return row
 
@@ -110,7 +109,7 @@ def resume_agent(*, agent: Agent, by: User) -> Agent:
         row.become(Status.ACTIVE)
         return None
 
-    row = entries.change(agent.pk, resume, among=_LIVING, by=by, action="resume")
+    row = entries.change(agent.pk, resume, among=LIVING, by=by, action="resume")
     _tell_driver(row, is_suspended=False)
     return row
 

@@ -13,7 +13,7 @@ from django.db import transaction
 
 from accounts.models import Denial, User
 from accounts.plans.services import limits_for
-from agents.models import Agent, Status
+from agents.models import SHUT, Agent, Status
 from gateway_core import cache
 from gateway_core.audit.services import record_change
 from gateway_core.errors import (
@@ -104,7 +104,7 @@ def drop(
             letta.forget_deleted_sync(letta.Kind.AGENT, agent.agent_id)
         if action:
             _record(agent, by, action)
-        if agent.status in {Status.SUSPENDED, Status.UPGRADING}:
+        if _is_shut(agent):
             tell_shut(agent.user_id)
 
 
@@ -167,7 +167,7 @@ def tell_shut(user_id: UUID) -> None:
 
 
 def _is_shut(agent: Agent) -> bool:
-    return agent.status in {Status.SUSPENDED, Status.UPGRADING}
+    return agent.status in SHUT
 
 
 def _record(agent: Agent, by: User | None, action: str, **facts: Any) -> None:

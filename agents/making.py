@@ -11,7 +11,7 @@ from agents import entries
 from agents.blueprints import blocks_in, kept_of
 from agents.drivers import manager
 from agents.drivers.interface import CopyOptions, Made, Order
-from agents.models import Agent, Origin, Status
+from agents.models import LIVING, Agent, Origin
 from agents.variables import all_variables, set_variables
 from gateway_core import context
 from gateway_core.errors import (
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 _UNFIT: Final = re.compile(r"[^\w '\-]+")
 # After these Letta may still be at it.
 _OPEN: Final = (UpstreamTimeout, UpstreamInterrupted)
-# Agents in these states can be copied.
-_LIVING: Final = frozenset({Status.ACTIVE, Status.SUSPENDED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,5 +269,5 @@ def _like(source: Agent, traits: Traits) -> Traits:
 
 
 def _require_living(source: Agent) -> None:
-    if source.status not in _LIVING:
+    if source.status not in LIVING:
         raise ResourceConflict(f"The agent is {source.status}. This can't be done to it now.")

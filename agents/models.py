@@ -39,6 +39,10 @@ class Status(models.TextChoices):
 
 # In these the gateway is at it, or has died over it.
 UNSETTLED: Final = (Status.CREATING, Status.DELETING)
+# In these it is whole, and can be changed, copied and upgraded.
+LIVING: Final = (Status.ACTIVE, Status.SUSPENDED)
+# In these requests are kept from it.
+SHUT: Final = (Status.SUSPENDED, Status.UPGRADING)
 
 
 class Origin(models.TextChoices):
@@ -163,7 +167,7 @@ class Agent(models.Model):
             models.Index(
                 fields=("user",),
                 name="agent_shut",
-                condition=Q(status__in=(Status.SUSPENDED, Status.UPGRADING)),
+                condition=Q(status__in=SHUT),
             ),
             models.Index(
                 fields=("status_at",), name="agent_unsettled", condition=Q(status__in=UNSETTLED)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from agents import entries
 from agents.drivers import manager
-from agents.models import Agent, Status, SuspendedBy
+from agents.models import LIVING, Agent, Status, SuspendedBy
 from agents.upgrades import remotely
 from agents.upgrades.models import UNFINISHED, Direction, Migration, MigrationState
 from agents.upgrades.performing import perform
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 _log = get_logger("gateway.agents")
 
-_LIVING: Final = frozenset({Status.ACTIVE, Status.SUSPENDED})
 _ACTIONS: Final = {Direction.UPGRADE: "upgrade", Direction.ROLLBACK: "roll_back"}
 
 
@@ -61,7 +60,7 @@ def begin(
         row.become(Status.UPGRADING)
 
     with transaction.atomic():
-        row = entries.change(agent.pk, take, among=_LIVING, by=None, action="", revision=revision)
+        row = entries.change(agent.pk, take, among=LIVING, by=None, action="", revision=revision)
         (migration,) = begun
         migration.agent = row
         migration.save(force_insert=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import transaction
 from django.db.models import Count, Q
 
-from agents.models import Agent, Status
+from agents.models import LIVING, Agent
 from agents.upgrades.fleets.models import FleetAgent, Result
 from gateway_core.advisory import AlreadyRunning, only_one
 from gateway_core.audit.persons import pseudonym_of
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 KIND: Final = "fleet migration"
 _BATCH: Final = 1000
-_LIVING: Final = (Status.ACTIVE, Status.SUSPENDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +172,7 @@ def _written_down(version: TemplateVersion, by: User | None, wish: FleetWish) ->
 
 
 def _chosen(version: TemplateVersion, chosen: dict[str, Any]) -> QuerySet[Agent]:
-    rows = Agent.objects.filter(template_id=str(version.template_id), status__in=_LIVING)
+    rows = Agent.objects.filter(template_id=str(version.template_id), status__in=LIVING)
     rows = rows.exclude(version=version.version)
     if "versions" in chosen:
         rows = rows.filter(version__in=chosen["versions"])
