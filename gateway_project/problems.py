@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
@@ -34,7 +34,7 @@ from gateway_core.postgresql.away import AWAY
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-_API = "/api/"
+_API: Final = "/api/"
 
 
 def exception_handler(exc: Exception, _context: dict[str, Any]) -> HttpResponse | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import re_path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway_core.asgi import Application, Receive, Scope, Send
 
 # RFC 6455 §7.4.2: 4000-4999 are the application's own; ours are HTTP statuses on top of 4000.
-_NOT_FOUND = 4404
+_NOT_FOUND: Final = 4404
 
 
 def route(control_plane: Application) -> Application:
