@@ -13,6 +13,11 @@ _WITHOUT_DATABASE = {"help", "check", "spectacular", "collectstatic", "diffsetti
 def main() -> None:
     """Run a command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
+    try:
+        import django  # noqa: F401, PLC0415
+    except ModuleNotFoundError:
+        where = "in a checkout .venv/bin/python, which `make run` makes"
+        sys.exit(f"{sys.executable} lacks what requirements/base.txt lists; {where}, has it.")
     if os.environ.get("ENVIRONMENT") != "production":
         from gateway_project.sandbox.environment import prepare_for_command  # noqa: PLC0415
 

@@ -48,7 +48,10 @@ def live_document(service: DocumentedService) -> dict[str, Any]:
     finally:
         client.close()
     if not isinstance(document, dict):
-        raise DocumentUnavailable(f"{service.title} answers with status {answer.status}.")
+        where = f"{url}/openapi.json"
+        raise DocumentUnavailable(
+            f"{service.title} serves no document: {where} is {answer.status}."
+        )
     return document
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from rest_framework import serializers
 
 from accounts.plans.models import BudgetPeriod
 from llm_proxy.usage.report import GROUPINGS
+
+_NO_TIME: Final = "It must be a date like 2026-11-23, or a time like 2026-11-23T10:00:00Z."
 
 
 class UsageQuerySerializer(serializers.Serializer[Any]):
@@ -20,10 +22,14 @@ class UsageQuerySerializer(serializers.Serializer[Any]):
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         """Add the fields whose names are words of Python."""
         since = serializers.DateTimeField(
-            required=False, help_text="Date or time; the beginning of this budget period."
+            required=False,
+            help_text="Date or time; the beginning of this budget period.",
+            error_messages={"invalid": _NO_TIME},
         )
         until = serializers.DateTimeField(
-            required=False, help_text="Date or time, itself not included; now."
+            required=False,
+            help_text="Date or time, itself not included; now.",
+            error_messages={"invalid": _NO_TIME},
         )
         return {"from": since, "to": until, **super().get_fields()}
 

@@ -209,7 +209,7 @@ def test_says_whom_it_left_out(gateway: str, supabase: RunningSupabase) -> None:
     ("options", "problem"),
     [
         ({"operations": "nonsense", "dry_run": True}, "No operation is called nonsense"),
-        ({"owner_token": "x"}, "Give --owner-token and --other-token"),
+        ({"owner_token": "x"}, "Give --owner-token and --other-token; .* --sandbox-auth http"),
         ({"owner_token": "x", "other_token": "y", "base_url": "http://127.0.0.1:9"}, "tried"),
         ({"sandbox_auth": "http://127.0.0.1:9"}, "does not answer"),
     ],

@@ -96,7 +96,8 @@ class Command(BaseCommand):
             except PeopleUnavailable as exc:
                 raise CommandError(str(exc)) from exc
         if not options["owner_token"] or not options["other_token"]:
-            raise CommandError("Give --owner-token and --other-token, or --sandbox-auth.")
+            sandbox = f"--sandbox-auth {settings.SUPABASE_URL}"
+            raise CommandError(f"Give --owner-token and --other-token; in a sandbox {sandbox}.")
         given = {
             Who.OWNER: options["owner_token"],
             Who.OTHER: options["other_token"],

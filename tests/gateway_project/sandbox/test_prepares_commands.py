@@ -41,6 +41,21 @@ def test_uses_an_engine_for_the_time_of_the_command(tmp_path: Path) -> None:
     wait_until(lambda: not (tmp_path / "postgres" / "postmaster.pid").exists())
 
 
+def test_says_which_python_to_take_when_another_one_runs_it() -> None:
+    result = subprocess.run(
+        [sys.executable, "-S", "manage.py", "help"],
+        cwd=_CHECKOUT,
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert ".venv/bin/python" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_starts_no_engine_for_a_command_without_database(tmp_path: Path) -> None:
     result = _manage("check", SANDBOX_DIR=str(tmp_path))
     assert result.returncode == 0, result.stderr

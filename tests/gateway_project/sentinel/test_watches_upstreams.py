@@ -235,7 +235,7 @@ def test_asks_the_upstream_itself_with_the_credential_that_it_wants(
 
     assert printed.getvalue().endswith("0 known, 0 new, 0 changed, 2 gone\n")
     settings.LETTA_API_KEY = "wrong"
-    with pytest.raises(DocumentUnavailable, match="401"):
+    with pytest.raises(DocumentUnavailable, match=f"{letta.url}/openapi.json is 401"):
         live_document(upstream)
 
 

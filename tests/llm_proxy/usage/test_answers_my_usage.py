@@ -220,6 +220,12 @@ def test_refuses_what_makes_no_sense(alice: httpx.Client, query: dict[str, str])
     assert answer.json()["code"] == "caller_field_invalid"
 
 
+def test_says_that_a_date_will_do(alice: httpx.Client) -> None:
+    answer = alice.get(PATH, params={"from": "yesterday"})
+
+    assert "a date like 2026-11-23" in answer.json()["detail"]
+
+
 def test_is_for_users_who_have_signed_in(gateway: str) -> None:
     assert httpx.get(gateway + PATH).status_code == 401
 
