@@ -1,4 +1,4 @@
-"""Runs whose caller has left: Letta goes on with them to the end, cost and all (measured)."""
+"""Runs that nobody hears any more: Letta goes on with them to the end, cost and all (measured)."""
 
 from __future__ import annotations
 
@@ -26,16 +26,20 @@ _PAUSES: Final = (0.0, 1.0, 5.0)
 def cancel_abandoned(exchange: Exchange) -> None:
     """Have Letta cancel what a caller who has left is no longer waiting for; returns at once.
 
-    What was asked for in the background is meant to go on.
+    So with a stream that the gateway has ended, as it stops or its caller may not go on; there only
+    the run that the stream has named, as others of the agent may have who hears them. What was
+    asked for in the background is meant to go on.
     """
-    if not exchange.client_gone or not _is_message(operation_of(exchange)):
+    if not _is_message(operation_of(exchange)):
         return
     payload = exchange.payload if isinstance(exchange.payload, dict) else {}
     if payload.get("background"):
         return
     observer = exchange.observer
     run_id = observer.run_id if isinstance(observer, StreamObserver) else ""
-    spawn(_cancel(*_target(exchange.params, payload, run_id), dict(exchange.headers)))
+    is_broken_off = bool(run_id and exchange.record.error_code)
+    if exchange.client_gone or is_broken_off:
+        spawn(_cancel(*_target(exchange.params, payload, run_id), dict(exchange.headers)))
 
 
 def _is_message(operation: LettaOperation) -> bool:

@@ -62,6 +62,20 @@ def test_cancels_the_run_whose_answer_is_not_waited_for(alice: Caller) -> None:
     wait_until(lambda: is_cancelled(alice, agent_id))
 
 
+def test_cancels_the_run_whose_stream_the_gateway_ends(alice: Caller, letta: Running) -> None:
+    agent_id = alice.create_agent()["id"]
+    path = f"/api/v1/letta/v1/agents/{agent_id}/messages/stream"
+    with alice.client.stream("POST", path, json={"input": SLOW, "stream_tokens": True}) as answer:
+        lines = answer.iter_lines()
+        run_id = only_run(alice, agent_id)["id"] if next(lines) else ""
+        alice.client.post("/api/v1/me/sign-out").raise_for_status()
+        assert any("caller_token_revoked" in line for line in lines)
+
+    wait_until(lambda: letta.requests("/cancel$"))
+    (asked,) = letta.requests("/cancel$")
+    assert orjson.loads(asked["body"]) == {"run_ids": [run_id]}
+
+
 def test_lets_a_run_in_the_background_go_on(alice: Caller, letta: Running) -> None:
     agent_id = alice.create_agent()["id"]
 
