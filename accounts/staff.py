@@ -37,8 +37,14 @@ def require(user: User | None, permission: str, *, otherwise: str) -> None:
         raise PolicyError(_missing(permission) if user.is_staff else otherwise)
 
 
-class StaffWithPermission(IsAdminUser):
-    """For views of staff alone: a subclass names the permission.
+class Staff(IsAdminUser):
+    """For views of staff alone."""
+
+    message = "This is for staff. A superuser makes users staff in the admin."
+
+
+class StaffWithPermission(Staff):
+    """For views of staff who may do one thing: a subclass names the permission.
 
     Raises what ``require`` does.
     """

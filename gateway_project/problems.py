@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 _API: Final = "/api/"
+_NOT_ALLOWED: Final = "This is not allowed for this account."
 
 
 def exception_handler(exc: Exception, _context: dict[str, Any]) -> HttpResponse | None:
@@ -52,7 +53,7 @@ def as_gateway_error(exc: Exception) -> GatewayError | None:
     if isinstance(exc, Http404):
         return ResourceNotFound()
     if isinstance(exc, PermissionDenied):
-        return PolicyError("This is not allowed for this account.")
+        return PolicyError(_NOT_ALLOWED)
     if isinstance(exc, exceptions.APIException):
         return _from_api_exception(exc)
     return None
@@ -73,7 +74,7 @@ def _from_api_exception(exc: exceptions.APIException) -> GatewayError:  # noqa: 
         case exceptions.AuthenticationFailed():
             return TokenRejected("The token is not valid. Sign in again.")
         case exceptions.PermissionDenied():
-            return PolicyError("This is not allowed for this account.")
+            return PolicyError(_why_denied(exc))
         case exceptions.NotFound():
             return ResourceNotFound()
         case exceptions.MethodNotAllowed():
@@ -144,7 +145,7 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's 403."""
     if not request.path.startswith(_API):
         return defaults.permission_denied(request, exception)
-    return render(PolicyError("This is not allowed for this account."))
+    return render(PolicyError(_NOT_ALLOWED))
 
 
 def render(error: GatewayError) -> HttpResponse:
@@ -159,6 +160,12 @@ def _said(fault: dict[str, str]) -> str:
     if message.startswith("This field"):
         return message.replace("This field", where, 1)
     return f"{where}: {message}"
+
+
+def _why_denied(exc: exceptions.PermissionDenied) -> str:
+    """Return what the view's permission says, such as that a form had no CSRF token."""
+    said = str(exc.detail)
+    return _NOT_ALLOWED if said == exceptions.PermissionDenied.default_detail else said
 
 
 def _faults(detail: Any, pointer: str = "") -> Any:

@@ -9,12 +9,12 @@ from asgiref.sync import async_to_sync
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.authentication import SessionAuthentication
-from rest_framework.permissions import IsAdminUser
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import SupabaseAuthentication
 from accounts.models import User
+from accounts.staff import Staff
 from letta_proxy.rules.coverage import complaint
 from letta_proxy.rules.decisions import Rule
 from letta_proxy.rules.explain import Question, explain
@@ -112,7 +112,7 @@ class SimulationView(APIView):
     """For staff: with a token, or signed in to the admin."""
 
     authentication_classes = [SupabaseAuthentication, SessionAuthentication]
-    permission_classes = [IsAdminUser]
+    permission_classes = [Staff]
 
     @extend_schema(
         summary="Why is a request to Letta allowed or denied",

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework.authentication import SessionAuthentication
-from rest_framework.permissions import AllowAny, IsAdminUser
+from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import SupabaseAuthentication
+from accounts.staff import Staff
 from gateway_project.server import stopping
 from gateway_project.system import circuits
 from gateway_project.system.probes import PROBES
@@ -109,7 +110,7 @@ class UpstreamsView(APIView):
     """For staff: with a token, or signed in to the admin."""
 
     authentication_classes = [SupabaseAuthentication, SessionAuthentication]
-    permission_classes = [IsAdminUser]
+    permission_classes = [Staff]
 
     @extend_schema(
         summary="What stands behind the gateway",
@@ -126,7 +127,7 @@ class BreakerView(APIView):
     """For staff, with a token or signed in to the admin; superusers alone change something."""
 
     authentication_classes = [SupabaseAuthentication, SessionAuthentication]
-    permission_classes = [IsAdminUser]
+    permission_classes = [Staff]
 
     @extend_schema(summary="Show a circuit breaker", tags=_TAGS, responses=CircuitSerializer)
     def get(self, _request: Request, name: str) -> Response:

@@ -35,6 +35,13 @@ def texts(value: object) -> int:
     return sum(map(texts, value)) if isinstance(value, list) else int(isinstance(value, str))
 
 
+def commas(value: object) -> int:
+    if not isinstance(value, (dict, list)):
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return max(len(value) - 1, 0) + sum(map(commas, inner))
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -43,20 +50,21 @@ def texts(value: object) -> int:
         b'["[]",' + b"[]," * MOST + b"0]",
         b"[" + b'"",' * (2 * MOST + 1) + b"0]",
         b"[" * (MOST + 1),
+        b"[" + b"0," * (5 * MOST + 1) + b"0]",
     ],
-    ids=["lists", "objects", "lists beside a text", "texts", "no JSON"],
+    ids=["lists", "objects", "lists beside a text", "texts", "no JSON", "numbers"],
 )
 def test_refuses_what_would_take_long_to_parse(body: bytes) -> None:
-    with pytest.raises(RequestMalformed, match=f"more than {MOST} objects, lists and texts"):
+    with pytest.raises(RequestMalformed, match=f"more than {MOST} objects and lists"):
         refuse_crowded(body)
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        "print({'a': [1]})\n" * MOST,
+        "print({'a': [1, 2, 3, 4, 5, 6, 7]})\n" * MOST,
         '\\"[' * MOST,
-        [1] * (2 * MOST),
+        [1] * (5 * MOST),
         [{}] * (MOST - 1),
         [""] * (2 * MOST),
     ],
@@ -72,7 +80,8 @@ def test_counts_what_parsing_would_find(value: object) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crowded, "MOST", _FEW)
         patch.setattr(crowded, "_MOST_QUOTES", 4 * _FEW)
-        is_crowded = containers(value) > _FEW or texts(value) > 2 * _FEW
+        patch.setattr(crowded, "_MOST_COMMAS", 2 * _FEW)
+        is_crowded = containers(value) > _FEW or texts(value) > 2 * _FEW or commas(value) > 2 * _FEW
         if is_crowded:
             with pytest.raises(RequestMalformed):
                 refuse_crowded(orjson.dumps(value))

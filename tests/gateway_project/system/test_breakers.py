@@ -133,7 +133,9 @@ def test_other_staff_look_and_change_nothing(staff: httpx.Client, client_for: Si
 def test_is_for_staff_only(client_for: SignIn) -> None:
     alice = client_for("alice@example.com")
     assert alice.post(BREAKER.format("litellm"), json={"action": "trip"}).status_code == 403
-    assert alice.get(BREAKER.format("litellm")).status_code == 403
+    looked = alice.get(BREAKER.format("litellm"))
+    assert looked.status_code == 403
+    assert looked.json()["detail"].startswith("This is for staff.")
 
 
 def test_calls_of_the_control_plane_spare_an_open_upstream_too(
