@@ -30,7 +30,7 @@ def cancel_abandoned(exchange: Exchange) -> None:
     the run that the stream has named, as others of the agent may have who hears them. What was
     asked for in the background is meant to go on.
     """
-    if not _is_message(operation_of(exchange)):
+    if not exchange.is_sent or not _is_message(operation_of(exchange)):
         return
     payload = exchange.payload if isinstance(exchange.payload, dict) else {}
     if payload.get("background"):

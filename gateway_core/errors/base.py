@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from copy import copy
+from typing import TYPE_CHECKING, Final, Self
 
 from gateway_core.errors.codes import Code
 
@@ -28,7 +29,7 @@ class GatewayError(Exception):
 
     code: Code = Code.GATEWAY_INTERNAL_ERROR
     status: int = 500
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
     detail: str = "The gateway failed to handle this request. Quote the request id to support."
     retry_after: float | None = None
 
@@ -51,3 +52,14 @@ class GatewayError(Exception):
         self.headers = dict(headers or {})
         self.errors = list(errors)
         super().__init__(f"{self.code}: {self.detail}")
+
+    def unrepeatable(self, advice: str) -> Self:
+        """Return the same error, for a request that is not to be repeated just so.
+
+        Args:
+            advice: what to do instead.
+        """
+        error = copy(self)
+        error.retryable, error.retry_after = False, None
+        error.detail = f"{self.detail} {advice}"
+        return error

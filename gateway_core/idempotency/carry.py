@@ -13,6 +13,7 @@ from django.conf import settings
 
 from gateway_core import sse
 from gateway_core.errors import (
+    FIRST_SERVER_ERROR,
     CallerError,
     Code,
     GatewayError,
@@ -53,8 +54,11 @@ async def carry_once(exchange: Exchange, carry: Carry, *, is_streamed: bool) -> 
         GatewayError: as ``services.reserve`` does, and ``carry``.
     """
     header = first(exchange.request_headers, _HEADER)
-    if header is None or exchange.operation.method != "POST":
+    if exchange.operation.method != "POST":
         await carry(exchange)
+        return
+    if header is None:
+        await _carry_unkeyed(exchange, carry)
         return
     _refuse_unrepeatable(exchange, is_streamed=is_streamed)
     found = await _reserve(
@@ -75,6 +79,27 @@ async def carry_once(exchange: Exchange, carry: Carry, *, is_streamed: bool) -> 
         raise
     finally:
         exchange.send = send
+
+
+async def _carry_unkeyed(exchange: Exchange, carry: Carry) -> None:
+    """Do ``carry(exchange)``; official SDKs are told not to repeat by themselves what may be done.
+
+    A message to an agent would be sent, answered and paid for twice.
+    """
+    try:
+        await carry(exchange)
+    except GatewayError as error:
+        if _is_settled(exchange, error):
+            raise
+        raise error.unrepeatable("It may have been done: look before you repeat it.") from error
+
+
+def _is_settled(exchange: Exchange, error: GatewayError) -> bool:
+    """Say whether the caller learns what became of a request, or nothing can have come of it."""
+    if exchange.upstream_status or exchange.started or error.status < FIRST_SERVER_ERROR:
+        return True
+    is_upload = exchange.operation.body is BodyKind.FORM
+    return is_upload or _proves_nothing_done(exchange, error)
 
 
 class Recorder:

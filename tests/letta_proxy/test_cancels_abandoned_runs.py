@@ -111,3 +111,23 @@ def test_asks_again_when_letta_has_not_yet_begun(
 
     wait_until(lambda: is_cancelled(alice, agent_id))
     assert len(letta.requests("/cancel$")) == 2
+
+
+def test_cancels_nothing_for_a_caller_who_leaves_the_queue(
+    alice: Caller, letta: Running, settings: Any
+) -> None:
+    settings.LETTA_MAX_TURNS = 1
+    agent_id = alice.create_agent()["id"]
+    path = f"/agents/{agent_id}/messages"
+    sent = {"input": "SLOW:10:0.05", "stream_tokens": True}
+    stream = f"/api/v1/letta/v1{path}/stream"
+    with alice.client.stream("POST", stream, json=sent) as answer:
+        answer.raise_for_status()
+        lines = answer.iter_lines()
+        next(lines)
+        with pytest.raises(httpx.ReadTimeout):
+            alice("POST", path, json={"input": "hi"}, timeout=0.1)
+        list(lines)
+
+    assert only_run(alice, agent_id)["status"] == "completed"
+    assert letta.requests("/cancel$") == []

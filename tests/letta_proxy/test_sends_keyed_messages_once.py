@@ -244,6 +244,30 @@ def test_does_not_repeat_what_letta_was_too_slow_with(
     assert code_of(say()) == (409, "caller_idempotency_outcome_unknown")
 
 
+def test_tells_sdks_not_to_repeat_what_may_have_been_done(
+    say: Say, letta: Running, settings: Any
+) -> None:
+    settings.LETTA_TIMEOUT = 0.2
+    letta.fault(SENDS, delay=1.0)
+
+    unkeyed, keyed = say(headers={}), say()
+
+    assert code_of(unkeyed) == code_of(keyed) == (504, "upstream_timeout")
+    assert unkeyed.headers["x-should-retry"] == "false"
+    assert unkeyed.json()["retryable"] is False
+    assert "look before you repeat it" in unkeyed.json()["detail"]
+    assert keyed.json()["retryable"] is True  # it is not done again
+    assert "x-should-retry" not in keyed.headers
+
+
+def test_lets_sdks_repeat_what_never_reached_letta(
+    say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.connections(), "base_url", f"http://127.0.0.1:{free_port()}")
+
+    assert say(headers={}).json()["retryable"] is True
+
+
 def test_frees_the_key_of_what_never_reached_letta(
     say: Say, letta: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
