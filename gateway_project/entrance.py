@@ -20,7 +20,7 @@ from gateway_core.errors import GatewayError, InternalError
 from gateway_core.headers import first
 from gateway_core.intake import most_bytes
 from gateway_core.logging import get_logger
-from gateway_project.bodies import incoming
+from gateway_project.incoming import incoming
 from gateway_project.slashes import without_last_slash
 from gateway_project.throttling import held
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from gateway_core.asgi import Application, Receive, Scope, Send
-    from gateway_project.bodies import Incoming
+    from gateway_project.incoming import Incoming
 
 
 _log = get_logger("gateway.entrance")

@@ -138,7 +138,9 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's 400, for a forbidden Host or a suspicious request."""
     if not request.path.startswith(_API):
         return defaults.bad_request(request, exception)
-    return render(RequestMalformed("The request can't be understood, or its Host is not allowed."))
+    return render(
+        RequestMalformed("The request can't be understood, or its Host is none of ALLOWED_HOSTS.")
+    )
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:

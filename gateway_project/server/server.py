@@ -20,7 +20,7 @@ import uvicorn
 from gateway_core.errors import GatewayStopping
 from gateway_core.logging import get_logger
 from gateway_core.proxy import guard
-from gateway_project import bodies
+from gateway_project import incoming
 from gateway_project.server import stopping
 from gateway_project.server.protocol import BoundedProtocol
 
@@ -104,7 +104,7 @@ class Server(uvicorn.Server):
         for connection in self._connections():
             connection.refuse()
         guard.end_all(error)
-        await bodies.end_all(error)
+        await incoming.end_all(error)
         for other in list(self.server_state.connections):
             if not isinstance(other, BoundedProtocol):
                 other.shutdown()  # of a WebSocket, which closes it with 1012

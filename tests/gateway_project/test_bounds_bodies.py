@@ -9,7 +9,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from gateway_core.room import USERS
-from gateway_project import bodies
+from gateway_project import incoming
 from gateway_project.entrance import entrance
 from tests.gateway_project.sandbox.waiting import wait_until
 from tests.gateway_project.waiting import answer_on, sent
@@ -122,17 +122,17 @@ def test_leaves_room_to_others_whatever_one_stranger_has_sent(
     with ExitStack() as waiting:
         one = sent(gateway, "/admin/login/", "Content-Length: 100000", body=b"x" * 1000)
         waiting.enter_context(one)
-        wait_until(lambda: 65_536 < bodies._strangers.held() <= narrow // 2)
+        wait_until(lambda: 65_536 < incoming._strangers.held() <= narrow // 2)
         another = sent(gateway, "/api/v1/none", "Content-Length: 100000", body=b"x" * 1000)
         answer = answer_on(waiting.enter_context(another))
         assert (answer.status_code, answer.json()["code"]) == (503, "gateway_overloaded")
         assert answer.headers["retry-after"] == "1"
         made = alice.post("/api/v1/llm/keys", json={"name": "cron", "scopes": ["llm"]})
         assert made.status_code == 201
-    wait_until(lambda: bodies._strangers.held() == 0)
+    wait_until(lambda: incoming._strangers.held() == 0)
     with httpx.Client(base_url=gateway) as stranger:
         assert stranger.post("/api/v1/none", content=b"x" * 1000).status_code == 404
-    wait_until(lambda: bodies._strangers.held() == 0)
+    wait_until(lambda: incoming._strangers.held() == 0)
 
 
 @pytest.mark.usefixtures("narrow")
@@ -142,7 +142,7 @@ def test_breaks_off_what_grows_beyond_the_room_there_is(gateway: str) -> None:
             connection.sendall(b"10000\r\n" + _PIECE + b"\r\n")
         answer = answer_on(connection)
     assert (answer.status_code, answer.headers["connection"]) == (503, "close")
-    wait_until(lambda: bodies._strangers.held() == 0)
+    wait_until(lambda: incoming._strangers.held() == 0)
 
 
 def _scope(path: str) -> dict[str, Any]:

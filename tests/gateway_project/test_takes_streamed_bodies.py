@@ -13,7 +13,7 @@ import pytest
 from gateway_core.audit import trail
 from gateway_core.audit.models import AuditEvent
 from gateway_core.audit.shipper import ship
-from gateway_project import bodies
+from gateway_project import incoming
 
 SignIn = Callable[[str], httpx.Client]
 
@@ -72,7 +72,7 @@ def test_takes_a_large_body_in_chunks_as_one(client_for: SignIn) -> None:
 def test_gives_up_on_a_body_that_does_not_come(
     client_for: SignIn, gateway: str, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
-    monkeypatch.setattr(bodies, "_SECONDS", 0.2)
+    monkeypatch.setattr(incoming, "_SECONDS", 0.2)
     address = urlsplit(gateway)
     token = client_for("alice@example.com").headers["authorization"]
     head = "POST /api/v1/llm/keys HTTP/1.1\r\nHost: localhost\r\n"

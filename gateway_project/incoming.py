@@ -1,4 +1,4 @@
-"""Bounds around the control plane: on a body's size and time, and an end when the process stops.
+"""A request under way to the control plane: bounds on its body, and an end when the process stops.
 
 Django has a body on disk, of any size and for any time, before it asks whose it is, and takes one
 without a Content-Length, which is how clients stream, for empty.
