@@ -17,7 +17,7 @@ class Bounds:
     """What one process takes from its clients.
 
     Attributes:
-        connections: at a time; requests on more are refused.
+        connections: at a time; requests on more are refused while none of them is idle.
         target_bytes: of a path with its query.
         head_bytes: of a request line with all headers.
         headers: of a request.

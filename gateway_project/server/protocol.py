@@ -19,9 +19,8 @@ from gateway_project.server import head, http10, refusals, stopping
 if TYPE_CHECKING:
     import asyncio
 
-    from uvicorn.server import ServerState
-
     from gateway_project.server.config import Config
+    from gateway_project.server.state import State
 
 _BODY_FIELDS: Final = (b"content-length", b"transfer-encoding")
 # In which a client that still sends may read why it was refused; closing at once would make its
@@ -38,10 +37,12 @@ class BoundedProtocol(HttpToolsProtocol):
         app: what serves its requests.
     """
 
+    server_state: State
+
     def __init__(
         self,
         config: Config,
-        server_state: ServerState,
+        server_state: State,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
@@ -64,14 +65,20 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; one too many is told so with its first request."""
         super().connection_made(transport)
-        self._waits_since = self.loop.time()
-        if len(self.connections) > self._bounds.connections:
+        now = self._waits_since = self.loop.time()
+        if not self.server_state.admit(self, most=self._bounds.connections, now=now):
             self.app = refusals.overloaded
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Make room for another one."""
+        self.server_state.forget(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
         if self._is_deaf:
             return
+        self.server_state.set_busy(self)
         self._unset_keepalive_if_required()
         self._idle_bytes += len(data)
         try:
@@ -113,10 +120,17 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; the rest of a body that nobody reads has to come soon."""
-        if self._running is not None and self._running.more_body:
-            self._waits_since = self.loop.time()
+        """Wait for the next request; what has begun to come has to come soon.
+
+        That is the rest of a body that nobody reads, or the head of the next request.
+        """
         super().on_response_complete()
+        if self._is_answering() or self.transport.is_closing():
+            return
+        if self.url or self.cycle.more_body:
+            self._waits_since = self.loop.time()
+        else:
+            self.server_state.set_idle(self, self.loop.time())
 
     def look(self, now: float) -> None:
         """Close the connection if it has kept the server waiting for too long."""
@@ -155,8 +169,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unused_since = None
         elif self._unused_since is None:
             self._unused_since = now
-        elif now - self._unused_since >= seconds and not self._is_something_there():
-            self.transport.close()
+        elif now - self._unused_since >= seconds:
+            self.close_if_silent()
+
+    def close_if_silent(self) -> bool:
+        """Close the connection, on which no request is known of, if none waits to be read either.
+
+        Returns:
+            whether it is being closed; not while some of an answer is still to be written.
+        """
+        if self.transport.get_write_buffer_size() or self._is_something_there():
+            return False
+        self.transport.close()
+        return True
 
     def refuse(self) -> None:
         """Serve nothing new, nor what has begun to come."""

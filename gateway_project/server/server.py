@@ -23,6 +23,7 @@ from gateway_core.proxy import guard
 from gateway_project import incoming
 from gateway_project.server import stopping
 from gateway_project.server.protocol import BoundedProtocol
+from gateway_project.server.state import State
 
 if TYPE_CHECKING:
     import socket
@@ -56,6 +57,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self.server_state = State()
         self.has_failed = False
         self._serves_until: float | None = None
 

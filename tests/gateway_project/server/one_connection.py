@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from uvicorn.server import ServerState
-
 from gateway_project.server.config import Bounds, Config, Farewell
 from gateway_project.server.protocol import BoundedProtocol
+from gateway_project.server.state import State
 
 if TYPE_CHECKING:
-    from gateway_core.asgi import Application
+    from gateway_core.asgi import Application, Receive, Scope, Send
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _BOUNDS = Bounds(
@@ -35,7 +34,7 @@ class Connection:
 
     client: socket.socket
     server: BoundedProtocol
-    state: ServerState
+    state: State
 
     async def ended(self) -> None:
         """Wait until the server has nothing left of it."""
@@ -44,9 +43,16 @@ class Connection:
                 await asyncio.sleep(0.01)
 
 
+async def quick(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer at once."""
+    head = [(b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": b"ok", "more_body": False})
+
+
 @asynccontextmanager
 async def connected(application: Application) -> AsyncIterator[Connection]:
-    state = ServerState()
+    state = State()
     farewell = Farewell(notice_seconds=0, drain_seconds=0, kept_seconds=0)
     config = Config(host="127.0.0.1", port=0, bounds=_BOUNDS, farewell=farewell)
     config.loaded_app, config.loaded = application, True

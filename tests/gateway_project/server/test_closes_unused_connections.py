@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
-from tests.gateway_project.server.one_connection import REQUEST, Connection, connected
-
-if TYPE_CHECKING:
-    from gateway_core.asgi import Receive, Scope, Send
+from tests.gateway_project.server.one_connection import REQUEST, Connection, connected, quick
 
 NOW = 1000.0
-
-
-async def _quick(_scope: Scope, _receive: Receive, send: Send) -> None:
-    head = [(b"content-length", b"2")]
-    await send({"type": "http.response.start", "status": 200, "headers": head})
-    await send({"type": "http.response.body", "body": b"ok", "more_body": False})
 
 
 async def _ask(connection: Connection) -> bytes:
@@ -26,7 +16,7 @@ async def _ask(connection: Connection) -> bytes:
 
 
 async def test_closes_a_connection_when_nothing_has_come_for_so_long() -> None:
-    async with connected(_quick) as connection:
+    async with connected(quick) as connection:
         assert (await _ask(connection)).endswith(b"ok")
         for seconds in (0.0, 1.9):
             connection.server.close_if_unused(NOW + seconds, 2)
@@ -37,7 +27,7 @@ async def test_closes_a_connection_when_nothing_has_come_for_so_long() -> None:
 
 
 async def test_begins_to_wait_anew_after_a_request() -> None:
-    async with connected(_quick) as connection:
+    async with connected(quick) as connection:
         connection.server.close_if_unused(NOW, 2)
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(connection.client, REQUEST[:20])
@@ -54,7 +44,7 @@ async def test_begins_to_wait_anew_after_a_request() -> None:
 
 
 async def test_serves_what_has_come_and_was_not_read_yet() -> None:
-    async with connected(_quick) as connection:
+    async with connected(quick) as connection:
         connection.server.close_if_unused(NOW, 2)
         connection.client.send(REQUEST)  # the event loop does not get to it before the next line
 
@@ -65,7 +55,7 @@ async def test_serves_what_has_come_and_was_not_read_yet() -> None:
 
 
 async def test_refuses_what_comes_when_all_is_ended() -> None:
-    async with connected(_quick) as connection:
+    async with connected(quick) as connection:
         connection.server.refuse()
 
         answer = await _ask(connection)
