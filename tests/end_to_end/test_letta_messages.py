@@ -109,6 +109,25 @@ def test_stops_a_run_when_it_is_cancelled(alice_letta: Letta, agent: AgentState)
     assert alice_letta.runs.retrieve(first.run_id).status == "cancelled"
 
 
+def test_cancels_what_is_no_longer_waited_for_and_nothing_else(
+    alice_letta: Letta, agent: AgentState
+) -> None:
+    slow = "SLOW:100:0.1"
+    going_on = alice_letta.agents.messages.create_async(agent.id, input=slow).id
+
+    with pytest.raises(letta_client.APITimeoutError):
+        alice_letta.with_options(max_retries=0, timeout=2).agents.messages.create(
+            agent.id, input=slow
+        )
+
+    (left,) = {run.id for run in alice_letta.runs.list(agent_id=agent.id).items} - {going_on}
+    status = eventually(
+        lambda: alice_letta.runs.retrieve(left).status, lambda status: status == "cancelled"
+    )
+    assert status == "cancelled"
+    assert alice_letta.runs.retrieve(going_on).status != "cancelled"
+
+
 def test_lists_messages_and_forgets_them_when_asked(alice_letta: Letta, agent: AgentState) -> None:
     alice_letta.agents.messages.create(agent.id, input="hi")
 

@@ -76,6 +76,29 @@ def test_cancels_the_run_whose_stream_the_gateway_ends(alice: Caller, letta: Run
     assert orjson.loads(asked["body"]) == {"run_ids": [run_id]}
 
 
+def test_leaves_the_agents_other_runs_alone_when_letta_has_not_named_it(
+    alice: Caller, letta: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(abandoned, "_SKEW_SECONDS", 0)
+    agent_id = alice.create_agent()["id"]
+    path = f"/agents/{agent_id}/messages"
+    in_background = alice("POST", f"{path}/async", json={"input": SLOW}).json()["id"]
+    heard = {"input": SLOW, "stream_tokens": True}
+    with alice.client.stream("POST", f"/api/v1/letta/v1{path}/stream", json=heard) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        before = {run["id"] for run in alice.get(f"/runs/?agent_id={agent_id}")}
+        with pytest.raises(httpx.ReadTimeout):
+            alice("POST", path, json={"input": SLOW}, timeout=0.3)
+
+        wait_until(lambda: letta.requests("/cancel$"))
+        (left,) = {run["id"] for run in alice.get(f"/runs/?agent_id={agent_id}")} - before
+
+    asked = letta.requests("/cancel$")[0]
+    assert orjson.loads(asked["body"]) == {"run_ids": [left]}
+    assert in_background in before
+
+
 def test_lets_a_run_in_the_background_go_on(alice: Caller, letta: Running) -> None:
     agent_id = alice.create_agent()["id"]
 
