@@ -58,7 +58,7 @@ def test_tells_it_in_structured_fields(
     )
     assert (policy[0].value, left[0].value) == ("llm", "llm")
     assert policy[0].params["q"] == burst
-    assert policy[0].params["w"] >= burst / per_hour * 3600
+    assert policy[0].params["w"] * per_hour >= burst * 3600
     assert left[0].params["r"] == remaining
     assert left[0].params["t"] >= (full if remaining else wait)
 
