@@ -49,7 +49,7 @@ class Quota:
     @property
     def window_seconds(self) -> int:
         """Return how long an empty bucket takes to be full."""
-        return -(-self.burst * 3600 // self.per_hour)  # rounded up, exactly
+        return -(-self.burst * _HOUR_SECONDS // self.per_hour)  # rounded up, exactly
 
     def share(self, processes: int) -> Quota:
         """Return what one of several processes may allow that can't ask each other."""
