@@ -4,7 +4,9 @@ The upstreams are the narrow place (one LiteLLM worker carries about 50 requests
 queue is where users meet each other. Of those who wait, whoever has the fewest slots gets the next
 one, and among equals they go round: somebody with hundreds of waiting requests delays another's
 single one by one slot at the most, and has no more slots than others who want some, as soon as
-what they have under way ends (max-min fairness). A user alone may have all of them.
+what they have under way ends (max-min fairness). The last tenth of the slots is for users who have
+none yet, so that a few of them with calls of minutes keep nobody else out; a user alone may have
+all but those.
 
 Nobody's call is ended for that, but for one that makes its slot wait for its client; see
 ``wants_back``.
@@ -15,12 +17,14 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway_core.errors import GatewayOverloaded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
+
+_RESERVED_PART: Final = 10
 
 
 class Bulkhead:
@@ -55,7 +59,7 @@ class Bulkhead:
         Raises:
             GatewayOverloaded: the queue is full, or it was too long.
         """
-        if self.in_use < self._slots() and not self.waiting:
+        if not self.waiting and self._may_take(user):
             self._take(user)
         else:
             await self._wait(user)
@@ -73,6 +77,11 @@ class Bulkhead:
             return False
         users = len(self._held.keys() | self._queues.keys())
         return self._held.get(user, 0) > max(1, self._slots() // users)
+
+    def _may_take(self, user: Hashable) -> bool:
+        slots = self._slots()
+        reserved = slots // _RESERVED_PART if user in self._held else 0
+        return self.in_use < slots - reserved
 
     def _take(self, user: Hashable) -> None:
         self.in_use += 1
@@ -115,8 +124,10 @@ class Bulkhead:
 
     def _admit(self) -> None:
         """Give free slots to those who wait, to whoever has the fewest and waits the longest."""
-        while self.waiting and self.in_use < self._slots():
+        while self.waiting:
             user = min(self._queues, key=lambda one: self._held.get(one, 0))
+            if not self._may_take(user):
+                return
             queue = self._queues.pop(user)
             turn = queue.popleft()
             if queue:

@@ -178,6 +178,7 @@ def test_has_all_slots_shared_out_once_the_calls_of_who_was_alone_have_ended(
 ) -> None:
     async def scenario() -> None:
         shared = bulkhead(slots)
+        for_all = slots - slots // 10
         has: Counter[int] = Counter()
         alone, others = asyncio.Event(), asyncio.Event()
 
@@ -191,7 +192,7 @@ def test_has_all_slots_shared_out_once_the_calls_of_who_was_alone_have_ended(
             for _ in range(slots):
                 group.create_task(request(0, alone))
             await settle()
-            assert has[0] == slots
+            assert has[0] == for_all
             for user in range(users):
                 for _ in range(slots):
                     group.create_task(request(user, others))
@@ -199,8 +200,9 @@ def test_has_all_slots_shared_out_once_the_calls_of_who_was_alone_have_ended(
             assert shared.wants_back(0) is (slots > 1)
             alone.set()
             await settle()
-            share = -(-slots // users)
-            assert all(has[user] in {share, slots // users} for user in range(users))
+            share = -(-for_all // users)
+            assert has.total() == for_all
+            assert all(has[user] in {share, for_all // users} for user in range(users))
             others.set()
 
     asyncio.run(scenario())
@@ -217,6 +219,23 @@ async def test_wants_nothing_back_for_whose_own_others_wait() -> None:
     assert wanted == [False, True, False]
     await crowd.let_go_one_by_one()
     await asyncio.gather(*tasks)
+
+
+async def test_keeps_the_last_tenth_for_users_who_have_none() -> None:
+    crowd = Crowd(bulkhead(20))
+    async with asyncio.TaskGroup() as group:
+        for user in ("one", "other"):
+            for _ in range(15):
+                group.create_task(crowd.request(user))
+            await settle()
+        assert len(crowd.served) == 18
+        for user in ("third", "third", "fourth"):
+            group.create_task(crowd.request(user))
+            await settle()
+        assert crowd.served[18:] == ["third", "fourth"]
+        await crowd.let_go_one_by_one()
+    assert Counter(crowd.served) == {"one": 15, "other": 15, "third": 2, "fourth": 1}
+    assert (crowd.shared.in_use, crowd.shared.waiting) == (0, 0)
 
 
 async def test_never_has_more_under_way_than_slots() -> None:
