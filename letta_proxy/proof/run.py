@@ -107,7 +107,7 @@ def prove(plan: Plan) -> Report:
 def _people(plan: Plan, report: Report) -> Iterator[_Proof]:
     with ExitStack() as stack:
         callers = {
-            who: Caller(plan.base_url.rstrip("/"), plan.tokens.get(who))
+            who: Caller(plan.base_url.rstrip("/"), plan.tokens.get(who), plan.say)
             for who in Who
             if who in plan.tokens or who is Who.ANONYMOUS
         }

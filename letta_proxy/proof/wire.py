@@ -11,14 +11,22 @@ from urllib.parse import urlsplit
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _TIMEOUT_SECONDS: Final = 120
 _SILENCE_SECONDS: Final = 5
 _TOO_MANY_REQUESTS: Final = 429
 _LONGEST_WAIT_SECONDS: Final = 30.0
 _TRIES: Final = 3
+_ADVICE: Final = (
+    "Put the users on a plan with more requests, or start the gateway with "
+    "ENABLE_RATE_LIMITING=false for as long as this takes."
+)
 BOUNDARY: Final = "proof-of-isolation"
+
+
+class LimitsReached(OSError):
+    """The gateway lets this user send nothing for too long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,26 +77,36 @@ class Caller:
     Attributes:
         base_url: of the gateway.
         token: None for nobody in particular.
+        say: is told, once, that requests have to wait.
         sent: how many requests so far.
     """
 
     base_url: str
     token: str | None
+    say: Callable[[str], None] = lambda _line: None
     sent: int = 0
+    _has_waited: bool = field(default=False, init=False)
     _connection: http.client.HTTPConnection | None = field(default=None, init=False)
 
     def send(self, request: Request) -> Answer:
         """Send a request; wait and repeat it when the gateway asks for that.
 
         Raises:
+            LimitsReached: it asks for too much of that.
             OSError, http.client.HTTPException: there is no answer.
         """
         for _ in range(_TRIES):
             status, headers, body, seconds = self._send(request)
             if status != _TOO_MANY_REQUESTS:
-                break
-            time.sleep(min(_seconds(headers.get("retry-after")), _LONGEST_WAIT_SECONDS))
-        return Answer(status=status, headers=str(headers), body=body, seconds=seconds)
+                return Answer(status=status, headers=str(headers), body=body, seconds=seconds)
+            self._wait(_seconds(headers.get("retry-after")))
+        raise LimitsReached(f"The gateway limits a user too much (429). {_ADVICE}")
+
+    def _wait(self, seconds: float) -> None:
+        if not self._has_waited:
+            self._has_waited = True
+            self.say(f"a user's limits are reached: requests wait from now on. {_ADVICE}")
+        time.sleep(min(seconds, _LONGEST_WAIT_SECONDS))
 
     def close(self) -> None:
         """Close the connection."""

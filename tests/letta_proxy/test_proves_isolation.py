@@ -23,6 +23,7 @@ from letta_proxy.proof.positions import gaps, positions
 from letta_proxy.proof.report import Report
 from letta_proxy.proof.run import Plan, check_declarations, prove
 from letta_proxy.proof.trials import Who
+from letta_proxy.proof.wire import Caller, LimitsReached, Request
 from tests.conftest import Running, RunningSupabase
 from tests.letta_proxy.conftest import EMBEDDING, MODEL
 
@@ -227,3 +228,24 @@ def test_needs_no_gateway_to_look_at_the_catalogue() -> None:
     offered_closed = f"{len(_OFFERED)} operations offered, {249 - len(_OFFERED)} closed, "
     assert offered_closed in printed.getvalue()
     assert ", 0 requests, 0 findings" in printed.getvalue()
+
+
+def test_says_that_it_waits_and_what_to_do_about_it(letta: Running) -> None:
+    letta.fault("^/v1/agents/$", status=429, headers={"retry-after": "0"}, times=2)
+    said: list[str] = []
+    caller = Caller(letta.url, None, said.append)
+
+    assert caller.send(Request(method="GET", target="/v1/agents/")).status != 429
+    assert caller.sent == 3
+    (line,) = said
+    assert "ENABLE_RATE_LIMITING=false" in line
+    caller.close()
+
+
+def test_gives_up_where_limits_leave_too_little(letta: Running) -> None:
+    letta.fault("^/v1/agents/$", status=429, headers={"retry-after": "0"})
+    caller = Caller(letta.url, None)
+
+    with pytest.raises(LimitsReached, match="a plan with more requests"):
+        caller.send(Request(method="GET", target="/v1/agents/"))
+    caller.close()
