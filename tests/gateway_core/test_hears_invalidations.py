@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,6 +22,7 @@ class DeafProxy:
     def __init__(self, port: int | None) -> None:
         self._port = port
         self._deaf = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.connections = 0
         self.pings = 0
 
@@ -28,6 +30,9 @@ class DeafProxy:
         self._deaf = self.connections
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         self.connections += 1
         number = self.connections
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
@@ -39,7 +44,16 @@ class DeafProxy:
                     sink.write(piece)
             sink.close()
 
-        await asyncio.gather(pump(reader, back), pump(there, writer))
+        try:
+            await asyncio.gather(pump(reader, back), pump(there, writer))
+        finally:
+            for end in (writer, back):
+                end.close()
+            closing = (writer.wait_closed(), back.wait_closed())
+            await asyncio.gather(*closing, return_exceptions=True)
+
+    async def end(self) -> None:
+        await cancel(self._tasks, 5)
 
     async def keeps_one_connection(self) -> None:
         """Wait for three pings in a row over one connection, of however busy a process."""
@@ -70,6 +84,7 @@ async def test_notices_that_a_connection_is_dead_without_saying_so(
                 await asyncio.sleep(0.01)
             await proxy.keeps_one_connection()
         await cancel([listener], 5)
+    await proxy.end()
     server.close()
     await server.wait_closed()
 
