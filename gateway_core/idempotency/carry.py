@@ -13,12 +13,13 @@ from django.conf import settings
 
 from gateway_core import sse
 from gateway_core.errors import (
-    FIRST_SERVER_ERROR,
     CallerError,
     Code,
     GatewayError,
+    GatewayStopping,
     InternalError,
     RequestMalformed,
+    UpstreamTimeout,
     UpstreamUnreachable,
 )
 from gateway_core.headers import first
@@ -37,6 +38,10 @@ Keep: TypeAlias = Callable[[Answer], Awaitable[None]]
 _HEADER: Final = HEADER.lower().encode()
 # With these an upstream refuses a request; with other errors it may have begun with it.
 _REFUSALS: Final = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
+
+# What a request that was sent may end with while the upstream goes on with it. Not that it broke
+# off: Letta drops kept connections without a word, and what is lost with them was not begun.
+_IN_DOUBT: Final = (UpstreamTimeout, GatewayStopping)
 
 # Not "thread sensitive": that would queue all of them on one thread.
 _reserve = database_sync_to_async(services.reserve, thread_sensitive=False)
@@ -89,17 +94,9 @@ async def _carry_unkeyed(exchange: Exchange, carry: Carry) -> None:
     try:
         await carry(exchange)
     except GatewayError as error:
-        if _is_settled(exchange, error):
-            raise
-        raise error.unrepeatable("It may have been done: look before you repeat it.") from error
-
-
-def _is_settled(exchange: Exchange, error: GatewayError) -> bool:
-    """Say whether the caller learns what became of a request, or nothing can have come of it."""
-    if exchange.upstream_status or exchange.started or error.status < FIRST_SERVER_ERROR:
-        return True
-    is_upload = exchange.operation.body is BodyKind.FORM
-    return is_upload or _proves_nothing_done(exchange, error)
+        if exchange.is_sent and not exchange.started and isinstance(error, _IN_DOUBT):
+            raise error.unrepeatable("It may be done: look before you repeat it.") from error
+        raise
 
 
 class Recorder:

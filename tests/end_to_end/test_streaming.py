@@ -86,7 +86,8 @@ def test_closes_the_connection_to_letta_when_the_reader_leaves(
 ) -> None:
     path = f"/api/v1/letta/v1/agents/{agent.id}/messages/stream"
     with alice_http.stream("POST", path, json=letta_body(100, 0.1)) as answer:
-        next(answer.iter_raw())
+        pieces = answer.iter_raw()  # dropped, it would close the connection
+        next(pieces)
         during = way_to_letta.closed_connections
     # Another may open: the gateway tells Letta to cancel the run.
     after = eventually(
