@@ -8,10 +8,8 @@ from django.db.models import Q
 from agents import services
 from agents.models import LIVING, Agent
 from agents.upgrades import admin as upgrades
+from gateway_core.admin import ReadOnlyAdmin, confirmation, found_exactly
 from gateway_core.errors import GatewayError
-
-__all__ = ("AgentAdmin", "upgrades")
-from gateway_core.admin import confirmation, found_exactly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,14 +20,16 @@ if TYPE_CHECKING:
 
     from accounts.models import User
 
-    Base = admin.ModelAdmin[Agent]
-else:
-    Base = admin.ModelAdmin  # at run time not generic
+
+__all__ = ("AgentAdmin", "upgrades")
 
 
 @admin.register(Agent)
-class AgentAdmin(Base):
-    """Whose agents there are. Users make, change and delete them; staff can suspend them."""
+class AgentAdmin(ReadOnlyAdmin):
+    """Whose agents there are. Users make, change and delete them; staff can suspend them.
+
+    Letta would not hear of a change here, and would keep an agent that is deleted here.
+    """
 
     list_display = ("__str__", "user", "status", "origin", "template_id", "version", "created_at")
     list_filter = ("status", "suspended_by", "origin", "created_at")
@@ -38,8 +38,6 @@ class AgentAdmin(Base):
     search_help_text = (
         "The whole id of the agent, its template, its user or its row, or the user's e-mail."
     )
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     actions = ("suspend", "resume")
     fields = (
         *("id", "agent_id", "user", "name", "description", "tags", "metadata"),
@@ -48,18 +46,6 @@ class AgentAdmin(Base):
         *("model", "embedding", "revision", "created_at", "updated_at"),
     )
     readonly_fields = fields
-
-    def has_add_permission(self, _request: HttpRequest) -> bool:
-        """Agents are made from templates, by their users."""
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, _obj: Agent | None = None) -> bool:
-        """Letta would not hear of a change."""
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: Agent | None = None) -> bool:
-        """Letta would keep the agent."""
-        return False
 
     def has_suspend_permission(self, request: HttpRequest) -> bool:
         """Say whether the suspend and resume actions are offered."""

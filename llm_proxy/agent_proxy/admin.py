@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 from django.contrib import admin, messages
 from django.db.models import Q
 
-from gateway_core.admin import confirmation, found_exactly
+from gateway_core.admin import ReadOnlyAdmin, confirmation, found_exactly
 from llm_proxy.agent_proxy.models import AgentSecret
 from llm_proxy.agent_proxy.services import revoke_agent_secret
 
@@ -15,21 +15,18 @@ if TYPE_CHECKING:
 
     from accounts.models import User
 
-    Base = admin.ModelAdmin[AgentSecret]
-else:
-    Base = admin.ModelAdmin  # at run time not generic
-
 
 @admin.register(AgentSecret)
-class AgentSecretAdmin(Base):
-    """Whose agents call models, and how often their secret was replaced. No page shows one."""
+class AgentSecretAdmin(ReadOnlyAdmin):
+    """Whose agents call models, and how often their secret was replaced. No page shows one.
+
+    A version that has been must not come back: without its row a user would be at the first again.
+    """
 
     list_display = ("user", "version", "changed_at")
     list_select_related = ("user",)
     search_fields = ("user__email",)
     search_help_text = "The whole e-mail address or id of the user."
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     actions = ("revoke",)
     fields = readonly_fields = ("user", "version", "changed_at")
 
@@ -54,18 +51,6 @@ class AgentSecretAdmin(Base):
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """Say whether the action is offered."""
         return request.user.has_perm("llm_proxy.revoke_agentsecret")
-
-    def has_add_permission(self, _request: HttpRequest) -> bool:
-        """They come with the first agent."""
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, _obj: AgentSecret | None = None) -> bool:
-        """A version that has been must not come back."""
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: AgentSecret | None = None) -> bool:
-        """Without its row a user would be back at the first version."""
-        return False
 
     def _ask(self, request: HttpRequest, secrets: QuerySet[AgentSecret]) -> HttpResponse:
         return confirmation(

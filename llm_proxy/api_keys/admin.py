@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.formats import localize
 
-from gateway_core.admin import confirmation, found_exactly
+from gateway_core.admin import ReadOnlyAdmin, confirmation, found_exactly
 from llm_proxy.api_keys import services
 from llm_proxy.api_keys.models import ApiKey, State
 from llm_proxy.usage.services import usage_by_api_key
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from accounts.models import User
-
-    Base = admin.ModelAdmin[ApiKey]
-else:
-    Base = admin.ModelAdmin  # at run time not generic
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -43,16 +39,17 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(Base):
-    """Whose keys there are. Users make and change them; staff can only end them."""
+class ApiKeyAdmin(ReadOnlyAdmin):
+    """Whose keys there are. Users make and change them; staff can only end them.
+
+    Only its user may know a key's secret; revoked it stays, so that its usage can be told.
+    """
 
     list_display = ("name", "hint", "user", "state", "scopes", "budget", "expires_at", "created_at")
     list_filter = (StateFilter, "created_at")
     list_select_related = ("user",)
     search_fields = ("user__email",)
     search_help_text = "The whole e-mail address or id of the user, or the key's id."
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     actions = ("revoke",)
     fields = (
         *("id", "user", "name", "hint", "state", "scopes", "allowed_models", "budget"),
@@ -98,18 +95,6 @@ class ApiKeyAdmin(Base):
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """Say whether the action is offered."""
         return request.user.has_perm("llm_proxy.revoke_apikey")
-
-    def has_add_permission(self, _request: HttpRequest) -> bool:
-        """Only its user may know a key's secret."""
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, _obj: ApiKey | None = None) -> bool:
-        """What a key may do is its user's to say."""
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: ApiKey | None = None) -> bool:
-        """A revoked key stays, so that its usage can be told."""
-        return False
 
     def _ask(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> HttpResponse:
         return confirmation(

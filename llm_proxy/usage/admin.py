@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib import admin
 from django.db.models import Q
 
+from gateway_core.admin import ReadOnlyAdmin
 from gateway_core.audit.admin import BoundedPaginator
 from gateway_core.audit.models import AuditEvent
 from llm_proxy.usage.models import UsageRecord
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     Records = QuerySet[UsageRecord]
-    Base = admin.ModelAdmin[UsageRecord]
-else:
-    Base = admin.ModelAdmin  # at run time not generic
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -38,8 +36,11 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(Base):
-    """Newest first. Searches by index only: whole ids."""
+class UsageRecordAdmin(ReadOnlyAdmin):
+    """Newest first. Searches by index only: whole ids.
+
+    Records come from events, and end by retention and with their user.
+    """
 
     list_display = (
         *("at", "kind", "user_id", "model", "agent_id", "tokens_in", "tokens_out", "cost"),
@@ -48,8 +49,6 @@ class UsageRecordAdmin(Base):
     list_filter = ("at", "kind", OpenFilter)
     list_per_page = 100
     paginator = BoundedPaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     search_fields = ("call_id", "user_id", "api_key_id", "id")
     search_help_text = "A whole id: of a user, an API key, a request, a call or a record."
     actions = None
@@ -70,15 +69,3 @@ class UsageRecordAdmin(Base):
             return queryset.filter(wanted), False
         by_id = Q(user_id=identifier) | Q(api_key_id=identifier) | Q(pk=identifier)
         return queryset.filter(wanted | by_id), False
-
-    def has_add_permission(self, _request: HttpRequest) -> bool:
-        """Records come from events."""
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, _obj: UsageRecord | None = None) -> bool:
-        """Nobody rewrites them."""
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: UsageRecord | None = None) -> bool:
-        """They end by retention, and with their user."""
-        return False

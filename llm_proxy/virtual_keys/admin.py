@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from django.contrib import admin, messages
 from django.db.models import Q
 
-from gateway_core.admin import confirmation, found_exactly
+from gateway_core.admin import ReadOnlyAdmin, confirmation, found_exactly
 from gateway_core.errors import ResourceConflict
 from llm_proxy.virtual_keys import services
 from llm_proxy.virtual_keys.models import Installation, VirtualKey
@@ -20,23 +20,19 @@ if TYPE_CHECKING:
 
     from accounts.models import User
 
-    Base = admin.ModelAdmin[VirtualKey]
-    InstallationBase = admin.ModelAdmin[Installation]
-else:
-    Base = InstallationBase = admin.ModelAdmin  # at run time not generic
-
 
 @admin.register(VirtualKey)
-class VirtualKeyAdmin(Base):
-    """Keys make themselves; staff switch them off and on, and put others in their place."""
+class VirtualKeyAdmin(ReadOnlyAdmin):
+    """Keys make themselves; staff switch them off and on, and put others in their place.
+
+    LiteLLM would not hear of a change here, and would keep a key that is deleted here.
+    """
 
     list_display = ("id", "user", "kind", "state", "created_at")
     list_filter = ("state", "kind", "created_at")
     list_select_related = ("user",)
     search_fields = ("user__email",)
     search_help_text = "The whole e-mail address or id of the user, or the key's id or SHA-256."
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     actions = ("block", "unblock", "replace")
     fields = ("id", "user", "kind", "state", "token_hash", "created_at", "updated_at")
     readonly_fields = fields
@@ -76,18 +72,6 @@ class VirtualKeyAdmin(Base):
         """Say whether replacing is offered."""
         return request.user.has_perm("llm_proxy.replace_virtualkey")
 
-    def has_add_permission(self, _request: HttpRequest) -> bool:
-        """Keys are made on first use."""
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, _obj: VirtualKey | None = None) -> bool:
-        """LiteLLM would not hear of a change."""
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: VirtualKey | None = None) -> bool:
-        """LiteLLM would keep the key."""
-        return False
-
     def _confirmed(
         self,
         request: HttpRequest,
@@ -122,21 +106,8 @@ class VirtualKeyAdmin(Base):
 
 
 @admin.register(Installation)
-class InstallationAdmin(InstallationBase):
-    """By which id this gateway's users and keys are told from others' in LiteLLM."""
+class InstallationAdmin(ReadOnlyAdmin):
+    """By which id this gateway's users and keys are told from others' in LiteLLM.
 
-    def has_add_permission(self, _request: HttpRequest) -> bool:
-        """There is one."""
-        return False
-
-    def has_change_permission(
-        self, _request: HttpRequest, _obj: Installation | None = None
-    ) -> bool:
-        """LiteLLM has it in the metadata of each user and key."""
-        return False
-
-    def has_delete_permission(
-        self, _request: HttpRequest, _obj: Installation | None = None
-    ) -> bool:
-        """As above."""
-        return False
+    LiteLLM has it in the metadata of each user and key.
+    """
