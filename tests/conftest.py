@@ -221,30 +221,29 @@ class RunningSupabase(Running):
         return dict(answer.json())
 
 
-def _serve(name: str, kind: type[Running] = Running) -> Iterator[Any]:
+def serve(name: str, server: LoopbackServer, kind: type[Running] = Running) -> Iterator[Any]:
+    """Serve one of the stand-ins, with a state of its own, until the fixture ends."""
     stand_in: StandIn = next(one for one in STAND_INS if one.name == name)
     credentials = dict(stand_in.credentials(_STORE))
-    server = _SERVERS[name]
-    server.start(stand_in.build(server.url, credentials, None))
-    running = kind(server.url, credentials)
-    yield running
-    running.client.close()
-    server.stop()
+    with server.start(stand_in.build(server.url, credentials, None)):
+        running = kind(server.url, credentials)
+        yield running
+        running.client.close()
 
 
 @pytest.fixture(scope="session")
 def supabase_server() -> Iterator[RunningSupabase]:
-    yield from _serve("supabase", RunningSupabase)
+    yield from serve("supabase", _SERVERS["supabase"], RunningSupabase)
 
 
 @pytest.fixture(scope="session")
 def litellm_server() -> Iterator[Running]:
-    yield from _serve("litellm")
+    yield from serve("litellm", _SERVERS["litellm"])
 
 
 @pytest.fixture(scope="session")
 def letta_server() -> Iterator[Running]:
-    yield from _serve("letta")
+    yield from serve("letta", _SERVERS["letta"])
 
 
 @pytest.fixture

@@ -7,13 +7,19 @@ import pytest
 
 from gateway_project.sandbox.ams import create_app
 from gateway_project.sandbox.serving import LoopbackServer
-from tests.conftest import Running, RunningSupabase
+from tests.conftest import Running, RunningSupabase, serve
 from tests.failures.world import World, running_world
 
 
 @pytest.fixture(scope="session")
+def own_supabase() -> Iterator[RunningSupabase]:
+    """Knows everybody in the world to the end, whatever other tests have theirs forget."""
+    yield from serve("supabase", LoopbackServer(), RunningSupabase)
+
+
+@pytest.fixture(scope="session")
 def world(
-    supabase_server: RunningSupabase,
+    own_supabase: RunningSupabase,
     litellm_server: Running,
     letta_server: Running,
     tmp_path_factory: pytest.TempPathFactory,
@@ -24,7 +30,7 @@ def world(
         server.start(stand_in)
         with running_world(
             tmp_path_factory.mktemp("failures"),
-            supabase=supabase_server,
+            supabase=own_supabase,
             litellm=litellm_server,
             letta=letta_server,
             ams=ams,

@@ -85,6 +85,7 @@ class World:
     gateway: KillableGateway
     remote: KillableGateway
     supabase: RunningSupabase
+    litellm: Running
     letta: Running
     database_url: str
     valkey_url: str
@@ -109,9 +110,14 @@ class World:
             client.publish("gateway:invalidate", orjson.dumps(["principal", person.id]))
 
     def begin_anew(self) -> None:
-        """Have nothing left of what was before: all wires whole, all circuits closed."""
+        """Have nothing left of what was before: all wires whole, all circuits closed.
+
+        Other tests may have left faults and clocks that are off in Letta and LiteLLM, too.
+        """
         for wire in self.wires.values():
             wire.mend()
+        for server in (self.letta, self.litellm):
+            server.reset()
         for url in (self.gateway.url, self.remote.url):
             for name in ("litellm", "letta", "letta-turns", "ams", "supabase"):
                 address = f"{url}/api/v1/system/upstreams/{name}/breaker"
@@ -119,6 +125,7 @@ class World:
 
     def _reset(self, address: str) -> bool:
         reset = self.client.post(address, json={"action": "reset"}, headers=self.staff)
+        assert reset.status_code != httpx.codes.UNAUTHORIZED, reset.text  # no waiting mends that
         return reset.is_success
 
     def template(self, gateway: KillableGateway, person: Person) -> str:
@@ -230,6 +237,7 @@ def running_world(
             gateway=gateways[0],
             remote=gateways[1],
             supabase=supabase,
+            litellm=litellm,
             letta=letta,
             database_url=database_url,
             valkey_url=valkey_url,
