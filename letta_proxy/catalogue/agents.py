@@ -15,7 +15,7 @@ from letta_proxy.catalogue.operation import (
     offered,
 )
 from letta_proxy.models import Kind
-from letta_proxy.policy import bodies
+from letta_proxy.policy.bodies import agents, memory
 
 PAGE: Final = "before after limit order order_by"
 _INCLUDE: Final = "include include_relationships"
@@ -35,7 +35,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "create_agent",
         "POST /agents/",
-        fields=bodies.AGENT_CREATE,
+        fields=agents.CREATE,
         takes_tags=("memory_blocks",),
         creates=shapes.NEW_AGENT,
         sets_models=True,
@@ -45,7 +45,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "modify_agent",
         "PATCH /agents/{agent_id}",
-        fields=bodies.AGENT_UPDATE,
+        fields=agents.UPDATE,
         takes_tags=(),
         creates={"/multi_agent_group/agent_ids/*": shapes.NEW_AGENT["/id"]},
         sets_models=True,
@@ -72,7 +72,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "export_agent_with_skills",
         "POST /agents/{agent_id}/export",
-        fields=bodies.EXPORT,
+        fields=agents.EXPORT,
         use=Use.READ,
         answer=shapes.AGENT_FILE,
     ),
@@ -86,7 +86,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "modify_core_memory_block",
         "PATCH /agents/{agent_id}/core-memory/blocks/{block_label}",
-        fields=bodies.BLOCK,
+        fields=memory.BLOCK,
         takes_tags=(),
     ),
     offered(
@@ -110,7 +110,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "create_passage",
         "POST /agents/{agent_id}/archival-memory",
-        fields=bodies.PASSAGE,
+        fields=memory.PASSAGE,
         use=Use.COST,
         query=EMBEDDINGS_PARAMETER,
         creates=shapes.NEW_PASSAGES,
@@ -150,7 +150,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
         "modify_approval_for_tool",
         "PATCH /agents/{agent_id}/tools/approval/{tool_name}",
         query="requires_approval",
-        fields=bodies.APPROVAL,
+        fields=agents.APPROVAL,
         answer=shapes.AGENT,
     ),
     # -- folders and files

@@ -13,7 +13,7 @@ from letta_proxy.catalogue import shapes
 from letta_proxy.catalogue.agents import PAGE
 from letta_proxy.catalogue.operation import LettaOperation, Listed, Use, not_offered, offered
 from letta_proxy.models import Kind
-from letta_proxy.policy import bodies
+from letta_proxy.policy.bodies import conversations, messages, runs
 
 _ONE: Final = "/conversations/{conversation_id}"
 
@@ -28,11 +28,11 @@ OPERATIONS: Final[list[LettaOperation]] = [
         "create_conversation",
         "POST /conversations/",
         query="agent_id",
-        fields=bodies.CONVERSATION_CREATE,
+        fields=conversations.CREATE,
         creates=shapes.NEW_CONVERSATION,
     ),
     offered("retrieve_conversation", f"GET {_ONE}"),
-    offered("update_conversation", f"PATCH {_ONE}", fields=bodies.CONVERSATION_UPDATE),
+    offered("update_conversation", f"PATCH {_ONE}", fields=conversations.UPDATE),
     offered("delete_conversation", f"DELETE {_ONE}", deletes="conversation_id"),
     offered(
         "fork_conversation", f"POST {_ONE}/fork", query="agent_id", creates=shapes.NEW_CONVERSATION
@@ -45,7 +45,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "send_conversation_message",
         f"POST {_ONE}/messages",
-        fields=bodies.SEND_IN_CONVERSATION,
+        fields=messages.SEND_IN_CONVERSATION,
         use=Use.COST,
         streams=True,
         max_bytes=settings.MAX_LLM_BYTES,
@@ -53,15 +53,20 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "retrieve_conversation_stream",
         f"POST {_ONE}/stream",
-        fields=bodies.RESUME,
+        fields=runs.RESUME,
         use=Use.READ,
         streams=True,
     ),
     offered("cancel_conversation", f"POST {_ONE}/cancel", query="agent_id"),
     offered(
-        "recompile_conversation", f"POST {_ONE}/recompile", query="dry_run", fields=bodies.COMPACT
+        "recompile_conversation",
+        f"POST {_ONE}/recompile",
+        query="dry_run",
+        fields=conversations.COMPACT,
     ),
-    offered("compact_conversation", f"POST {_ONE}/compact", fields=bodies.COMPACT, use=Use.COST),
+    offered(
+        "compact_conversation", f"POST {_ONE}/compact", fields=conversations.COMPACT, use=Use.COST
+    ),
     *not_offered(
         "It shows the whole prompt as it would go to the model.",
         f"POST {_ONE}/messages/preview-raw-payload",

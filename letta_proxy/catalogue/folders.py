@@ -21,7 +21,7 @@ from letta_proxy.catalogue.operation import (
     offered,
 )
 from letta_proxy.models import Kind
-from letta_proxy.policy import bodies
+from letta_proxy.policy.bodies import folders
 
 _ONE: Final = "/folders/{folder_id}"
 _UPLOAD: Final[dict[str, Any]] = {
@@ -44,7 +44,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "create_folder",
         "POST /folders/",
-        fields=bodies.FOLDER_CREATE,
+        fields=folders.CREATE,
         unique_names=True,
         creates=shapes.NEW_FOLDER,
         answer=shapes.FOLDER,
@@ -53,7 +53,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "modify_folder",
         f"PATCH {_ONE}",
-        fields=bodies.FOLDER_UPDATE,
+        fields=folders.UPDATE,
         unique_names=True,
         answer=shapes.FOLDER,
     ),

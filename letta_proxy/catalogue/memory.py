@@ -15,7 +15,7 @@ from letta_proxy.catalogue.operation import (
     offered,
 )
 from letta_proxy.models import Kind
-from letta_proxy.policy import bodies
+from letta_proxy.policy.bodies import memory
 
 _BLOCK_FILTERS: Final = (
     "label templates_only name tags match_all_tags label_search description_search value_search "
@@ -33,12 +33,12 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "create_block",
         "POST /blocks/",
-        fields=bodies.BLOCK,
+        fields=memory.BLOCK,
         takes_tags=(),
         creates=shapes.NEW_BLOCK,
     ),
     offered("retrieve_block", "GET /blocks/{block_id}"),
-    offered("modify_block", "PATCH /blocks/{block_id}", fields=bodies.BLOCK, takes_tags=()),
+    offered("modify_block", "PATCH /blocks/{block_id}", fields=memory.BLOCK, takes_tags=()),
     offered("delete_block", "DELETE /blocks/{block_id}", deletes="block_id"),
     offered(
         "list_agents_for_block",
@@ -64,7 +64,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "create_archive",
         "POST /archives/",
-        fields=bodies.ARCHIVE_CREATE,
+        fields=memory.ARCHIVE_CREATE,
         creates=shapes.NEW_ARCHIVE,
         answer=shapes.ARCHIVE,
     ),
@@ -72,7 +72,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "modify_archive",
         "PATCH /archives/{archive_id}",
-        fields=bodies.ARCHIVE_UPDATE,
+        fields=memory.ARCHIVE_UPDATE,
         answer=shapes.ARCHIVE,
     ),
     offered("delete_archive", "DELETE /archives/{archive_id}", deletes="archive_id"),
@@ -86,7 +86,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "create_passage_in_archive",
         "POST /archives/{archive_id}/passages",
-        fields=bodies.PASSAGE,
+        fields=memory.PASSAGE,
         use=Use.COST,
         query=EMBEDDINGS_PARAMETER,
         creates=shapes.NEW_PASSAGE,
@@ -95,7 +95,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "create_passages_in_archive",
         "POST /archives/{archive_id}/passages/batch",
-        fields=bodies.PASSAGES,
+        fields=memory.PASSAGES,
         use=Use.COST,
         query=EMBEDDINGS_PARAMETER,
         creates=shapes.NEW_PASSAGES,
@@ -110,7 +110,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "search_passages",
         "POST /passages/search",
-        fields=bodies.PASSAGE_SEARCH,
+        fields=memory.PASSAGE_SEARCH,
         use=Use.COST,
         query=EMBEDDINGS_PARAMETER,
         shows=shapes.FOUND_BY_SEARCH,

@@ -9,7 +9,7 @@ from django.conf import settings
 from letta_proxy.catalogue import shapes
 from letta_proxy.catalogue.agents import PAGE
 from letta_proxy.catalogue.operation import LettaOperation, Use, not_offered, offered
-from letta_proxy.policy import bodies
+from letta_proxy.policy.bodies import messages
 
 _READ: Final = f"{PAGE} include_err include_return_message_types"
 _ASSISTANT: Final = "use_assistant_message assistant_message_tool_name assistant_message_tool_kwarg"
@@ -25,48 +25,48 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "send_message",
         "POST /agents/{agent_id}/messages",
-        fields=bodies.SEND,
+        fields=messages.SEND,
         streams=True,
         **_SEND,
     ),
     offered(
         "create_agent_message_stream",
         "POST /agents/{agent_id}/messages/stream",
-        fields=bodies.SEND,
+        fields=messages.SEND,
         streams=True,
         **_SEND,
     ),
     offered(
         "create_agent_message_async",
         "POST /agents/{agent_id}/messages/async",
-        fields=bodies.SEND_ASYNC,
+        fields=messages.SEND_ASYNC,
         creates=shapes.NEW_RUN,
         answer=shapes.RUN,
         **_SEND,
     ),
-    offered("cancel_message", "POST /agents/{agent_id}/messages/cancel", fields=bodies.CANCEL),
+    offered("cancel_message", "POST /agents/{agent_id}/messages/cancel", fields=messages.CANCEL),
     offered(
         "reset_messages",
         "PATCH /agents/{agent_id}/reset-messages",
-        fields=bodies.RESET,
+        fields=messages.RESET,
         answer=shapes.AGENT,
     ),
     offered(
         "summarize_messages",
         "POST /agents/{agent_id}/summarize",
-        fields=bodies.SUMMARIZE,
+        fields=messages.SUMMARIZE,
         use=Use.COST,
     ),
     offered(
         "generate_completion",
         "POST /agents/{agent_id}/generate",
-        fields=bodies.GENERATE,
+        fields=messages.GENERATE,
         use=Use.COST,
     ),
     offered(
         "create_chat_completion",
         "POST /chat/completions",
-        fields=bodies.CHAT_COMPLETION,
+        fields=messages.CHAT_COMPLETION,
         streams=True,
         **_SEND,
     ),

@@ -8,7 +8,7 @@ from letta_proxy.catalogue import shapes
 from letta_proxy.catalogue.agents import PAGE
 from letta_proxy.catalogue.operation import LettaOperation, Listed, Use, not_offered, offered
 from letta_proxy.models import Kind
-from letta_proxy.policy import bodies
+from letta_proxy.policy.bodies import runs
 
 _RUN: Final = "/runs/{run_id}"
 _STEP: Final = "/steps/{step_id}"
@@ -41,7 +41,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "retrieve_stream_for_run",
         f"POST {_RUN}/stream",
-        fields=bodies.RESUME,
+        fields=runs.RESUME,
         use=Use.READ,
         streams=True,
     ),
@@ -52,7 +52,7 @@ OPERATIONS: Final[list[LettaOperation]] = [
     offered(
         "modify_feedback_for_step",
         f"PATCH {_STEP}/feedback",
-        fields=bodies.FEEDBACK,
+        fields=runs.FEEDBACK,
         answer=shapes.STEP,
     ),
     *not_offered("Letta 0.16.8 answers it with 500.", f"DELETE {_RUN}"),

@@ -15,7 +15,7 @@ from letta_proxy.direct.waiting import wait_for
 from letta_proxy.mode import is_cloud
 from letta_proxy.models import Kind, OwnedResource
 from letta_proxy.ownership import forget_deleted_sync, record_created_sync
-from letta_proxy.policy import bodies
+from letta_proxy.policy.bodies import agents
 from letta_proxy.provisioning import give_own_address
 from letta_proxy.reshape import things
 
@@ -64,7 +64,7 @@ def create_agent(
         FieldForbidden, FieldInvalid: the body may not or can't be so.
         GatewayError: as ``direct.calls.call`` says.
     """
-    payload = admitted(user_id, bodies.AGENT_CREATE, dict(body))
+    payload = admitted(user_id, agents.CREATE, dict(body))
     payload["tags"] = own_tags(user_id, tag, payload.get("tags"))
     if secrets:
         payload["secrets"] = dict(secrets)
@@ -77,7 +77,7 @@ def create_agent(
 
 def check_agent(*, user_id: UUID, body: Mapping[str, Any]) -> None:
     """Refuse a body that ``create_agent`` would not send; raises as it does."""
-    admitted(user_id, bodies.AGENT_CREATE, dict(body))
+    admitted(user_id, agents.CREATE, dict(body))
 
 
 def read_agent(*, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
@@ -98,7 +98,7 @@ def receive_agent(*, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
     if document is None:
         return None
     given = {"embedding": document["embedding"]} if document.get("embedding") else {}
-    wanted = admitted(user_id, bodies.AGENT_UPDATE, given)
+    wanted = admitted(user_id, agents.UPDATE, given)
     if wanted != given:  # it was made with the server's own, at the server's expense
         document = call(user_id, "PATCH", path_of(agent_id), payload=wanted)
     return addressed(user_id, document)
@@ -116,7 +116,7 @@ def change_agent(
 
     Raises as ``create_agent`` does, and ResourceNotFound.
     """
-    payload = admitted(user_id, bodies.AGENT_UPDATE, dict(body))
+    payload = admitted(user_id, agents.UPDATE, dict(body))
     if "tags" in payload:
         payload["tags"] = own_tags(user_id, tag, payload["tags"])
     if secrets is not None:

@@ -12,7 +12,7 @@ from letta_proxy.direct.calls import call, call_or_none
 from letta_proxy.direct.policing import admitted
 from letta_proxy.models import Kind
 from letta_proxy.ownership import Created, forget_deleted_sync, record_created_sync
-from letta_proxy.policy import bodies
+from letta_proxy.policy.bodies import memory
 from letta_proxy.policy.bounds import refuse_unwieldy
 from letta_proxy.policy.demands import Demands
 from letta_proxy.policy.rules import Each
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Each comes with a vector of 42 KB (measured).
 _PAGE: Final = 100
 _PASSAGE: Final = ("text", "tags", "created_at")
-_PASSAGES: Final = Each(bodies.PASSAGE, most=100_000)
+_PASSAGES: Final = Each(memory.PASSAGE, most=100_000)
 
 
 def read_passages(*, user_id: UUID, agent_id: str) -> Iterator[dict[str, Any]]:
@@ -63,14 +63,14 @@ def add_passages(*, user_id: UUID, agent_id: str, passages: Sequence[Mapping[str
     if not passages:
         return
     first, *rest = (dict(passage) for passage in passages)
-    body = admitted(user_id, bodies.PASSAGE, first)
+    body = admitted(user_id, memory.PASSAGE, first)
     made = call(user_id, "POST", f"{path_of(agent_id)}/archival-memory", payload=body)
     if not isinstance(made, list) or not made or not isinstance(made[0].get("archive_id"), str):
         raise UpstreamAnswerInvalid
     _record(user_id, agent_id, made)
     target = f"/v1/archives/{quote(made[0]['archive_id'], safe='')}/passages/batch"
     for start in range(0, len(rest), _PAGE):
-        batch = admitted(user_id, bodies.PASSAGES, {"passages": rest[start : start + _PAGE]})
+        batch = admitted(user_id, memory.PASSAGES, {"passages": rest[start : start + _PAGE]})
         _record(user_id, agent_id, call(user_id, "POST", target, payload=batch))
 
 
@@ -80,7 +80,7 @@ def put_block(*, user_id: UUID, agent_id: str, block: Mapping[str, Any]) -> None
     Args:
         block: with ``label``, in the form of callers' bodies.
     """
-    body = admitted(user_id, bodies.BLOCK, dict(block))
+    body = admitted(user_id, memory.BLOCK, dict(block))
     target = f"{path_of(agent_id)}/core-memory/blocks"
     label = quote(body["label"], safe="")
     if call_or_none(user_id, "GET", f"{target}/{label}") is not None:

@@ -15,7 +15,7 @@ from gateway_core.errors import GatewayError, UpstreamAnswerInvalid, UpstreamInt
 from letta_proxy.direct.agents import AGENTS, addressed, own_tags, path_of
 from letta_proxy.direct.calls import call
 from letta_proxy.direct.policing import admitted
-from letta_proxy.policy import bodies
+from letta_proxy.policy.bodies import agents
 from letta_proxy.policy.bounds import refuse_unwieldy
 from letta_proxy.policy.content import Content
 from letta_proxy.policy.demands import Demands
@@ -83,7 +83,7 @@ def create_agent_with_messages(
         FieldForbidden, FieldInvalid: the body or a message may not or can't be so.
         GatewayError: as ``direct.calls.call`` says. An agent may have been made all the same.
     """
-    payload = admitted(user_id, bodies.AGENT_CREATE, dict(body))
+    payload = admitted(user_id, agents.CREATE, dict(body))
     thread = policed_messages(messages)
     model, embedding = payload.pop("model", None), payload.pop("embedding", None)
     settings = {name: payload.pop(name) for name in _AFTERWARDS if name in payload}

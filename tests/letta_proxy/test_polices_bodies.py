@@ -16,7 +16,7 @@ from gateway_core.errors import (
 from gateway_core.problem import encode
 from letta_proxy.models import Kind
 from letta_proxy.ownership import Claim
-from letta_proxy.policy import bodies
+from letta_proxy.policy.bodies import agents, conversations, folders, memory, messages, runs
 from letta_proxy.policy.bounds import refuse_unwieldy
 from letta_proxy.policy.content import Content
 from letta_proxy.policy.demands import Demands
@@ -31,13 +31,13 @@ def admit(rule: Rule, value: Any) -> tuple[Any, Demands]:
 def test_forwards_what_is_known_as_it_is() -> None:
     body = {"name": "Ada", "model": "openai-proxy/stub-chat", "tags": ["a"], "system": None}
 
-    assert admit(bodies.AGENT_CREATE, body)[0] == body
+    assert admit(agents.CREATE, body)[0] == body
 
 
 def test_notes_every_id() -> None:
     body = {"block_ids": ["block-1", "block-2"], "source_ids": ["source-1"], "tool_ids": ["tool-1"]}
 
-    _, demands = admit(bodies.AGENT_UPDATE, body)
+    _, demands = admit(agents.UPDATE, body)
 
     assert demands.claims == {
         Claim(Kind.BLOCK, "block-1"),
@@ -49,20 +49,20 @@ def test_notes_every_id() -> None:
 
 @pytest.mark.parametrize("empty", [None, [], {}, "", False])
 def test_drops_a_forbidden_field_that_says_nothing(empty: Any) -> None:
-    assert admit(bodies.AGENT_CREATE, {"name": "Ada", "llm_config": empty})[0] == {"name": "Ada"}
+    assert admit(agents.CREATE, {"name": "Ada", "llm_config": empty})[0] == {"name": "Ada"}
 
 
 @pytest.mark.parametrize(
     ("rule", "body", "pointer"),
     [
-        (bodies.AGENT_CREATE, {"nonsense": 1}, "/nonsense"),
-        (bodies.AGENT_CREATE, {"a/b~c": 1}, "/a~1b~0c"),
-        (bodies.AGENT_CREATE, {"llm_config": {"a": 1}}, "/llm_config"),
-        (bodies.AGENT_UPDATE, {"message_ids": ["message-1"]}, "/message_ids"),
-        (bodies.SEND, {"messages": [{"role": "user"}, {"x": 1}]}, "/messages/1/x"),
-        (bodies.FOLDER_CREATE, {"embedding_config": {"a": 1}}, "/embedding_config"),
-        (bodies.RESUME, {"otid": "x"}, "/otid"),
-        (bodies.EXPORT, {"skills": [{"name": "x"}]}, "/skills"),
+        (agents.CREATE, {"nonsense": 1}, "/nonsense"),
+        (agents.CREATE, {"a/b~c": 1}, "/a~1b~0c"),
+        (agents.CREATE, {"llm_config": {"a": 1}}, "/llm_config"),
+        (agents.UPDATE, {"message_ids": ["message-1"]}, "/message_ids"),
+        (messages.SEND, {"messages": [{"role": "user"}, {"x": 1}]}, "/messages/1/x"),
+        (folders.CREATE, {"embedding_config": {"a": 1}}, "/embedding_config"),
+        (runs.RESUME, {"otid": "x"}, "/otid"),
+        (agents.EXPORT, {"skills": [{"name": "x"}]}, "/skills"),
     ],
 )
 def test_refuses_a_field_with_a_pointer_to_it(
@@ -77,42 +77,42 @@ def test_refuses_a_field_with_a_pointer_to_it(
 @pytest.mark.parametrize(
     ("rule", "body", "pointer"),
     [
-        (bodies.AGENT_CREATE, [], ""),
-        (bodies.AGENT_CREATE, "x", ""),
-        (bodies.AGENT_CREATE, {"block_ids": "block-1"}, "/block_ids"),
-        (bodies.AGENT_CREATE, {"block_ids": [1]}, "/block_ids/0"),
-        (bodies.AGENT_CREATE, {"block_ids": ["x"] * 101}, "/block_ids"),
-        (bodies.AGENT_CREATE, {"tools": [{"name": "x"}]}, "/tools/0"),
-        (bodies.AGENT_CREATE, {"model": {"model_endpoint": "x"}}, "/model"),
-        (bodies.AGENT_CREATE, {"memory_blocks": {"label": "x"}}, "/memory_blocks"),
-        (bodies.SEND, {"max_steps": 51}, "/max_steps"),
-        (bodies.SEND, {"max_steps": 1.5}, "/max_steps"),
-        (bodies.SEND, {"messages": "hi"}, "/messages"),
-        (bodies.CANCEL, {"run_ids": "run-1"}, "/run_ids"),
-        (bodies.PASSAGE_SEARCH, {"query": "x"}, "/agent_id"),
-        (bodies.PASSAGE_SEARCH, {"query": "x", "agent_id": ""}, "/agent_id"),
-        (bodies.CHAT_COMPLETION, {"messages": []}, "/model"),
-        (bodies.AGENT_CREATE, {"system": "{CORE_MEMORY}" * 1000}, "/system"),
-        (bodies.AGENT_UPDATE, {"system": "{CORE_MEMORY} {CORE_MEMORY}"}, "/system"),
-        (bodies.AGENT_UPDATE, {"system": "a\0"}, "/system"),
-        (bodies.AGENT_UPDATE, {"system": ["{CORE_MEMORY}"]}, "/system"),
-        (bodies.BLOCK, {"value": "x" * 100_001}, "/value"),
-        (bodies.BLOCK, {"value": ["x"]}, "/value"),
-        (bodies.BLOCK, {"label": "a\0"}, "/label"),
-        (bodies.BLOCK, {"limit": 100_001}, "/limit"),
-        (bodies.BLOCK, {"limit": -1}, "/limit"),
-        (bodies.BLOCK, {"limit": "5"}, "/limit"),
-        (bodies.AGENT_UPDATE, {"context_window_limit": 2**31}, "/context_window_limit"),
-        (bodies.AGENT_UPDATE, {"context_window_limit": 1e20}, "/context_window_limit"),
-        (bodies.AGENT_CREATE, {"max_files_open": 2**63}, "/max_files_open"),
-        (bodies.AGENT_CREATE, {"max_tokens": True}, "/max_tokens"),
-        (bodies.FOLDER_CREATE, {"embedding_chunk_size": 0}, "/embedding_chunk_size"),
+        (agents.CREATE, [], ""),
+        (agents.CREATE, "x", ""),
+        (agents.CREATE, {"block_ids": "block-1"}, "/block_ids"),
+        (agents.CREATE, {"block_ids": [1]}, "/block_ids/0"),
+        (agents.CREATE, {"block_ids": ["x"] * 101}, "/block_ids"),
+        (agents.CREATE, {"tools": [{"name": "x"}]}, "/tools/0"),
+        (agents.CREATE, {"model": {"model_endpoint": "x"}}, "/model"),
+        (agents.CREATE, {"memory_blocks": {"label": "x"}}, "/memory_blocks"),
+        (messages.SEND, {"max_steps": 51}, "/max_steps"),
+        (messages.SEND, {"max_steps": 1.5}, "/max_steps"),
+        (messages.SEND, {"messages": "hi"}, "/messages"),
+        (messages.CANCEL, {"run_ids": "run-1"}, "/run_ids"),
+        (memory.PASSAGE_SEARCH, {"query": "x"}, "/agent_id"),
+        (memory.PASSAGE_SEARCH, {"query": "x", "agent_id": ""}, "/agent_id"),
+        (messages.CHAT_COMPLETION, {"messages": []}, "/model"),
+        (agents.CREATE, {"system": "{CORE_MEMORY}" * 1000}, "/system"),
+        (agents.UPDATE, {"system": "{CORE_MEMORY} {CORE_MEMORY}"}, "/system"),
+        (agents.UPDATE, {"system": "a\0"}, "/system"),
+        (agents.UPDATE, {"system": ["{CORE_MEMORY}"]}, "/system"),
+        (memory.BLOCK, {"value": "x" * 100_001}, "/value"),
+        (memory.BLOCK, {"value": ["x"]}, "/value"),
+        (memory.BLOCK, {"label": "a\0"}, "/label"),
+        (memory.BLOCK, {"limit": 100_001}, "/limit"),
+        (memory.BLOCK, {"limit": -1}, "/limit"),
+        (memory.BLOCK, {"limit": "5"}, "/limit"),
+        (agents.UPDATE, {"context_window_limit": 2**31}, "/context_window_limit"),
+        (agents.UPDATE, {"context_window_limit": 1e20}, "/context_window_limit"),
+        (agents.CREATE, {"max_files_open": 2**63}, "/max_files_open"),
+        (agents.CREATE, {"max_tokens": True}, "/max_tokens"),
+        (folders.CREATE, {"embedding_chunk_size": 0}, "/embedding_chunk_size"),
         (
-            bodies.CONVERSATION_CREATE,
+            conversations.CREATE,
             {"model_settings": {"max_output_tokens": 2**31}},
             "/model_settings/max_output_tokens",
         ),
-        (bodies.PASSAGE_SEARCH, {"agent_id": "agent-1", "limit": 2**64}, "/limit"),
+        (memory.PASSAGE_SEARCH, {"agent_id": "agent-1", "limit": 2**64}, "/limit"),
     ],
 )
 def test_refuses_a_value_with_a_pointer_to_it(rule: Rule, body: Any, pointer: str) -> None:
@@ -125,13 +125,13 @@ def test_refuses_a_value_with_a_pointer_to_it(rule: Rule, body: Any, pointer: st
 
 @pytest.mark.parametrize("name", ["Ada", "Ada Lovelace-2_x", "Ünïcödé 名", "o'neil", None])
 def test_takes_a_name_that_letta_takes(name: str | None) -> None:
-    assert admit(bodies.AGENT_CREATE, {"name": name})[0] == {"name": name}
+    assert admit(agents.CREATE, {"name": name})[0] == {"name": name}
 
 
 @pytest.mark.parametrize("name", ["a.b", "a/b", "a:b", "", "a\n", "<a>", "a\x00"])
 def test_refuses_a_name_before_letta_fails_on_it(name: str) -> None:
     with pytest.raises(FieldInvalid) as caught:
-        admit(bodies.AGENT_CREATE, {"name": name})
+        admit(agents.CREATE, {"name": name})
 
     assert caught.value.param == "/name"
 
@@ -156,7 +156,7 @@ def test_finds_an_address_however_deep(wrappers: list[str], url: str) -> None:
 
 @given(value=json_values)
 def test_either_passes_or_refuses_any_body(value: Any) -> None:
-    for rule in (bodies.AGENT_CREATE, bodies.SEND, bodies.CHAT_COMPLETION):
+    for rule in (agents.CREATE, messages.SEND, messages.CHAT_COMPLETION):
         try:
             admitted, _ = admit(rule, value)
         except (FieldForbidden, FieldInvalid):
@@ -238,9 +238,9 @@ def test_looks_through_content_in_time_that_grows_with_it_alone() -> None:
 @pytest.mark.parametrize(
     ("rule", "body"),
     [
-        (bodies.AGENT_CREATE, {"a" * 900_000: 1}),
-        (bodies.AGENT_CREATE, {"tools": ["t" * 900_000]}),
-        (bodies.SEND, {"input": {"~" * 900_000: {"image_url": "http://x"}}}),
+        (agents.CREATE, {"a" * 900_000: 1}),
+        (agents.CREATE, {"tools": ["t" * 900_000]}),
+        (messages.SEND, {"input": {"~" * 900_000: {"image_url": "http://x"}}}),
     ],
 )
 def test_repeats_little_of_what_it_refuses(rule: Rule, body: Any) -> None:
@@ -254,10 +254,10 @@ def test_repeats_little_of_what_it_refuses(rule: Rule, body: Any) -> None:
 @pytest.mark.parametrize(
     ("rule", "body"),
     [
-        (bodies.AGENT_CREATE, {"system": "You are Ada. {CORE_MEMORY} Be kind."}),
-        (bodies.BLOCK, {"value": "x" * 100_000, "limit": 100_000}),
-        (bodies.BLOCK, {"value": "", "limit": 0}),
-        (bodies.BLOCK, {"value": None, "limit": None}),
+        (agents.CREATE, {"system": "You are Ada. {CORE_MEMORY} Be kind."}),
+        (memory.BLOCK, {"value": "x" * 100_000, "limit": 100_000}),
+        (memory.BLOCK, {"value": "", "limit": 0}),
+        (memory.BLOCK, {"value": None, "limit": None}),
     ],
 )
 def test_takes_a_prompt_and_a_block_as_large_as_letta_makes_them(rule: Rule, body: Any) -> None:
@@ -278,4 +278,4 @@ def test_takes_numbers_that_letta_can_hold_and_any_that_it_keeps_as_json() -> No
         "model_settings": {"temperature": 0.5, "max_output_tokens": 4096},
         "metadata": {"n": 2**63},
     }
-    assert admit(bodies.AGENT_UPDATE, body)[0] == body
+    assert admit(agents.UPDATE, body)[0] == body
