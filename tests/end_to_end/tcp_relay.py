@@ -8,6 +8,8 @@ from contextlib import suppress
 from typing import Self
 from urllib.parse import urlsplit
 
+from tests.connections import Connections
+
 
 class TcpRelay:
     """Passes bytes on both ways, in a thread of its own, while it is entered.
@@ -21,11 +23,12 @@ class TcpRelay:
         self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._connections = Connections(self._accept)
         self.closed_connections = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
-        serving = asyncio.start_server(self._accept, "127.0.0.1", 0)
+        serving = asyncio.start_server(self._connections, "127.0.0.1", 0)
         self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result()
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
@@ -49,14 +52,10 @@ class TcpRelay:
         finally:
             self.closed_connections += 1
             upstream_writer.close()
-            writer.close()
 
     async def _end(self) -> None:
         self._server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await self._connections.end()
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

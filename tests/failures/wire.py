@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from tests.connections import Connections
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
@@ -45,6 +47,7 @@ class Wire:
         self._slow_seconds = slow_seconds
         self._fault: Fault | None = None
         self._is_free = asyncio.Event()
+        self._taken_in = Connections(self._accept)
         self._connections: set[_Connection] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -78,7 +81,7 @@ class Wire:
 
     async def _listen(self) -> None:
         self._is_free.set()
-        self._server = await asyncio.start_server(self._accept, sock=self._socket)
+        self._server = await asyncio.start_server(self._taken_in, sock=self._socket)
 
     async def _break(self, fault: Fault) -> None:
         self._fault = fault
@@ -100,10 +103,7 @@ class Wire:
 
     async def _end(self) -> None:
         self._server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await self._taken_in.end()
 
     def _cut_all(self) -> None:
         for connection in list(self._connections):
@@ -114,7 +114,6 @@ class Wire:
         try:
             server = await asyncio.open_connection(*self._target)
         except OSError:
-            writer.close()
             return
         connection = _Connection(writer, server[1])
         self._connections.add(connection)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +13,7 @@ from redis.asyncio.client import PubSub
 
 from gateway_core import cache
 from gateway_core.tasks import cancel, spawn
+from tests.connections import tcp_server
 
 
 class DeafProxy:
@@ -22,7 +22,6 @@ class DeafProxy:
     def __init__(self, port: int | None) -> None:
         self._port = port
         self._deaf = 0
-        self._tasks: set[asyncio.Task[Any]] = set()
         self.connections = 0
         self.pings = 0
 
@@ -30,9 +29,6 @@ class DeafProxy:
         self._deaf = self.connections
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         self.connections += 1
         number = self.connections
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
@@ -47,13 +43,8 @@ class DeafProxy:
         try:
             await asyncio.gather(pump(reader, back), pump(there, writer))
         finally:
-            for end in (writer, back):
-                end.close()
-            closing = (writer.wait_closed(), back.wait_closed())
-            await asyncio.gather(*closing, return_exceptions=True)
-
-    async def end(self) -> None:
-        await cancel(self._tasks, 5)
+            back.close()
+            await asyncio.gather(back.wait_closed(), return_exceptions=True)
 
     async def keeps_one_connection(self) -> None:
         """Wait for three pings in a row over one connection, of however busy a process."""
@@ -71,22 +62,18 @@ async def test_notices_that_a_connection_is_dead_without_saying_so(
     monkeypatch.setattr(cache, "_SILENCE_SECONDS", 0.3)
     own = urlsplit(settings.REDIS_URL)
     proxy = DeafProxy(own.port)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    through = own._replace(netloc=own.netloc.replace(str(own.port), str(port)))
-    with override_settings(REDIS_URL=through.geturl()):
-        listener = spawn(cache.listen())
-        async with asyncio.timeout(60):
-            await proxy.keeps_one_connection()
-            proxy.deafen()
-            dead = proxy.connections
-            while proxy.connections == dead:
-                await asyncio.sleep(0.01)
-            await proxy.keeps_one_connection()
-        await cancel([listener], 5)
-    await proxy.end()
-    server.close()
-    await server.wait_closed()
+    async with tcp_server(proxy.serve) as port:
+        through = own._replace(netloc=own.netloc.replace(str(own.port), str(port)))
+        with override_settings(REDIS_URL=through.geturl()):
+            listener = spawn(cache.listen())
+            async with asyncio.timeout(60):
+                await proxy.keeps_one_connection()
+                proxy.deafen()
+                dead = proxy.connections
+                while proxy.connections == dead:
+                    await asyncio.sleep(0.01)
+                await proxy.keeps_one_connection()
+            await cancel([listener], 5)
 
 
 async def test_survives_a_message_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

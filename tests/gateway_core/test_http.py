@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 from gateway_core.http import UpstreamClient
+from tests.connections import tcp_server
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -61,13 +62,6 @@ async def test_leaves_an_answer_under_way_alone_while_another_loop_asks() -> Non
         else:
             writer.write(b"1234")
         await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    client = UpstreamClient(
-        name="test", base_url=f"http://127.0.0.1:{port}", connect_timeout=1, max_connections=2
-    )
 
     async def ask() -> tuple[int, object]:
         try:
@@ -75,12 +69,15 @@ async def test_leaves_an_answer_under_way_alone_while_another_loop_asks() -> Non
         finally:
             await client.close()
 
-    response = await client.open("GET", "/slow", headers={})
-    pieces = response.chunks()
-    assert await anext(pieces) == b"12"
-    assert await asyncio.to_thread(asyncio.run, ask()) == (200, 1234)
-    go_on.set()
-    assert b"".join([piece async for piece in pieces]) == b"34"
-    response.close(reusable=False)
-    await client.close()
-    server.close()
+    async with tcp_server(serve) as port:
+        client = UpstreamClient(
+            name="test", base_url=f"http://127.0.0.1:{port}", connect_timeout=1, max_connections=2
+        )
+        response = await client.open("GET", "/slow", headers={})
+        pieces = response.chunks()
+        assert await anext(pieces) == b"12"
+        assert await asyncio.to_thread(asyncio.run, ask()) == (200, 1234)
+        go_on.set()
+        assert b"".join([piece async for piece in pieces]) == b"34"
+        response.close(reusable=False)
+        await client.close()

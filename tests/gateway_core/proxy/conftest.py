@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
@@ -13,6 +12,7 @@ from gateway_core.proxy.exchange import Route
 from gateway_core.proxy.operations import Catalogue
 from gateway_core.proxy.pipeline import proxy
 from gateway_core.upstream import Timeouts, with_limits
+from tests.connections import tcp_server
 from tests.gateway_core.proxy import loopback
 from tests.gateway_core.proxy.loopback import (
     OPERATIONS,
@@ -33,10 +33,9 @@ from tests.gateway_core.proxy.loopback import (
 @pytest.fixture
 async def upstream() -> AsyncIterator[Upstream]:
     state = Upstream()
-    server = await asyncio.start_server(state.serve, "127.0.0.1", 0)
-    state.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    yield state
-    server.close()
+    async with tcp_server(state.serve) as port:
+        state.url = f"http://127.0.0.1:{port}"
+        yield state
 
 
 @pytest.fixture

@@ -67,7 +67,6 @@ class Upstream:
             pass
         finally:
             self.gone.set()
-            writer.close()
 
     async def _serve_one(
         self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
