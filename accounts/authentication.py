@@ -7,7 +7,9 @@ from typing import Any
 from rest_framework_simplejwt.authentication import JWTAuthentication
 
 from accounts.models import User
-from accounts.principals import Scheme, forget_user, identify_token_sync
+from accounts.principals.identify import identify_token_sync
+from accounts.principals.memory import forget_user
+from accounts.principals.principal import Scheme
 from accounts.tokens.bearer import bearer_token
 from accounts.tokens.reasons import Reason, refuse
 from gateway_core import context

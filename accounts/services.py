@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
-from accounts.principals import INVALIDATION_SUBJECT
+from accounts.principals.memory import INVALIDATION_SUBJECT
 from accounts.sessions.models import DenialReason
 from accounts.sessions.services import allow_user
 from accounts.supabase import client

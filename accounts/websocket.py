@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from accounts.principals import INVALIDATION_SUBJECT, Principal, identify_token
+from accounts.principals.identify import identify_token
+from accounts.principals.memory import INVALIDATION_SUBJECT
 from accounts.tokens.reasons import Reason, refuse
 from gateway_core import context
 from gateway_core.cache import on_invalidate
@@ -29,6 +30,7 @@ from gateway_core.tasks import spawn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from accounts.principals.principal import Principal
     from gateway_core.asgi import Application, Message, Receive, Scope, Send
 
 SUBPROTOCOL: Final = "gateway.v1"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.urls import Resolver404, resolve
 
 from accounts.authentication import SupabaseAuthentication
-from accounts.principals import identify
+from accounts.principals.identify import identify
 from gateway_core import context
 from gateway_core.errors import GatewayError, InternalError
 from gateway_core.headers import first

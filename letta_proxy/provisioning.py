@@ -24,7 +24,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.principals import INVALIDATION_SUBJECT
+from accounts.principals.memory import INVALIDATION_SUBJECT
 from gateway_core.cache import LocalCache, on_invalidate
 from gateway_core.errors import GatewayError, GatewayOverloaded, UpstreamTimeout
 from gateway_core.logging import get_logger

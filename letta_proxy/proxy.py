@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from accounts.plans.rates import quota_for
-from accounts.principals import identify
+from accounts.principals.identify import identify
 from accounts.sessions.sensitive import require_live_session
 from gateway_core.errors import Code, ResourceNotFound
 from gateway_core.headers import first
@@ -37,7 +37,7 @@ from letta_proxy.turns import note_turn
 from llm_proxy.services import recent_refusal
 
 if TYPE_CHECKING:
-    from accounts.principals import Principal
+    from accounts.principals.principal import Principal
     from gateway_core.errors import GatewayError
     from gateway_core.proxy.exchange import Exchange, Observer
     from gateway_core.upstream import Upstream

@@ -10,9 +10,10 @@ class LLMProxyConfig(AppConfig):
     verbose_name = "Models and keys"
 
     def ready(self) -> None:
-        """Let Django find the system checks, and ``principals`` what proves keys and secrets."""
-        from accounts import holdings, principals  # noqa: PLC0415 - models must be loaded first
+        """Let Django find the system checks, and ``proving`` what proves keys and secrets."""
+        from accounts import holdings  # noqa: PLC0415 - models must be loaded first
         from accounts.plans import services as plans  # noqa: PLC0415 - models must be loaded first
+        from accounts.principals import proving  # noqa: PLC0415 - models must be loaded first
         from gateway_core import encrypted  # noqa: PLC0415 - models must be loaded first
         from gateway_core.audit import projections  # noqa: PLC0415 - models must be loaded first
         from llm_proxy import checks  # noqa: F401, PLC0415 - models must be loaded first
@@ -32,5 +33,5 @@ class LLMProxyConfig(AppConfig):
             )
         )
         projections.register(projection.project)
-        principals.register_prover(secret.PREFIX.encode(), prover.prove)
-        principals.register_prover(agent_secrets.PREFIX.encode(), agent.prove)
+        proving.register_prover(secret.PREFIX.encode(), prover.prove)
+        proving.register_prover(agent_secrets.PREFIX.encode(), agent.prove)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 
-from accounts import principals
 from accounts.plans.rates import quota_for
+from accounts.principals.identify import identify
 from gateway_core.errors import UpstreamCredentialRejected, UpstreamFailed
 from gateway_core.headers import first
 from gateway_core.logging import get_logger
@@ -27,7 +27,7 @@ from llm_proxy.wording import readable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from accounts.principals import Principal
+    from accounts.principals.principal import Principal
     from gateway_core.errors import GatewayError
     from gateway_core.proxy.exchange import Exchange
     from llm_proxy.virtual_keys.grants import Grant
@@ -46,7 +46,7 @@ async def _identify(exchange: Exchange) -> Principal:
     if authorization is None:
         key = next((key for name in _KEY_HEADERS if (key := first(headers, name))), None)
         authorization = b"Bearer " + key if key else None
-    return await principals.identify(authorization, known=exchange.principal)
+    return await identify(authorization, known=exchange.principal)
 
 
 async def _authorize(exchange: Exchange) -> None:

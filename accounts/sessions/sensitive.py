@@ -22,7 +22,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 
-from accounts.principals import Principal
+from accounts.principals.principal import Principal
 from accounts.sessions import liveness, services
 from accounts.sessions.liveness import Session, SessionPolicy
 from accounts.tokens.bearer import bearer_token

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.principals import INVALIDATION_SUBJECT
+from accounts.principals.memory import INVALIDATION_SUBJECT
 from accounts.sessions.liveness import refusal_of
 from accounts.sessions.models import Denial, DenialReason
 from accounts.supabase import client

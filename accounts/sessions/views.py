@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from accounts.models import User
-    from accounts.principals import Principal
+    from accounts.principals.principal import Principal
 
 
 class SignOutView(APIView):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 from channels.db import database_sync_to_async
 
-from accounts.principals import Principal, Scheme
+from accounts.principals.principal import Principal, Scheme
 from gateway_core.context import RequestRecord
 from gateway_core.errors import AccountSuspended, GatewayError, ResourceNotFound
 from gateway_core.proxy.body import check_size

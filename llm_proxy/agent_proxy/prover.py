@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from accounts.models import User
-from accounts.principals import Principal, Proof, Scheme
+from accounts.principals.principal import Principal, Proof, Scheme
 from gateway_core.errors import TokenRejected
 from llm_proxy.agent_proxy.secrets import claim_of
 from llm_proxy.agent_proxy.services import version_for

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 
-from accounts import principals
 from accounts.plans.services import alimits_for
+from accounts.principals.identify import identify_token
 from gateway_core.errors import CallerError, Code, TokenRejected
 from gateway_core.headers import first
 from llm_proxy.agent_proxy.address import addressed
@@ -23,7 +23,7 @@ from llm_proxy.proxy import ROUTE as LLM
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from accounts.principals import Principal
+    from accounts.principals.principal import Principal
     from gateway_core.errors import GatewayError
     from gateway_core.proxy.exchange import Exchange
 
@@ -44,7 +44,7 @@ async def _identify(exchange: Exchange) -> Principal:
     user_id = addressed(exchange.scope).user_id.lower()
     for secret in _secrets(exchange):
         try:
-            principal = await principals.identify_token(secret)
+            principal = await identify_token(secret)
         except TokenRejected as error:
             refusal = error
             continue

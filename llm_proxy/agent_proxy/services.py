@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import transaction
 
-from accounts.principals import INVALIDATION_SUBJECT
+from accounts.principals.memory import INVALIDATION_SUBJECT
 from gateway_core import cache
 from gateway_core.audit.services import record_change
 from llm_proxy.agent_proxy.models import FIRST_VERSION, AgentSecret

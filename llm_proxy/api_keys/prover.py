@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from accounts.principals import Principal, Proof, Scheme
+from accounts.principals.principal import Principal, Proof, Scheme
 from gateway_core.cache import LocalCache
 from gateway_core.errors import Code, TokenRejected
 from llm_proxy.api_keys.models import ApiKey, State

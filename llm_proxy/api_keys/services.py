@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from accounts.principals import INVALIDATION_SUBJECT
+from accounts.principals.memory import INVALIDATION_SUBJECT
 from gateway_core import cache
 from gateway_core.audit.services import record_change
 from gateway_core.errors import PolicyError, ResourceConflict, ResourceNotFound

@@ -17,9 +17,9 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
 
-from accounts import principals
 from accounts.plans import services as plans
 from accounts.plans.services import covers
+from accounts.principals import memory as principals
 from gateway_core.cache import LocalCache, on_invalidate
 from gateway_core.errors import AccountSuspended, TokenRejected
 from llm_proxy.virtual_keys import standing as standings
@@ -27,7 +27,7 @@ from llm_proxy.virtual_keys.making import establish, value_of
 from llm_proxy.virtual_keys.models import VirtualKey
 
 if TYPE_CHECKING:
-    from accounts.principals import Principal
+    from accounts.principals.principal import Principal
     from llm_proxy.virtual_keys.standing import Standing
 
 # What processes tell each other when a key changes; the key is its user's id.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from accounts.models import User
-    from accounts.principals import Principal
+    from accounts.principals.principal import Principal
     from llm_proxy.virtual_keys.grants import Grant
     from llm_proxy.virtual_keys.standing import Standing
 

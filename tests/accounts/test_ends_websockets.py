@@ -15,8 +15,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from accounts import conf, principals, services, websocket
+from accounts import conf, services, websocket
 from accounts.models import User
+from accounts.principals.identify import identify_token
+from accounts.principals.memory import INVALIDATION_SUBJECT
 from accounts.sessions.services import allow, deny_session, deny_user
 from accounts.websocket import authenticated
 from gateway_core import cache
@@ -208,7 +210,7 @@ async def test_misses_no_denial_of_the_moment_before_it_was_open(
     lost: list[Any] = []
 
     async def identify_and_lose_the_race(token: bytes, **how: Any) -> Any:
-        principal = await principals.identify_token(token, **how)
+        principal = await identify_token(token, **how)
         if not lost:
             lost.append(principal)
             await deny(me)
@@ -245,7 +247,7 @@ async def test_leaves_a_connection_alone_while_nobody_can_say(
             store = conf.verifier().store
             assert store is not None
             store._loaded_at = None
-            await asyncio.to_thread(cache.invalidate, principals.INVALIDATION_SUBJECT, str(me))
+            await asyncio.to_thread(cache.invalidate, INVALIDATION_SUBJECT, str(me))
             await asyncio.sleep(0.05)
             await echo(connection)
 

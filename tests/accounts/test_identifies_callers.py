@@ -9,9 +9,11 @@ import pytest
 from channels.db import database_sync_to_async
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from accounts import conf, principals, services
+from accounts import conf, services
 from accounts.models import User
-from accounts.principals import Principal, Scheme, identify, identify_token_sync
+from accounts.principals import memory, proving
+from accounts.principals.identify import identify, identify_token_sync
+from accounts.principals.principal import Principal, Scheme
 from gateway_core import cache
 from gateway_core.errors import AccountSuspended, Code, DatabaseUnavailable, TokenRejected
 from tests.accounts.key_server import KeyServer, wait_for_fetch
@@ -125,9 +127,9 @@ async def test_remembers_a_token_no_longer_than_it_lives_nor_than_is_set(
     token = signer.token(exp=int(time.time()) + exp)
     principal = await identify(bearer(token))
     now = time.monotonic()
-    monkeypatch.setattr(principals._cache, "_clock", lambda: now + remembered - 2)
+    monkeypatch.setattr(memory._cache, "_clock", lambda: now + remembered - 2)
     assert await identify(bearer(token)) is principal
-    monkeypatch.setattr(principals._cache, "_clock", lambda: now + remembered + 1)
+    monkeypatch.setattr(memory._cache, "_clock", lambda: now + remembered + 1)
     assert await identify(bearer(token)) is not principal
 
 
@@ -161,7 +163,7 @@ async def test_reads_the_user_again_once_they_are_forgotten(signer: Signer) -> N
     principal, untouched = await identify(bearer(token)), await identify(bearer(other))
     await shut_out(principal.user_id)
     assert await identify(bearer(token)) is principal
-    cache.invalidate(principals.INVALIDATION_SUBJECT, str(principal.user_id))
+    cache.invalidate(memory.INVALIDATION_SUBJECT, str(principal.user_id))
     with pytest.raises(AccountSuspended) as refusal:
         await identify(bearer(token))
     assert (refusal.value.status, refusal.value.code) == (403, Code.POLICY_ACCOUNT_SUSPENDED)
@@ -185,15 +187,15 @@ async def test_remembers_nothing_that_was_read_before_a_user_was_forgotten(
     signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = signer.token()
-    recognised = principals._recognised_in_thread
+    recognised = proving._recognised_in_thread
 
     async def recognise_and_lose_the_race(*arguments: Any) -> Any:
         proof = await recognised(*arguments)
         await shut_out(proof.principal.user_id)
-        principals.forget_user(proof.principal.user_id)
+        memory.forget_user(proof.principal.user_id)
         return proof
 
-    monkeypatch.setattr(principals, "_recognised_in_thread", recognise_and_lose_the_race)
+    monkeypatch.setattr(proving, "_recognised_in_thread", recognise_and_lose_the_race)
     assert await identify(bearer(token))
     monkeypatch.undo()
     with pytest.raises(AccountSuspended):
@@ -242,4 +244,4 @@ async def test_refuses_what_carries_no_token(header: bytes | None) -> None:
 def test_shows_nobody_s_token(signer: Signer) -> None:
     token = signer.token()
     principal = identify_token_sync(token)
-    assert token.decode().split(".")[2] not in repr(principal) + repr(principals._cache.__dict__)
+    assert token.decode().split(".")[2] not in repr(principal) + repr(memory._cache.__dict__)

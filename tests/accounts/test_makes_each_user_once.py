@@ -10,7 +10,7 @@ from channels.db import database_sync_to_async
 from django.db import connection
 
 from accounts.models import User
-from accounts.principals import identify, identify_token_sync
+from accounts.principals.identify import identify, identify_token_sync
 from tests.accounts.mint import Signer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("sign_in_service")]

@@ -7,8 +7,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from accounts import principals
-from accounts.principals import Principal, Proof, Scheme, identify_token, register_prover
+from accounts.principals import memory, proving
+from accounts.principals.identify import identify_token
+from accounts.principals.principal import Principal, Proof, Scheme
+from accounts.principals.proving import register_prover
 from accounts.tokens.reasons import Reason, refuse
 from gateway_core import cache
 
@@ -34,7 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
             )
         )
 
-    monkeypatch.setattr(principals, "_provers", {})
+    monkeypatch.setattr(proving, "_provers", {})
     register_prover(b"tst_", prove)
     yield tokens
     cache.clear_all()
@@ -51,7 +53,7 @@ async def test_asks_whoever_registered_the_prefix_and_remembers(asked: list[byte
 @pytest.mark.django_db(transaction=True)
 async def test_asks_again_once_the_user_is_forgotten(asked: list[bytes]) -> None:
     await identify_token(b"tst_good")
-    principals.forget_user(USER_ID)
+    memory.forget_user(USER_ID)
     await identify_token(b"tst_good")
     assert len(asked) == 2
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 from django.db import transaction
 
-from accounts import principals, services
+from accounts import services
 from accounts.models import User
-from accounts.principals import identify_token_sync
+from accounts.principals.identify import identify_token_sync
+from accounts.principals.memory import INVALIDATION_SUBJECT
 from gateway_core import cache
 from gateway_core.audit.models import AuditEvent
 from gateway_core.errors import AccountSuspended
@@ -57,7 +58,7 @@ def test_tells_other_processes_only_after_the_commit(
     with transaction.atomic():
         services.suspend_user(user_id=user_id, by=staff)
         assert told == []
-    assert told == [(principals.INVALIDATION_SUBJECT, str(user_id))]
+    assert told == [(INVALIDATION_SUBJECT, str(user_id))]
 
 
 def test_is_undone_with_the_transaction_it_was_part_of(signer: Signer, staff: User) -> None:

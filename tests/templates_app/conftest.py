@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from accounts.principals import Principal, Scheme
+from accounts.principals.principal import Principal, Scheme
 from templates_app.models import Template, TemplateVersion, Visibility
 from templates_app.permissions import CHANGE, DELETE, PUBLISH, VIEW
 from templates_app.services import Bundle, Place, export_template, publish_version

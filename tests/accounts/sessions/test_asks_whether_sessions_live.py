@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from accounts import principals
-from accounts.principals import identify_token, identify_token_sync
+from accounts.principals import memory
+from accounts.principals.identify import identify_token, identify_token_sync
 from accounts.sessions import liveness
 from accounts.sessions.liveness import Session, require_live
 from accounts.supabase import client
@@ -158,7 +158,7 @@ def test_asks_again_after_something_has_changed_for_the_user(
 ) -> None:
     visit = sign_in()
     require_live(session(visit))
-    principals.forget_user(visit.user_id)
+    memory.forget_user(visit.user_id)
     require_live(session(visit))
     assert len(supabase.requests(ASKED)) == 2
 
@@ -264,7 +264,7 @@ def test_works_a_principal_out_again_when_the_answer_is_old(
     client.sign_out(visit.token)
     assert identify_token_sync(visit.token)
     now = time.monotonic()
-    for cache in (principals._cache, liveness._verdicts):
+    for cache in (memory._cache, liveness._verdicts):
         monkeypatch.setattr(cache, "_clock", lambda: now + 41)
     with pytest.raises(TokenRejected):
         identify_token_sync(visit.token)
@@ -278,7 +278,7 @@ def test_remembers_nobody_longer_because_another_token_of_the_session_is_new(
     visit = sign_in()
     before = time.time()
     identify_token_sync(visit.token)
-    (deadline, proof) = principals._cache._entries[next(iter(principals._cache._entries))]
+    (deadline, proof) = memory._cache._entries[next(iter(memory._cache._entries))]
     assert proof.good_until <= before + 41
     assert deadline <= time.monotonic() + 41
 

@@ -13,9 +13,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from accounts import principals
 from accounts.models import User
-from accounts.principals import Principal, Proof, Scheme, identify_token, identify_token_sync
+from accounts.principals import memory, proving
+from accounts.principals.identify import identify_token, identify_token_sync
+from accounts.principals.principal import Principal, Proof, Scheme
 from accounts.sessions import services
 from accounts.sessions.models import Denial, DenialReason
 from gateway_core import cache
@@ -88,7 +89,7 @@ def test_refuses_other_kinds_of_tokens_of_a_denied_user_too(
             expires_at=time.time() + 60,
         )
     )
-    monkeypatch.setattr(principals, "_provers", {b"tst_": lambda _token: proof})
+    monkeypatch.setattr(proving, "_provers", {b"tst_": lambda _token: proof})
     services.deny_session(session_id=visit.session_id, user_id=visit.user_id, by=staff)
     assert identify_token_sync(b"tst_key") is proof.principal
     services.deny_user(user_id=visit.user_id, by=staff)
@@ -158,7 +159,7 @@ def test_is_over_when_its_time_is_over(
     late, usual = timedelta(seconds=101), timezone.now
     now = time.monotonic()
     monkeypatch.setattr(timezone, "now", lambda: usual() + late)
-    monkeypatch.setattr(principals._cache, "_clock", lambda: now + 101)
+    monkeypatch.setattr(memory._cache, "_clock", lambda: now + 101)
     assert refusal(visit) is None
 
 
@@ -227,7 +228,7 @@ def test_tells_other_processes_only_after_the_commit(
     with transaction.atomic():
         services.deny_user(user_id=visit.user_id, by=None)
         assert told == []
-    assert told == [(principals.INVALIDATION_SUBJECT, str(visit.user_id))]
+    assert told == [(memory.INVALIDATION_SUBJECT, str(visit.user_id))]
 
 
 def test_denies_once_when_many_deny_at_once() -> None:

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts import services
 from accounts.models import User
-from accounts.principals import identify_token_sync
+from accounts.principals.identify import identify_token_sync
 from accounts.sessions.models import Denial, DenialReason
 from accounts.sessions.services import deny_user
 from accounts.supabase import client, sync

@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from accounts import services
 from accounts.models import User
-from accounts.principals import identify, identify_token
+from accounts.principals.identify import identify, identify_token
 from accounts.tokens import guesses
 from accounts.websocket import authenticated
 from gateway_core import context

@@ -12,7 +12,8 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
-from accounts.principals import Scheme, identify_token_sync
+from accounts.principals.identify import identify_token_sync
+from accounts.principals.principal import Scheme
 from accounts.services import suspend_user
 from gateway_core import cache
 from gateway_core.errors import AccountSuspended, TokenRejected

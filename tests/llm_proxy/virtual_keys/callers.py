@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 from uuid import UUID
 
-from accounts.principals import Principal, Scheme
+from accounts.principals.principal import Principal, Scheme
 from llm_proxy.virtual_keys.grants import grant_for
 
 

@@ -18,7 +18,8 @@ from django.conf import settings
 
 
 async def main(user_id: UUID, count: int) -> None:
-    from accounts.principals import Principal, Scheme  # noqa: PLC0415 - needs the settings below
+    # All need the settings below.
+    from accounts.principals.principal import Principal, Scheme  # noqa: PLC0415 - as above
     from llm_proxy import client  # noqa: PLC0415 - as above
     from llm_proxy.virtual_keys.grants import grant_for  # noqa: PLC0415 - as above
 
