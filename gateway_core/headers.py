@@ -35,10 +35,6 @@ _RESPONSE: Final = frozenset(
         "retry-after",
         "x-litellm-call-id",
         "x-litellm-response-cost",
-        "x-ratelimit-limit-requests",
-        "x-ratelimit-limit-tokens",
-        "x-ratelimit-remaining-requests",
-        "x-ratelimit-remaining-tokens",
     }
 )
 _IS_UNCLEAN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search

@@ -16,6 +16,9 @@ _NEVER = [
     *("host", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "x-original-url"),
     *("x-rewrite-url", "x-http-method-override", "content-length", "expect", "range"),
     *("location", "server", "refresh", "link", "alt-svc", "x-litellm-model-api-base"),
+    # The product's limits at its providers, which its users share and have no part in.
+    *("x-ratelimit-limit-requests", "x-ratelimit-remaining-tokens", "llm_provider-request-id"),
+    *("x-ratelimit-api_key-remaining-requests", "x-ratelimit-reset-tokens", "ratelimit"),
     *("access-control-allow-origin", "content-security-policy", "strict-transport-security"),
 ]
 _LET_THROUGH = [
