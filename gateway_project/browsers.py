@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
-from django.middleware.security import SecurityMiddleware
+
+from gateway_project.tls import has_tls
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse
-
     from gateway_core.asgi import Application, Message, Receive, Scope, Send
 
 _NOTHING: Final = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -39,14 +38,6 @@ _GUARDS: Final = {
 }
 
 
-class TlsMiddleware(SecurityMiddleware):
-    """Sends people from plain HTTP to HTTPS, and leaves headers to ``for_browsers``."""
-
-    def process_response(self, _request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        """Return it as it is."""
-        return response
-
-
 def for_browsers(application: Application) -> Application:
     """Put these headers on every answer. Nothing behind this has any of them."""
 
@@ -54,7 +45,7 @@ def for_browsers(application: Application) -> Application:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = [*message.get("headers", ()), *_GUARDS[_policy(scope["path"])]]
-                if scope.get("scheme") == "https" and settings.SECURE_HSTS_SECONDS:
+                if settings.SECURE_HSTS_SECONDS and has_tls(scope):
                     headers.append((b"strict-transport-security", _tls_only()))
                 message["headers"] = headers
             await send(message)

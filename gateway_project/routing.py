@@ -14,6 +14,7 @@ from gateway_project.browsers import for_browsers
 from gateway_project.cors import with_cors
 from gateway_project.entrance import bounded
 from gateway_project.routes import ROUTES
+from gateway_project.tls import over_tls
 
 if TYPE_CHECKING:
     from gateway_core.asgi import Application, Receive, Scope, Send
@@ -31,7 +32,7 @@ def route(control_plane: Application) -> Application:
     websocket = [_at(r"", nowhere)]
     router = ProtocolTypeRouter(
         {
-            "http": for_browsers(with_cors(cast("Application", URLRouter(http)))),
+            "http": for_browsers(with_cors(over_tls(cast("Application", URLRouter(http))))),
             "websocket": authenticated(cast("Application", URLRouter(websocket))),
         }
     )

@@ -245,7 +245,6 @@ INSTALLED_APPS = [
     "gateway_project.apps.RoofConfig",
 ]
 MIDDLEWARE = [
-    "gateway_project.browsers.TlsMiddleware",
     "gateway_project.static.StaticFilesMiddleware",
     "gateway_project.slashes.LastSlashMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -314,8 +313,7 @@ SESSION_COOKIE_AGE = 12 * 3600
 SECURE_HSTS_SECONDS = integer("SECURE_HSTS_SECONDS", 31_536_000 if IS_PRODUCTION else 0)
 SECURE_HSTS_PRELOAD = IS_PRODUCTION
 SECURE_SSL_REDIRECT = boolean("SECURE_SSL_REDIRECT", default=IS_PRODUCTION)
-SECURE_REDIRECT_EXEMPT = [r"^api/v1/system/", r"^metrics$"]
-# Django looks for the headers in middlewares of its own; both planes have them of ``browsers``.
+# Django looks for both in a middleware of its own; both planes have them of ``browsers``, ``tls``.
 SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002"]
 ALLOWED_ORIGINS = words("ALLOWED_ORIGINS")
 # Of the admin, which is no business of the origins that may call the API.

@@ -2,7 +2,7 @@
 
     GatewayError
     ├── CallerError        4xx  the request is at fault
-    │   ├── RequestMalformed, RequestTooSlow, FieldInvalid, BodyTooLarge,
+    │   ├── RequestMalformed, RequestTooSlow, TlsMissing, FieldInvalid, BodyTooLarge,
     │   │   MediaTypeUnsupported, ResourceNotFound, MethodNotAllowed, ResourceConflict,
     │   │   EtagMismatch, IdempotencyKeyReused, IdempotencyInProgress,
     │   │   IdempotencyOutcomeUnknown, IdempotencyAnswerNotKept
@@ -44,6 +44,7 @@ from gateway_core.errors.caller import (
     RequestTooSlow,
     ResourceConflict,
     ResourceNotFound,
+    TlsMissing,
     TokenRejected,
 )
 from gateway_core.errors.codes import (
@@ -128,6 +129,7 @@ __all__ = (
     "ResourceNotFound",
     "RuleDenied",
     "ScopeMissing",
+    "TlsMissing",
     "TokenRejected",
     "TooManyConcurrent",
     "UpstreamAnswerInvalid",

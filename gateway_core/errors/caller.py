@@ -27,6 +27,16 @@ class RequestTooSlow(RequestMalformed):
     status = 408
 
 
+class TlsMissing(CallerError):
+    """The request came in plain where TLS is asked for."""
+
+    code = Code.CALLER_TLS_MISSING
+    detail = (
+        "This request came without TLS. Call https:// instead, and replace the token or API key "
+        "that it carried: it could be read on the way."
+    )
+
+
 class FieldInvalid(CallerError):
     """A field is missing, of the wrong type or out of range."""
 

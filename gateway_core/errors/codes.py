@@ -22,6 +22,7 @@ class Code(StrEnum):
     CALLER_IDEMPOTENCY_OUTCOME_UNKNOWN = "caller_idempotency_outcome_unknown"
     CALLER_IDEMPOTENCY_ANSWER_NOT_KEPT = "caller_idempotency_answer_not_kept"
     CALLER_GONE = "caller_gone"
+    CALLER_TLS_MISSING = "caller_tls_missing"
     CALLER_TOKEN_MISSING = "caller_token_missing"  # noqa: S105 - an error code
     CALLER_TOKEN_INVALID = "caller_token_invalid"  # noqa: S105 - an error code
     CALLER_TOKEN_EXPIRED = "caller_token_expired"  # noqa: S105 - an error code

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _AGAIN_SECONDS: Final = 1
 
 
-def _refusing(error: GatewayError) -> Application:
+def refusing(error: GatewayError) -> Application:
     """Return an application that answers every request with an error, and closes the connection."""
 
     async def refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -29,8 +29,8 @@ def _refusing(error: GatewayError) -> Application:
     return recorded(refuse)
 
 
-stopping: Final = _refusing(GatewayStopping(retry_after=_AGAIN_SECONDS))
-overloaded: Final = _refusing(GatewayOverloaded(retry_after=_AGAIN_SECONDS))
+stopping: Final = refusing(GatewayStopping(retry_after=_AGAIN_SECONDS))
+overloaded: Final = refusing(GatewayOverloaded(retry_after=_AGAIN_SECONDS))
 
 
 def written(error: GatewayError, client_ip: str) -> bytes:
