@@ -9,7 +9,7 @@ from accounts.supabase import client as supabase
 from agents.drivers import ams
 from gateway_core.breaker import Breaker
 from letta_proxy import client as letta
-from llm_proxy import client as litellm
+from llm_proxy.client import connections as litellm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 
-from llm_proxy import client
+from llm_proxy.client import connections
+from llm_proxy.client.users import all_users, delete_users
 from llm_proxy.virtual_keys.models import VirtualKey
 from llm_proxy.virtual_keys.services import finish_retiring
 from llm_proxy.virtual_keys.standing import installation_id
@@ -59,12 +60,12 @@ async def _made_here(made_by: str) -> list[str]:
     try:
         return [
             user.user_id
-            async for users, _ in client.all_users()
+            async for users, _ in all_users()
             for user in users
             if user.made_by == made_by
         ]
     finally:
-        await client.upstream().close()
+        await connections.close()
 
 
 async def _finish(virtual_key_ids: Sequence[UUID]) -> None:
@@ -72,11 +73,11 @@ async def _finish(virtual_key_ids: Sequence[UUID]) -> None:
         for virtual_key_id in virtual_key_ids:
             await finish_retiring(virtual_key_id)
     finally:
-        await client.upstream().close()
+        await connections.close()
 
 
 async def _delete(user_ids: Sequence[str]) -> None:
     try:
-        await client.delete_users(user_ids)
+        await delete_users(user_ids)
     finally:
-        await client.upstream().close()
+        await connections.close()

@@ -14,7 +14,8 @@ from gateway_core.headers import first
 from gateway_core.logging import get_logger
 from gateway_core.proxy.exchange import Route
 from gateway_core.proxy.operations import BodyKind
-from llm_proxy import client, refusals
+from llm_proxy import refusals
+from llm_proxy.client import connections
 from llm_proxy.describe import QUERY, describes
 from llm_proxy.operations import CATALOGUE
 from llm_proxy.policy import FormPolicy, check_model_allowed, police
@@ -116,7 +117,7 @@ ROUTE: Final = Route(
     name="llm",
     scope="llm",
     prefixes=("/api/v1/llm/v1", "/api/v1/llm"),
-    upstream=lambda _operation: client.upstream(),
+    upstream=lambda _operation: connections.upstream(),
     catalogue=CATALOGUE,
     identify=_identify,
     quota=quota_for,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from accounts.plans.services import alimits_for, covers
 from gateway_core.errors import UpstreamAnswerInvalid
-from llm_proxy import client
+from llm_proxy.client.models import list_models
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ async def agent_models(user_id: UUID) -> frozenset[str]:
     Raises:
         UpstreamError: LiteLLM does not say.
     """
-    entries = models_for_agents(await client.list_models(), await alimits_for(user_id))
+    entries = models_for_agents(await list_models(), await alimits_for(user_id))
     return frozenset(entry["id"] for entry in entries)
 
 

@@ -17,7 +17,9 @@ from django.views.decorators.debug import sensitive_variables
 from gateway_core.crypto import SecretUnreadable
 from gateway_core.errors import UpstreamFailed, UpstreamUnreachable
 from gateway_core.logging import get_logger
-from llm_proxy import client
+from llm_proxy.client.calls import AliasTaken, KeyUnknown
+from llm_proxy.client.keys import delete_keys, generate_key, key_info, update_key
+from llm_proxy.client.users import put_user, update_user
 from llm_proxy.virtual_keys import standing as standings
 from llm_proxy.virtual_keys.models import VirtualKey
 
@@ -54,7 +56,7 @@ async def establish(standing: Standing, *, is_doubtful: bool = False) -> Standin
         again: Standing | None = await _read(key.pk)
         if again is None or again.key.state == _State.RETIRING:
             # Whoever retires it may have deleted it before this made it.
-            await client.delete_keys([key.token_hash])
+            await delete_keys([key.token_hash])
             key.state = _State.RETIRING
             return standing
         standing, is_doubtful = again, True
@@ -83,35 +85,35 @@ async def _tell(standing: Standing) -> None:
         return
     try:
         # First: it tells whether LiteLLM still has the key, and with it the user.
-        await client.update_key(key.token_hash, terms=terms.key)
-    except client.KeyUnknown:
+        await update_key(key.token_hash, terms=terms.key)
+    except KeyUnknown:
         if key.state == _State.ACTIVE:
             _log.warning("virtual key is made again", user_id=str(key.user_id))
             await _make(standing)
         return
-    await client.update_user(key.user_id, terms=terms.user)
+    await update_user(key.user_id, terms=terms.user)
 
 
 async def _make(standing: Standing) -> None:
     key, terms = standing.key, standing.terms
     made_by: UUID = await _installation_id()
-    await client.put_user(key.user_id, terms=terms.user, made_by=made_by)
+    await put_user(key.user_id, terms=terms.user, made_by=made_by)
     try:
-        await client.generate_key(
+        await generate_key(
             value=value_of(key),
             alias=key.alias,
             terms=terms.key,
             made_by=made_by,
             spend=await _spent_before(key),
         )
-    except client.AliasTaken:
+    except AliasTaken:
         await _adopt(key)
-        await client.update_key(key.token_hash, terms=terms.key)
+        await update_key(key.token_hash, terms=terms.key)
 
 
 async def _adopt(key: VirtualKey) -> None:
     """Take a key as made that an earlier or simultaneous attempt has made."""
-    info = await client.key_info(key.token_hash)
+    info = await key_info(key.token_hash)
     if info is None or info.is_deleted or info.user_id != str(key.user_id):
         _log.error("alias belongs to another key", alias=key.alias)
         raise UpstreamFailed
@@ -124,7 +126,7 @@ async def _spent_before(key: VirtualKey) -> float:
     """
     if not key.predecessor_hash or key.kind != VirtualKey.Kind.API_KEY:
         return 0.0  # of a managed key only the user's budget counts, which stays
-    info = await client.key_info(key.predecessor_hash)
+    info = await key_info(key.predecessor_hash)
     return info.spend if info else 0.0
 
 

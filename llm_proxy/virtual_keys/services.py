@@ -17,8 +17,10 @@ from gateway_core import cache
 from gateway_core.audit.services import record_change
 from gateway_core.background import in_background, wait_for
 from gateway_core.errors import ResourceConflict
-from llm_proxy import client
 from llm_proxy.api_keys.models import ApiKey
+from llm_proxy.client import connections
+from llm_proxy.client.keys import delete_keys
+from llm_proxy.client.users import delete_users
 from llm_proxy.virtual_keys import standing as standings
 from llm_proxy.virtual_keys.grants import INVALIDATION_SUBJECT, is_current
 from llm_proxy.virtual_keys.making import establish
@@ -94,14 +96,14 @@ def erase_virtual_keys(*, user_id: UUID) -> None:
     keys = VirtualKey.objects.filter(user_id=user_id)
     keys.update(state=_State.RETIRING, updated_at=timezone.now())
     cache.invalidate(INVALIDATION_SUBJECT, str(user_id))
-    wait_for(partial(client.delete_users, [str(user_id)]), close=client.close)
+    wait_for(partial(delete_users, [str(user_id)]), close=connections.close)
     keys.filter(state=_State.RETIRING).delete()
 
 
 def tell_of_user(user_id: UUID) -> None:
     """Have LiteLLM told in the background what has changed for a user, who may be idle."""
     work = partial(_tell_all, user_id)
-    in_background(work, name="virtual keys of a user", close=client.close)
+    in_background(work, name="virtual keys of a user", close=connections.close)
 
 
 async def remake_virtual_key(principal: Principal, lost: Grant) -> None:
@@ -117,7 +119,7 @@ async def finish_retiring(virtual_key_id: UUID) -> None:
     """Delete a retiring key in LiteLLM, and then its row. Raises UpstreamError."""
     token_hash: str | None = await _retiring_hash(virtual_key_id)
     if token_hash is not None:
-        await client.delete_keys([token_hash])
+        await delete_keys([token_hash])
         await _deleted(virtual_key_id)
 
 
@@ -174,7 +176,7 @@ def _record(
 
 def _changed(key: VirtualKey, work: Callable[[], Awaitable[None]]) -> None:
     cache.invalidate(INVALIDATION_SUBJECT, str(key.user_id))
-    in_background(work, name="virtual key", close=client.close)
+    in_background(work, name="virtual key", close=connections.close)
 
 
 def _unmake(virtual_key_id: UUID) -> None:

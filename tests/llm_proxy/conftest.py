@@ -11,7 +11,7 @@ from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
 
 from gateway_core import cache
-from llm_proxy import client
+from llm_proxy.client import connections
 from tests.conftest import Running, RunningSupabase
 
 
@@ -52,11 +52,11 @@ async def user_id(
     The gateway that other tests run in a thread of this process keeps its connections.
     """
     del transactional_db, litellm
-    monkeypatch.setattr(client, "upstream", functools.cache(client.upstream.__wrapped__))
+    monkeypatch.setattr(connections, "upstream", functools.cache(connections.upstream.__wrapped__))
     cache.clear_all()
     user = await database_sync_to_async(get_user_model().objects.create)(pk=uuid4())
     yield user.pk
-    await client.upstream().close()
+    await connections.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from gateway_core.advisory import AlreadyRunning, only_one
 from gateway_core.errors import GatewayError
 from gateway_core.progress import Progress
-from llm_proxy import client
+from llm_proxy.client import connections
 from llm_proxy.virtual_keys.sync.apply import Outcome, apply
 from llm_proxy.virtual_keys.sync.plan import Kind, Planner
 
@@ -77,4 +77,4 @@ async def _run(progress: Progress, *, is_dry_run: bool, prune: bool) -> tuple[Pl
             return plan, None
         return plan, await apply(plan, prune=prune, show=progress.show)
     finally:
-        await client.close()
+        await connections.close()

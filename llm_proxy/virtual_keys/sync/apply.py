@@ -21,7 +21,8 @@ from django.utils import timezone
 from gateway_core import cache
 from gateway_core.errors import GatewayError, UpstreamCredentialRejected, UpstreamUnreachable
 from gateway_core.logging import get_logger
-from llm_proxy import client
+from llm_proxy.client.keys import delete_keys
+from llm_proxy.client.users import delete_users
 from llm_proxy.virtual_keys import standing as standings
 from llm_proxy.virtual_keys.grants import INVALIDATION_SUBJECT
 from llm_proxy.virtual_keys.making import establish
@@ -97,7 +98,7 @@ async def _work_off(kind: Kind, batch: list[Step], outcome: Outcome) -> None:
         await _counted(partial(_delete_keys, subjects), kind, len(batch), outcome)
     elif kind is Kind.DELETE_USER:
         unknown = await _unknown_users(subjects)
-        await _all([partial(client.delete_users, [one]) for one in unknown], kind, outcome)
+        await _all([partial(delete_users, [one]) for one in unknown], kind, outcome)
     else:
         found: list[Standing] = await _prepared(kind, subjects)
         await _all([partial(establish, one, is_doubtful=True) for one in found], kind, outcome)
@@ -132,14 +133,14 @@ async def _counted(work: Work, kind: Kind, count: int, outcome: Outcome) -> None
 
 async def _retire(virtual_key_ids: list[str]) -> None:
     hashes: list[str] = await _retired(virtual_key_ids)
-    await client.delete_keys(hashes)
+    await delete_keys(hashes)
     await _rows_deleted(virtual_key_ids)
 
 
 async def _delete_keys(hashes: list[str]) -> None:
     unknown: list[str] = await _unknown_hashes(hashes)
     if unknown:
-        await client.delete_keys(unknown)
+        await delete_keys(unknown)
 
 
 def _prepare(kind: Kind, virtual_key_ids: list[str]) -> list[Standing]:

@@ -18,8 +18,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.plans.services import limits_of
-from llm_proxy import client
 from llm_proxy.api_keys.models import ApiKey
+from llm_proxy.client.keys import all_keys
+from llm_proxy.client.users import all_users
 from llm_proxy.virtual_keys import standing as standings
 from llm_proxy.virtual_keys.models import ALIAS_PREFIX, VirtualKey
 from llm_proxy.virtual_keys.terms import are_met, user_terms
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
-    from llm_proxy.client import KeyInfo, UserInfo
+    from llm_proxy.client.keys import KeyInfo
+    from llm_proxy.client.users import UserInfo
     from llm_proxy.virtual_keys.standing import Standing
 
     Show = Callable[[str, int, int], None]
@@ -102,11 +104,11 @@ class Planner:
 
     async def make(self) -> Plan:
         """Compare all there is. Raises UpstreamError."""
-        async for users, total in client.all_users():
+        async for users, total in all_users():
             await database_sync_to_async(self._compare_users, thread_sensitive=False)(users)
             self._plan.users += len(users)
             self._show("users", self._plan.users, total)
-        async for keys, total in client.all_keys():
+        async for keys, total in all_keys():
             await database_sync_to_async(self._compare_keys, thread_sensitive=False)(keys)
             self._plan.keys += len(keys)
             self._show("keys", self._plan.keys, total)

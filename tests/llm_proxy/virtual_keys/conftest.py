@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from gateway_core import cache
-from llm_proxy import client
+from llm_proxy.client import connections
 from tests.conftest import Running
 from tests.llm_proxy.virtual_keys.callers import caller, credential_for
 
@@ -20,7 +20,7 @@ def litellm_alone(
 ) -> Iterator[None]:
     """LiteLLM for synchronous tests, each of whose calls has an event loop of its own."""
     del transactional_db, litellm
-    monkeypatch.setattr(client, "upstream", functools.cache(client.upstream.__wrapped__))
+    monkeypatch.setattr(connections, "upstream", functools.cache(connections.upstream.__wrapped__))
     cache.clear_all()
     yield
     cache.clear_all()
@@ -35,7 +35,7 @@ def use_key(litellm_alone: None) -> Callable[..., str]:
         try:
             return await credential_for(caller(user_id, api_key_id))
         finally:
-            await client.upstream().close()
+            await connections.close()
 
     def use_now(user_id: UUID, api_key_id: UUID | None = None) -> str:
         return asyncio.run(use(user_id, api_key_id))

@@ -14,8 +14,8 @@ from accounts.models import Plan, User, UserPlan
 from accounts.plans import services as plans
 from gateway_core import cache
 from gateway_core.errors import TokenRejected, UpstreamError, UpstreamUnreachable
-from llm_proxy import client
 from llm_proxy.api_keys.models import ApiKey
+from llm_proxy.client.users import update_user
 from llm_proxy.models import VirtualKey
 from llm_proxy.virtual_keys import grants, making
 from llm_proxy.virtual_keys.grants import grant_for
@@ -215,7 +215,7 @@ async def test_of_two_orders_that_overtake_each_other_the_latest_terms_win(
     await change_plan(budget=Decimal(3))
     old: Standing | None = await making._read((await rows())[0].pk)
     assert old is not None
-    update_user, may_go, is_held = client.update_user, asyncio.Event(), asyncio.Event()
+    may_go, is_held = asyncio.Event(), asyncio.Event()
 
     async def held(user_id: UUID, *, terms: dict[str, object]) -> None:
         if terms["max_budget"] == 3:
@@ -223,7 +223,7 @@ async def test_of_two_orders_that_overtake_each_other_the_latest_terms_win(
             await may_go.wait()
         await update_user(user_id, terms=terms)
 
-    monkeypatch.setattr(client, "update_user", held)
+    monkeypatch.setattr(making, "update_user", held)
     slow = asyncio.ensure_future(making.establish(old))
     await is_held.wait()
     await change_plan(budget=Decimal(5))

@@ -24,7 +24,7 @@ from gateway_core.errors import (
     UpstreamError,
     UpstreamUnreachable,
 )
-from llm_proxy import client
+from llm_proxy.client import connections
 from llm_proxy.models import VirtualKey
 from llm_proxy.virtual_keys import grants
 from llm_proxy.virtual_keys.standing import Standing
@@ -217,14 +217,14 @@ async def test_is_unreachable_when_litellm_is(user_id: UUID, settings: Settings)
     settings.LITELLM_BASE_URL = "http://127.0.0.1:9"
     with pytest.raises(UpstreamUnreachable):
         await credential_for(caller(user_id))
-    await client.upstream().close()
+    await connections.close()
 
 
 async def test_says_that_the_gateways_own_key_is_refused(user_id: UUID, settings: Settings) -> None:
     settings.LITELLM_MASTER_KEY = "sk-wrong"
     with pytest.raises(UpstreamCredentialRejected):
         await credential_for(caller(user_id))
-    await client.upstream().close()
+    await connections.close()
 
 
 OURS = "our user's id"

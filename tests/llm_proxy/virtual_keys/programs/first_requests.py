@@ -20,7 +20,7 @@ from django.conf import settings
 async def main(user_id: UUID, count: int) -> None:
     # All need the settings below.
     from accounts.principals.principal import Principal, Scheme  # noqa: PLC0415 - as above
-    from llm_proxy import client  # noqa: PLC0415 - as above
+    from llm_proxy.client import connections  # noqa: PLC0415 - as above
     from llm_proxy.virtual_keys.grants import grant_for  # noqa: PLC0415 - as above
 
     principal = Principal(
@@ -30,7 +30,7 @@ async def main(user_id: UUID, count: int) -> None:
     os.write(1, b"ready\n")
     sys.stdin.read()
     found = await asyncio.gather(*(grant_for(principal) for _ in range(count)))
-    await client.upstream().close()
+    await connections.close()
     os.write(1, "\n".join(sorted({grant.authorization for grant in found})).encode())
 
 
