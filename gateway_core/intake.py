@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.parsers import BaseParser
 
 from gateway_core.errors import BodyTooLarge, FieldInvalid, RequestMalformed
+from gateway_core.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 ViewT = TypeVar("ViewT", bound="Callable[..., Any]")
 
 _DEEPEST: Final = 32
+_GUESSED: Final = 5  # unknown names of a body that are compared with the known ones
 _SHOWN: Final = 80  # characters of a name that an error repeats
 
 
@@ -76,9 +78,11 @@ class StrictSerializer(serializers.Serializer[Any]):
         Raises:
             ValidationError: fields can't be set, or not to that; it tells of all of them.
         """
-        settable = {name for name, field in self.fields.items() if not field.read_only}
+        settable = [name for name, field in self.fields.items() if not field.read_only]
         others = [name for name in data if name not in settable] if isinstance(data, dict) else []
         faults: dict[str, Any] = {name: ["This can't be set."] for name in others}
+        for name in others[:_GUESSED]:
+            faults[name] = [f"This can't be set.{meant(name, settable)}"]
         try:
             values = super().to_internal_value(data)
         except serializers.ValidationError as exc:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway_core.errors import FieldForbidden, FieldInvalid, ResourceNotFound
+from gateway_core.spelling import meant
 from letta_proxy.mode import has_provider
 from letta_proxy.model_provider import EMBEDDING_PREFIX
 from letta_proxy.tools import require_allowed_name
@@ -234,7 +235,9 @@ class Fields:
         rule = self.fields.get(name)
         if rule is None:
             where = shown(below(pointer, name))
-            raise FieldForbidden(f"The field {where} is not known here. Remove it.", param=where)
+            others = [one for one, its in self.fields.items() if not isinstance(its, Refused)]
+            advice = meant(name, others) or " Remove it."
+            raise FieldForbidden(f"The field {where} is not known here.{advice}", param=where)
         return rule
 
 

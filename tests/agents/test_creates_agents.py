@@ -211,6 +211,17 @@ def test_names_the_field_that_is_wrong(alice: Caller, template: str) -> None:
         assert answer.json()["detail"].startswith(field)
 
 
+def test_names_the_field_that_is_called_otherwise_elsewhere(alice: Caller, template: str) -> None:
+    made = alice("POST", "/agents", json={"template_id": template, "name": "Ann"})
+    agent = alice.create(template)
+    changed = alice("PATCH", f"/agents/{agent['id']}", json={"agent_name": "Ann"})
+    in_letta = alice("POST", "/letta/agents", json={"agent_name": "Ann"})
+
+    assert made.json()["detail"] == "/name: This can't be set. Did you mean agent_name?"
+    assert changed.json()["detail"] == "/agent_name: This can't be set. Did you mean name?"
+    assert in_letta.json()["detail"].endswith("is not known here. Did you mean name?")
+
+
 def test_a_deprecated_version_makes_no_agents(alice: Caller, template: str) -> None:
     alice.publish(version="2.0.0")
     alice.post(f"/templates/{template}/versions/1.0.0/deprecate")
