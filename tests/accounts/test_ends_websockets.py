@@ -171,7 +171,7 @@ async def test_ends_an_application_that_only_writes(rooms: Rooms, signer: Signer
             assert await connection.recv() == "more"
             await deny(me)
             assert await closed_with(connection) == (4403, "policy_account_suspended")
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(30):
                 while not rooms.left:
                     await asyncio.sleep(0.005)
             assert rooms.left == ["_Over"]
@@ -194,7 +194,7 @@ async def test_tells_a_browser_why_when_the_application_had_not_accepted_yet(
     with serving(rooms, rooms.hesitating):
         offered = [Subprotocol(f"bearer.{signer.token(sub=str(me)).decode()}")]
         opening = asyncio.ensure_future(connect(rooms.url, subprotocols=offered).__aenter__())
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             while not rooms.left:
                 await asyncio.sleep(0.005)
         await deny(me)

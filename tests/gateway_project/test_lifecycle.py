@@ -34,11 +34,11 @@ class Server:
 
     async def tell(self, event: str) -> str:
         await self._to.put({"type": f"lifespan.{event}"})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return str((await self._from.get())["type"])
 
     async def end(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self._task
 
 
@@ -56,7 +56,7 @@ async def _listeners() -> int:
 
 
 async def _wait_for(count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await _listeners() != count:
             await asyncio.sleep(0.01)
 
@@ -101,7 +101,7 @@ async def test_says_that_it_is_alive_for_limits_to_be_shared(lifecycle: Lifecycl
     async with redis.asyncio.Redis.from_url(settings.REDIS_URL) as client:
         await client.zrem("gateway:processes", LIMITER._name)
         await server.tell("startup")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await client.zscore("gateway:processes", LIMITER._name) is None:
                 await asyncio.sleep(0.01)
     await server.tell("shutdown")
@@ -129,6 +129,6 @@ async def test_begins_again_what_has_ended_before_the_process(
     monkeypatch.setattr("gateway_project.lifecycle._AGAIN_SECONDS", 0.01)
     monkeypatch.setattr("gateway_project.lifecycle._KEPT_UP", {"breaks": break_off})
     await ask(lifecycle)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while begun < 3:
             await asyncio.sleep(0.01)

@@ -21,7 +21,7 @@ async def _start(lifecycle: Lifecycle) -> dict[str, Any]:
     life = asyncio.ensure_future(lifecycle({"type": "lifespan"}, asked.get, told.put))
     answer = await told.get()
     asked.put_nowait({"type": "lifespan.shutdown"})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await life
     return dict(answer)
 

@@ -247,7 +247,7 @@ async def test_a_hanging_supabase_holds_up_nobody_who_is_known(
     started = time.monotonic()
     for _ in range(100):
         assert await identify_token(known.token)
-    assert time.monotonic() - started < 0.1
+    assert not any(one.done() for one in waiting)
     refused = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(error) for error in refused} == {UpstreamUnreachable}
     assert time.monotonic() - started < 3

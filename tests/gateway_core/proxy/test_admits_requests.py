@@ -56,7 +56,7 @@ def left(answer: httpx.Response) -> tuple[int, int]:
 
 
 async def places(key: str, count: int) -> None:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         while await valkey.client().zcard(f"{key}:leases") != count:
             await asyncio.sleep(0.005)
 

@@ -48,12 +48,12 @@ async def test_ends_a_stream_in_band_when_its_token_no_longer_proves_anything(
         assert await anext(pieces) == b'data: {"n": 1}\n\n'
         monkeypatch.delitem(TOKENS, b"good")
         await asyncio.to_thread(tell)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             last = b"".join([piece async for piece in pieces])
     event, data = last.split(b"\ndata: ")
     assert event == b"event: error"
     assert json.loads(data)["code"] == "caller_token_invalid"
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await upstream.gone.wait()
 
 
@@ -67,7 +67,7 @@ async def test_stops_a_request_whose_token_lost_its_worth_on_the_way_to_the_upst
 
     upstream.answer = _endless
     knobs.hooks["authorize"] = authorize_slowly
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         answer = await gateway.client.post("/api/v1/test/say", json={})
     assert (answer.status_code, answer.json()["code"]) == (401, "caller_token_invalid")
 
@@ -81,7 +81,7 @@ async def test_ends_a_stream_whose_key_has_lost_the_scope(
         await anext(pieces)
         monkeypatch.setitem(TOKENS, b"good", TOKENS[b"narrow"])
         recheck(UUID(int=1))
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             last = b"".join([piece async for piece in pieces])
     assert b"policy_scope_missing" in last
 

@@ -17,7 +17,7 @@ def leases(subject: str) -> str:
 
 
 async def wait_for(count: int, subject: str) -> None:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         while await valkey.client().zcard(leases(subject)) != count:
             await asyncio.sleep(0.005)
 

@@ -38,7 +38,7 @@ class Connection:
 
     async def ended(self) -> None:
         """Wait until the server has nothing left of it."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self.state.connections or self.state.tasks:
                 await asyncio.sleep(0.01)
 
@@ -64,7 +64,7 @@ async def connected(application: Application) -> AsyncIterator[Connection]:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.setblocking(False)
         await loop.sock_connect(client, listener.sockets[0].getsockname())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not state.connections:
                 await asyncio.sleep(0)
         yield Connection(client, server, state)
