@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tests.failures.world import World
 
 _IS_WHOLE = bool(os.environ.get("ALL_FAILURES"))
-# What a busy machine adds.
-_SLACK_SECONDS = 1.5
+# What a busy machine adds; the whole table is for one that has nothing else to do.
+_SLACK_SECONDS = 1.5 if _IS_WHOLE else 5.0
 _TRIES_TO_OPEN = 120
 _OPENED_BY = {
     "letta": (Kind.LETTA_READ, Kind.LETTA_TURN),
