@@ -12,8 +12,9 @@ from accounts import conf
 from accounts.tokens.store import JwksStore
 from accounts.tokens.verify import TokenVerifier
 from gateway_core import cache
-from tests.accounts.key_server import Clock, KeyServer, serving
+from tests.accounts.key_server import KeyServer, serving
 from tests.accounts.mint import ISSUER, POLICY, Signer, jwks, new_signer
+from tests.timing import Clock
 
 
 @pytest.fixture

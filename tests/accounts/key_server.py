@@ -78,19 +78,6 @@ def serving() -> Iterator[KeyServer]:
         thread.join()
 
 
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-
-
 def wait_for_fetch(store: JwksStore) -> None:
     """Wait until a fetch that runs behind the callers has ended."""
     flight = store._flight

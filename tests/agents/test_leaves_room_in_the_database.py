@@ -11,7 +11,7 @@ from django.conf import settings
 
 from tests.agents.conftest import Caller
 from tests.conftest import Running
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 _POOL_SIZE = settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"]
 _HANGING = _POOL_SIZE + 5

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from tests.failures.asking import Kind
-from tests.failures.world import wait_until
+from tests.timing import wait_until
 
 if TYPE_CHECKING:
     from tests.failures.asking import Cast, Outcome

@@ -9,7 +9,7 @@ import pytest
 
 from tests.failures.asking import Cast, Kind
 from tests.failures.wire import Fault
-from tests.failures.world import wait_until
+from tests.timing import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

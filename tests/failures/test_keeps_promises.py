@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,8 @@ from tests.failures.books import check_books
 from tests.failures.document import PATH, document
 from tests.failures.promises import HEALTHY, PROMISES, promised
 from tests.failures.wire import Fault
-from tests.failures.world import SETTINGS, wait_until
+from tests.failures.world import SETTINGS
+from tests.timing import wait_until
 
 if TYPE_CHECKING:
     from tests.failures.world import World
@@ -90,7 +92,7 @@ def _wait_until_back(cast: Cast, service: str, fault: Fault) -> float:
     took = 0.0
     for kind in case.promises:
         if kind is not Kind.STREAM:
-            took += wait_until(lambda kind=kind: _is_as_ever(cast, kind), limit - took)
+            took += wait_until(partial(_is_as_ever, cast, kind), limit - took)
     return took
 
 

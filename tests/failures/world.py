@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import threading
-import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -22,6 +21,7 @@ from tests.agents.conftest import agent_file
 from tests.end_to_end.gateway_process import no_settings
 from tests.end_to_end.killable_gateway import KillableGateway
 from tests.failures.wire import Fault, Wire
+from tests.timing import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -266,13 +266,4 @@ def _start_all(gateways: list[KillableGateway]) -> None:
     assert all(gateway.is_up.is_set() for gateway in gateways)
 
 
-def wait_until(condition: Any, seconds: float) -> float:
-    """Wait until ``condition()`` holds; return how long that took, or fail."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, f"not after {seconds} s: {condition}"
-        time.sleep(0.05)
-    return time.monotonic() - began
-
-
-__all__ = ("SETTINGS", "Fault", "Person", "World", "running_world", "wait_until")
+__all__ = ("SETTINGS", "Fault", "Person", "World", "running_world")

@@ -12,17 +12,11 @@ from django.conf import settings
 from gateway_core import cache
 from gateway_core.cache import LocalCache
 from gateway_core.tasks import spawn
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.timing import Clock
 
 
 def test_an_entry_lives_for_its_ttl_and_no_longer_than_the_caches() -> None:
-    clock = Clock()
+    clock = Clock(0)
     local: LocalCache[str, int] = LocalCache("t1", ttl=lambda: 10, max_entries=9, clock=clock)
     local.put("a", 1)
     local.put("b", 2, ttl=5)

@@ -6,13 +6,7 @@ import pytest
 import structlog
 
 from gateway_core.outage import Outage
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.timing import Clock
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 from io import StringIO
 
 from gateway_core.progress import Progress
+from tests.timing import Clock
 
 
 class Terminal(StringIO):
@@ -10,15 +11,8 @@ class Terminal(StringIO):
         return True
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_draws_a_bar_over_itself_and_is_gone_afterwards() -> None:
-    terminal, clock = Terminal(), Clock()
+    terminal, clock = Terminal(), Clock(0)
     with Progress(terminal, clock=clock) as progress:
         progress.show("keys", 0, 2)
         clock.now = 1
@@ -28,7 +22,7 @@ def test_draws_a_bar_over_itself_and_is_gone_afterwards() -> None:
 
 
 def test_draws_no_more_often_than_people_look_but_for_the_end() -> None:
-    terminal, clock = Terminal(), Clock()
+    terminal, clock = Terminal(), Clock(0)
     with Progress(terminal, clock=clock) as progress:
         for done in range(1001):
             clock.now = done / 1000

@@ -46,8 +46,8 @@ from gateway_core.intake import takes_up_to
 from gateway_project import urls
 from llm_proxy.models import ApiKey
 from tests.conftest import RunningSupabase
-from tests.gateway_project.sandbox.waiting import wait_until
 from tests.templates_app.files import agent_file
+from tests.timing import wait_until
 
 _ERRORS: dict[str, Any] = {
     "conflict": ResourceConflict,

@@ -11,8 +11,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from gateway_core.room import USERS
 from gateway_project import incoming
 from gateway_project.entrance import entrance
-from tests.gateway_project.sandbox.waiting import wait_until
 from tests.gateway_project.waiting import answer_on, sent
+from tests.timing import wait_until
 
 _PIECE = b" " * 65_536
 _MB = 1024 * 1024

@@ -23,8 +23,8 @@ from rest_framework.views import APIView
 from accounts.models import UserPlan
 from accounts.plans.services import save_user_plan
 from gateway_project import urls
-from tests.gateway_project.sandbox.waiting import wait_until
 from tests.gateway_project.waiting import answer_on, sent
+from tests.timing import wait_until
 
 ME = "/api/v1/me"
 KEYS = "/api/v1/llm/keys"

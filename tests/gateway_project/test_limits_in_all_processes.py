@@ -17,8 +17,8 @@ from accounts.models import UserPlan
 from accounts.plans.services import save_user_plan
 from gateway_project.sandbox.store import Store
 from gateway_project.sandbox.valkey import Valkey
-from tests.gateway_project.sandbox.waiting import wait_until
 from tests.second_gateway import second_gateway
+from tests.timing import wait_until
 
 MODELS = "/api/v1/llm/models"
 ON = {"ENABLE_RATE_LIMITING": "true"}

@@ -11,8 +11,8 @@ import pytest
 
 from letta_proxy import abandoned
 from tests.conftest import Running
-from tests.gateway_project.sandbox.waiting import wait_until
 from tests.letta_proxy.conftest import Caller
+from tests.timing import wait_until
 
 SLOW = "SLOW:100:0.05"
 

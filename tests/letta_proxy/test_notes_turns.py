@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway_core import access
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 if TYPE_CHECKING:
     from gateway_core.context import RequestRecord

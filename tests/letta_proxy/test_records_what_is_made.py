@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import httpx
 import pytest
 
@@ -12,17 +9,11 @@ from letta_proxy.ownership import Created
 from letta_proxy.reshape import created
 from tests.conftest import Running
 from tests.letta_proxy.conftest import EMBEDDING, MODEL, Belongings, Caller
+from tests.timing import wait_until
 
 
 def owned(kind: Kind) -> list[str]:
     return list(OwnedResource.objects.filter(kind=kind).values_list("upstream_id", flat=True))
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 5) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return holds()
 
 
 def test_records_an_agent_with_its_blocks(alice: Caller) -> None:
@@ -85,7 +76,7 @@ def test_records_an_agent_although_the_client_has_left(alice: Caller, letta: Run
     with pytest.raises(httpx.ReadTimeout):
         alice("POST", "/agents/", json={"name": "Ada", "model": MODEL}, timeout=0.1)
 
-    assert eventually(lambda: len(owned(Kind.AGENT)) == 1)
+    wait_until(lambda: len(owned(Kind.AGENT)) == 1)
     (agent_id,) = owned(Kind.AGENT)
     assert alice("GET", f"/agents/{agent_id}").status_code == 200
 
@@ -98,7 +89,7 @@ def test_records_a_file_although_the_client_has_left(alice: Caller, letta: Runni
     with pytest.raises(httpx.ReadTimeout):
         alice("POST", f"/folders/{folder['id']}/upload", files=file, timeout=0.1)
 
-    assert eventually(lambda: len(owned(Kind.FILE)) == 1)
+    wait_until(lambda: len(owned(Kind.FILE)) == 1)
 
 
 def test_forgets_what_is_deleted(alice: Caller, of_alice: Belongings) -> None:
@@ -112,7 +103,7 @@ def test_forgets_what_is_deleted(alice: Caller, of_alice: Belongings) -> None:
     ):
         alice("DELETE", path).raise_for_status()
 
-    assert eventually(lambda: not OwnedResource.objects.exists())
+    wait_until(lambda: not OwnedResource.objects.exists())
 
 
 def test_forgets_conversations_with_their_agent_and_keeps_blocks(
@@ -120,7 +111,7 @@ def test_forgets_conversations_with_their_agent_and_keeps_blocks(
 ) -> None:
     alice("DELETE", f"/agents/{of_alice.agent_id}").raise_for_status()
 
-    assert eventually(lambda: owned(Kind.CONVERSATION) == owned(Kind.AGENT) == [])
+    wait_until(lambda: owned(Kind.CONVERSATION) == owned(Kind.AGENT) == [])
     assert owned(Kind.BLOCK) == [of_alice.block_id]
     assert alice("GET", f"/blocks/{of_alice.block_id}").status_code == 200
 

@@ -21,8 +21,8 @@ from letta_proxy import client
 from letta_proxy.catalogue import CATALOGUE
 from letta_proxy.once import is_streamed
 from tests.conftest import Running
-from tests.gateway_project.sandbox.waiting import wait_until
 from tests.letta_proxy.conftest import EMBEDDING, MODEL, Caller
+from tests.timing import wait_until
 
 KEY = {"idempotency-key": "k-1"}
 SENDS = r"^/v1/agents/[^/]+/messages$"

@@ -14,8 +14,8 @@ from letta_proxy.observe import StreamObserver
 from letta_proxy.told import error_of, refusal_in, told
 from letta_proxy.translate import meaning
 from tests.conftest import Running
-from tests.gateway_project.sandbox.waiting import wait_until
 from tests.letta_proxy.conftest import EMBEDDING, Caller
+from tests.timing import wait_until
 
 # As Letta 0.16.8 tells it on (measured).
 TOLD = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from accounts.supabase import client as supabase_client
 from tests.accounts.sessions.conftest import SignIn, Visit
 from tests.conftest import Running
 from tests.second_gateway import second_gateway
+from tests.timing import wait_until
 
 # Would go on for a minute.
 LONG = {
@@ -70,14 +71,6 @@ def still_goes_on(lines: Iterator[str]) -> bool:
     return not any("error" in next(lines) for _ in range(20))
 
 
-def seconds_until(check: Callable[[], bool]) -> float:
-    started = time.monotonic()
-    while not check():
-        assert time.monotonic() < started + 10
-        time.sleep(0.01)
-    return time.monotonic() - started
-
-
 def sign_out(url: str, visit: Visit) -> None:
     httpx.post(f"{url}{ME}/sign-out", headers=visit.headers).raise_for_status()
 
@@ -87,7 +80,7 @@ def test_ends_the_streams_of_a_session(here: str, sign_in: SignIn, litellm: Runn
     with streaming(here, ended) as lines, streaming(here, other) as others:
         deny_session(session_id=ended.session_id, user_id=ended.user_id, by=None)
         assert ending(lines, within=1) == "caller_token_revoked"
-        assert seconds_until(lambda: litellm.requests("chat/completions")[0]["client_left"]) < 1
+        assert wait_until(lambda: litellm.requests("chat/completions")[0]["client_left"]) < 1
         assert still_goes_on(others)
 
 
@@ -149,7 +142,7 @@ def test_is_heeded_by_the_next_request_in_another_process(there: str, sign_in: S
 
     assert status() == 200
     deny_user(user_id=visit.user_id, by=None)
-    assert seconds_until(lambda: status() == 403) < 1
+    assert wait_until(lambda: status() == 403) < 1
 
 
 def test_goes_on_with_streams_of_an_unhurt_user_when_something_else_changes(

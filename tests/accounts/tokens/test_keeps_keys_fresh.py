@@ -11,8 +11,9 @@ from accounts.tokens.store import (
     JwksStore,
 )
 from gateway_core.errors import KeysUnavailable
-from tests.accounts.key_server import Clock, KeyServer, wait_for_fetch
+from tests.accounts.key_server import KeyServer, wait_for_fetch
 from tests.accounts.mint import Signer, new_signer
+from tests.timing import Clock
 
 SOFT, HARD = 300.0, 1200.0
 
@@ -31,7 +32,7 @@ def test_fetches_nothing_before_it_is_asked(store: JwksStore, key_server: KeySer
 async def test_serves_a_fresh_set_from_memory(
     warm: JwksStore, signer: Signer, key_server: KeyServer, clock: Clock
 ) -> None:
-    clock.advance(SOFT - 1)
+    clock.now += SOFT - 1
     assert warm.find(signer.kid) is await warm.afind(signer.kid)
     assert key_server.fetches == 1
 
@@ -42,7 +43,7 @@ async def test_serves_a_stale_set_at_once_and_renews_it_behind(
     new = new_signer()
     key_server.publish(signer, new)
     key_server.gate.clear()
-    clock.advance(SOFT)
+    clock.now += SOFT
     assert await warm.afind(signer.kid) == signer.key
     key_server.gate.set()
     wait_for_fetch(warm)
@@ -55,7 +56,7 @@ def test_renews_a_stale_set_also_when_only_remembered_keys_are_asked_about(
     key = warm.find(signer.kid)
     assert key is not None
     key_server.publish(new_signer())
-    clock.advance(SOFT)
+    clock.now += SOFT
     assert warm.trusts(key)
     wait_for_fetch(warm)
     assert not warm.trusts(key)
@@ -68,7 +69,7 @@ def test_trusts_the_same_key_after_a_renewal(
     key = warm.find(signer.kid)
     assert key is not None
     key_server.publish(new_signer(), signer)
-    clock.advance(SOFT)
+    clock.now += SOFT
     warm.find(signer.kid)
     wait_for_fetch(warm)
     assert warm.trusts(key)
@@ -80,7 +81,7 @@ def test_distrusts_a_kid_that_came_back_with_another_key(
     key = warm.find(signer.kid)
     assert key is not None
     key_server.publish(new_signer(kid=signer.kid))
-    clock.advance(SOFT)
+    clock.now += SOFT
     warm.find(signer.kid)
     wait_for_fetch(warm)
     assert not warm.trusts(key)
@@ -92,7 +93,7 @@ def test_finds_a_key_that_was_published_after_the_last_fetch(
 ) -> None:
     new = new_signer()
     key_server.publish(signer, new)
-    clock.advance(UNKNOWN_KID_PAUSE_SECONDS)
+    clock.now += UNKNOWN_KID_PAUSE_SECONDS
     assert warm.find(new.kid) == new.key
     assert warm.find(signer.kid) == signer.key
 
@@ -101,7 +102,7 @@ def test_loses_a_revoked_key_with_the_next_fetch(
     warm: JwksStore, signer: Signer, key_server: KeyServer, clock: Clock
 ) -> None:
     key_server.publish(new_signer())
-    clock.advance(UNKNOWN_KID_PAUSE_SECONDS)
+    clock.now += UNKNOWN_KID_PAUSE_SECONDS
     assert warm.find("unknown") is None
     assert warm.find(signer.kid) is None
 
@@ -110,7 +111,7 @@ def test_loses_every_key_when_the_project_publishes_none(
     warm: JwksStore, signer: Signer, key_server: KeyServer, clock: Clock
 ) -> None:
     key_server.publish()
-    clock.advance(HARD)
+    clock.now += HARD
     assert warm.find(signer.kid) is None
 
 
@@ -125,7 +126,7 @@ def test_fetches_once_in_a_while_for_a_flood_that_goes_on(
     warm: JwksStore, key_server: KeyServer, clock: Clock
 ) -> None:
     for number in range(200):
-        clock.advance(0.5)
+        clock.now += 0.5
         assert warm.find(f"made-up-{number}") is None
     assert key_server.fetches == 1 + 100 / UNKNOWN_KID_PAUSE_SECONDS
 
@@ -134,13 +135,13 @@ def test_asks_again_about_an_unknown_kid_only_after_a_while(
     warm: JwksStore, key_server: KeyServer, clock: Clock
 ) -> None:
     late = new_signer()
-    clock.advance(UNKNOWN_KID_PAUSE_SECONDS)
+    clock.now += UNKNOWN_KID_PAUSE_SECONDS
     assert warm.find(late.kid) is None
     key_server.publish(late)
-    clock.advance(MISSING_TTL_SECONDS - 1)
+    clock.now += MISSING_TTL_SECONDS - 1
     assert warm.find(late.kid) is None
     assert key_server.fetches == 2
-    clock.advance(1)
+    clock.now += 1
     assert warm.find(late.kid) == late.key
     assert key_server.fetches == 3
 
@@ -155,10 +156,10 @@ def test_trusts_no_set_past_the_hard_limit(
     warm: JwksStore, signer: Signer, key_server: KeyServer, clock: Clock
 ) -> None:
     key_server.status = 503
-    clock.advance(HARD - 1)
+    clock.now += HARD - 1
     assert warm.find(signer.kid) == signer.key
     wait_for_fetch(warm)
-    clock.advance(1)
+    clock.now += 1
     with pytest.raises(KeysUnavailable):
         warm.find(signer.kid)
 
@@ -167,11 +168,11 @@ def test_comes_back_after_an_outage(
     warm: JwksStore, signer: Signer, key_server: KeyServer, clock: Clock
 ) -> None:
     key_server.status = 500
-    clock.advance(HARD)
+    clock.now += HARD
     with pytest.raises(KeysUnavailable):
         warm.find(signer.kid)
     key_server.status = 200
-    clock.advance(BACKOFF_MAX_SECONDS)
+    clock.now += BACKOFF_MAX_SECONDS
     assert warm.find(signer.kid) == signer.key
 
 
@@ -191,7 +192,7 @@ async def test_asks_a_failing_server_less_and_less_often(
         pause = refusal.value.retry_after
         assert pause is not None
         pauses.append(pause)
-        clock.advance(pause)
+        clock.now += pause
     assert [1 <= pause <= BACKOFF_MAX_SECONDS for pause in pauses] == [True] * 8
     assert pauses[-1] >= BACKOFF_MAX_SECONDS * 0.7
     state = await store.state()
@@ -202,7 +203,7 @@ def test_can_not_say_that_a_kid_is_unknown_while_the_server_fails(
     warm: JwksStore, signer: Signer, key_server: KeyServer, clock: Clock
 ) -> None:
     key_server.status = 503
-    clock.advance(UNKNOWN_KID_PAUSE_SECONDS)
+    clock.now += UNKNOWN_KID_PAUSE_SECONDS
     with pytest.raises(KeysUnavailable):
         warm.find(new_signer().kid)
     assert warm.find(signer.kid) == signer.key
@@ -212,10 +213,10 @@ def test_gives_up_a_fetch_that_never_ends(
     warm: JwksStore, signer: Signer, key_server: KeyServer, clock: Clock
 ) -> None:
     key_server.gate.clear()
-    clock.advance(SOFT)
+    clock.now += SOFT
     warm.find(signer.kid)
     stuck = warm._flight
-    clock.advance(FLIGHT_LIMIT_SECONDS)
+    clock.now += FLIGHT_LIMIT_SECONDS
     warm.find(signer.kid)
     assert warm._flight is not stuck
     key_server.gate.set()
@@ -227,11 +228,11 @@ def test_ignores_the_answer_of_a_fetch_that_was_given_up(
     warm: JwksStore, signer: Signer, key_server: KeyServer, clock: Clock
 ) -> None:
     key_server.gate.clear()
-    clock.advance(SOFT)
+    clock.now += SOFT
     warm.find(signer.kid)
     given_up = warm._flight
     assert given_up is not None
-    clock.advance(FLIGHT_LIMIT_SECONDS)
+    clock.now += FLIGHT_LIMIT_SECONDS
     warm.find(signer.kid)
     warm._land(given_up, {}, None)
     assert warm.find(signer.kid) == signer.key
@@ -240,7 +241,7 @@ def test_ignores_the_answer_of_a_fetch_that_was_given_up(
 
 
 async def test_shows_its_state(warm: JwksStore, clock: Clock) -> None:
-    clock.advance(7)
+    clock.now += 7
     state = await warm.state()
     assert (state.keys, state.age_seconds, state.is_trusted) == (1, 7, True)
     assert (state.fetches, state.failures, state.last_error) == (1, 0, "")

@@ -10,8 +10,9 @@ from accounts.tokens.fetch import JWKS_MAX_BYTES, fetch_jwks, is_trustworthy
 from accounts.tokens.store import JwksStore
 from accounts.tokens.verify import TokenVerifier
 from gateway_core.errors import KeysUnavailable, TokenRejected
-from tests.accounts.key_server import Clock, KeyServer, serving
+from tests.accounts.key_server import KeyServer, serving
 from tests.accounts.mint import POLICY, Signer, new_signer
+from tests.timing import Clock
 
 FAULTS: dict[str, dict[str, Any]] = {
     "fails": {"status": 500},
@@ -49,7 +50,7 @@ async def test_takes_no_more_than_its_limit(
     key_server.document = key_server.document.ljust(JWKS_MAX_BYTES)
     assert await verifier.averify(signer.token())
     key_server.document += b" "
-    clock.advance(1200)  # as long as a set is trusted
+    clock.now += 1200  # as long as a set is trusted
     with pytest.raises(KeysUnavailable):
         await verifier.averify(signer.token())
 

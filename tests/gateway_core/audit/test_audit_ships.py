@@ -9,6 +9,7 @@ import pytest
 from gateway_core.audit.models import AuditEvent
 from gateway_core.audit.shipper import Shipper, ship
 from tests.gateway_core.audit.numbered import numbered
+from tests.timing import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,10 +106,7 @@ def test_ships_without_being_asked_when_events_come(shipper: Shipper, spool: Spo
 
     _append(spool, range(3))
 
-    deadline = time.monotonic() + _SOON_SECONDS
-    while _stored() != [0, 1, 2] and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert _stored() == [0, 1, 2]
+    wait_until(lambda: _stored() == [0, 1, 2])
 
 
 def test_has_shipped_all_of_it_when_stop_returns(shipper: Shipper, spool: Spool) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +11,7 @@ from gateway_core.audit import trail
 from gateway_core.audit.events import line_of
 from gateway_core.audit.models import AuditEvent
 from gateway_core.audit.shipper import ship
+from tests.timing import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,9 +99,7 @@ def test_earlier_events_are_shipped_when_the_process_starts(
 
     trail.start()
 
-    deadline = time.monotonic() + _SOON_SECONDS
-    while not _actions() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(_actions)
     assert _actions() == ["left_behind"]
 
 

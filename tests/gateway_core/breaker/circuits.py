@@ -16,15 +16,9 @@ from gateway_core.errors import (
     CallerGone,
     UpstreamUnreachable,
 )
+from tests.timing import Clock
 
 POLICY = Policy(minimum_calls=4, open_seconds=10, probes=3, slow_seconds=1)
-
-
-class Clock:
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def call(

@@ -10,8 +10,8 @@ from gateway_core.breaker import Breaker
 from gateway_core.breaker.store import OwnStore
 from tests.gateway_core.breaker.circuits import (
     POLICY,
-    Clock,
 )
+from tests.timing import Clock
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from gateway_core.errors import (
 )
 from tests.gateway_core.breaker.circuits import (
     POLICY,
-    Clock,
     call,
     open_it,
 )
+from tests.timing import Clock
 
 
 async def test_opens_when_half_of_the_calls_fail_and_not_before(breaker: Breaker) -> None:

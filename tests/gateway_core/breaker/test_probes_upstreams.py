@@ -18,7 +18,6 @@ from gateway_core.errors import (
 )
 from tests.gateway_core.breaker.circuits import (
     POLICY,
-    Clock,
     call,
     half_open,
     holding,
@@ -26,6 +25,7 @@ from tests.gateway_core.breaker.circuits import (
     refused,
     settle,
 )
+from tests.timing import Clock
 
 
 async def test_lets_exactly_the_configured_probes_through_a_crowd(

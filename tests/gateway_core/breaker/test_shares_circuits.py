@@ -15,10 +15,10 @@ from gateway_core.errors import (
 )
 from tests.gateway_core.breaker.circuits import (
     POLICY,
-    Clock,
     call,
     open_it,
 )
+from tests.timing import Clock
 
 
 async def test_does_what_staff_say_until_they_say_otherwise(breaker: Breaker, clock: Clock) -> None:

@@ -9,15 +9,9 @@ import pytest
 from gateway_core import tasks, valkey
 from gateway_core.rates import Quota, RateLimiter, Refusal
 from gateway_core.rates.script import Ask
+from tests.timing import Clock
 
 NOWHERE = "redis://127.0.0.1:1/0"
-
-
-class Clock:
-    now = 5_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

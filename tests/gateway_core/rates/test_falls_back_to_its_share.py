@@ -19,7 +19,8 @@ from gateway_core.errors import RateLimited, TooManyConcurrent
 from gateway_core.rates import Quota, RateLimiter, Refusal
 from gateway_core.rates import limiter as limiter_module
 from gateway_core.rates.own import OwnBuckets
-from tests.gateway_core.rates.conftest import NOWHERE, Clock, admitted
+from tests.gateway_core.rates.conftest import NOWHERE, admitted
+from tests.timing import Clock
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from tests.conftest import Running
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 _HELLO: Any = [{"role": "user", "content": "hello you"}]
 MakeKey = Callable[..., str]

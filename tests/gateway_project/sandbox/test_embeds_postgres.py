@@ -13,7 +13,7 @@ import pytest
 from gateway_project.sandbox.postgres import Postgres
 from gateway_project.sandbox.processes import StartFailed, command_line
 from gateway_project.sandbox.store import Store
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 ServerOn = Callable[[Path], Postgres]
 

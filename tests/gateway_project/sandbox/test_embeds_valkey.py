@@ -8,7 +8,7 @@ import redis
 
 from gateway_project.sandbox.store import Store
 from gateway_project.sandbox.valkey import Valkey
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 ServerOn = Callable[[Path], Valkey]
 

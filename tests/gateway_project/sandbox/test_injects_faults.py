@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from gateway_project.sandbox.faults import Faults
 from gateway_project.sandbox.serving import LoopbackServer
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 _resets: list[str] = []
 

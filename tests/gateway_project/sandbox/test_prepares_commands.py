@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 _ASK = (

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from gateway_project.sandbox.store import free_port
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from gateway_project.sandbox.engines import Engines
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 
 def _start(data: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Engines, str]:

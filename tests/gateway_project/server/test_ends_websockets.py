@@ -12,7 +12,7 @@ from websockets.frames import CloseCode
 from websockets.sync.client import ClientConnection, connect
 
 from gateway_project.sandbox.store import free_port
-from tests.gateway_project.server.conftest import wait_until
+from tests.timing import wait_until
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -23,7 +23,7 @@ def test_closes_websockets_as_a_restart_does() -> None:
     server = subprocess.Popen(command, cwd=_CHECKOUT)
     opened: list[ClientConnection] = []
     try:
-        wait_until(lambda: _opens(port, opened), 30)
+        wait_until(lambda: _opens(port, opened))
         server.terminate()
 
         with pytest.raises(ConnectionClosed) as closed:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from gateway_project.server.config import Config
 from gateway_project.server.protocol import BoundedProtocol
-from tests.gateway_project.server.conftest import Serve, wait_until
+from tests.gateway_project.server.conftest import Serve
 from tests.gateway_project.server.one_connection import REQUEST, Connection, connected, quick
 from tests.gateway_project.server.wire import Wire
+from tests.timing import wait_until
 
 if TYPE_CHECKING:
     from gateway_core.asgi import Receive, Scope, Send

@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from tests.conftest import Running, RunningSupabase
-from tests.gateway_project.server.conftest import Serve, Served, wait_until
+from tests.gateway_project.server.conftest import Serve, Served
 from tests.gateway_project.server.wire import Wire
+from tests.timing import wait_until
 
 HEALTH = b"GET /api/v1/system/health HTTP/1.1\r\nHost: localhost\r\n"
 CHAT = "/api/v1/llm/v1/chat/completions"

@@ -11,14 +11,7 @@ import pytest
 
 from gateway_core.errors import UpstreamUnreachable
 from gateway_project.system.readiness import Finding, Impaired, Probe, Readiness, Status
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.timing import Clock, wait_until
 
 
 class Gate:
@@ -140,8 +133,7 @@ def test_asks_once_for_all_who_want_to_know_at_the_same_time(gate: Gate) -> None
     readiness = Readiness([_probe(quick, name="quick"), _probe(gate, name="slow")], ttl=lambda: 60)
     with ThreadPoolExecutor(20) as pool:
         reports = [pool.submit(readiness.report) for _ in range(20)]
-        while not (quick.asked and gate.asked):
-            time.sleep(0.001)
+        wait_until(lambda: quick.asked and gate.asked)
         time.sleep(0.03)  # the quick answer is long there, and all others wait
         gate.opened.set()
 

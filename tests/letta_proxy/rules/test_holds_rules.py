@@ -15,6 +15,7 @@ from gateway_core import cache
 from gateway_core.errors import DatabaseUnavailable
 from letta_proxy.rules.book import TTL_SECONDS, RuleBook
 from letta_proxy.rules.decisions import RuleSet
+from tests.timing import Clock
 
 
 @dataclass
@@ -42,14 +43,6 @@ def version(rules: RuleSet) -> int:
     return int(name)
 
 
-@dataclass
-class Clock:
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def table() -> Iterator[Table]:
     table = Table()
@@ -60,7 +53,7 @@ def table() -> Iterator[Table]:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tests.conftest import RunningSupabase
 from tests.letta_proxy.conftest import Caller
 from tests.letta_proxy.rules.conftest import MakeRule
 from tests.second_gateway import second_gateway
+from tests.timing import wait_until
 
 
 @pytest.fixture
@@ -27,10 +27,7 @@ def other_process(gateway: str, supabase: RunningSupabase, tmp_path: Path) -> It
 
 
 def seconds_until(caller: Caller, path: str, status: int) -> float:
-    started = time.monotonic()
-    while caller("GET", path).status_code != status:
-        assert time.monotonic() < started + 10
-    return time.monotonic() - started
+    return wait_until(lambda: caller("GET", path).status_code == status)
 
 
 def test_is_in_force_in_another_process_within_a_second_and_out_of_it(

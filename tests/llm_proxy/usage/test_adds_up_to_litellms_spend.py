@@ -19,7 +19,7 @@ from gateway_core import access
 from gateway_core.audit.events import line_of
 from gateway_core.audit.models import AuditEvent
 from llm_proxy.usage.models import UsageRecord
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 if TYPE_CHECKING:
     from gateway_core.context import RequestRecord

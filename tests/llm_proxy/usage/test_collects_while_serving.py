@@ -15,6 +15,7 @@ from llm_proxy.usage import collector
 from llm_proxy.usage.collector import Collector
 from llm_proxy.usage.models import UsageRecord
 from tests.llm_proxy.usage.conftest import Caller, kept_call
+from tests.timing import wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import Running
@@ -34,13 +35,6 @@ def running() -> Iterator[Collector]:
     running.start()
     yield running
     running.stop(30)
-
-
-def wait_until(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def cost() -> Decimal | None:

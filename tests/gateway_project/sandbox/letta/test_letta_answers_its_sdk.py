@@ -8,7 +8,7 @@ import letta_client
 import pytest
 
 from tests.gateway_project.sandbox.letta.conftest import AGENT, Tenant
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 
 def _kinds(stream: Any) -> list[str]:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from gateway_project.sandbox.letta.world import SERVER_KEY
 from gateway_project.sandbox.serving import LoopbackServer
 from tests.gateway_project.sandbox.letta.conftest import AGENT, Tenant
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 _VECTOR = [0.5] * 1536
 

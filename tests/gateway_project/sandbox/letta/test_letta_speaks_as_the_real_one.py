@@ -12,7 +12,7 @@ from starlette.datastructures import QueryParams
 from gateway_project.sandbox.letta.paging import page
 from tests.conftest import Running
 from tests.gateway_project.sandbox.letta.conftest import AGENT, Tenant
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 _DEAD = "00000000-0000-4000-8000-00000000dead"
 

@@ -10,7 +10,7 @@ import pytest
 from gateway_project.sandbox.letta import create_app
 from gateway_project.sandbox.serving import LoopbackServer
 from tests.gateway_project.sandbox.letta.conftest import Tenant, frames
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 _USER = {"role": "user"}
 
