@@ -26,7 +26,6 @@ _log = get_logger("letta.abandoned")
 _PAUSES: Final = (0.0, 1.0, 5.0)
 # By how much the clocks may differ.
 _SKEW_SECONDS: Final = 5.0
-_ACTIVE: Final = frozenset({"created", "running"})
 
 
 def cancel_abandoned(exchange: Exchange) -> None:
@@ -133,9 +132,7 @@ async def _candidates(abandoned: _Abandoned) -> list[str]:
     return [
         run["id"]
         for run in runs
-        if run.get("status") in _ACTIVE
-        and not run.get("background")
-        and _epoch(run["created_at"]) >= abandoned.since
+        if not run.get("background") and _epoch(run["created_at"]) >= abandoned.since
     ]
 
 

@@ -126,15 +126,18 @@ def _steps(call: Call) -> list[Row]:
 
 
 def _matches(call: Call, run: Row) -> bool:
-    agent_ids = [*call.many("agent_ids"), *filter(None, [call.query("agent_id")])]
-    statuses = call.many("statuses")
-    if (agent_ids and run["agent_id"] not in agent_ids) or (
-        statuses and run["status"] not in statuses
-    ):
+    agent_id, statuses = call.query("agent_id"), call.many("statuses")
+    agent_ids = [agent_id] if agent_id else call.many("agent_ids")
+    # Statuses that are named count for more.
+    if not statuses and call.flag("active"):
+        statuses = [*_ACTIVE]
+    if agent_ids and run["agent_id"] not in agent_ids:
+        return False
+    if statuses and run["status"] not in statuses:
         return False
     if call.query("background") is not None and run["background"] != call.flag("background"):
         return False
-    conversation_id = call.query("conversation_id")
-    if conversation_id and run["conversation_id"] != conversation_id:
-        return False
-    return not call.flag("active") or run["status"] in _ACTIVE
+    return all(
+        not (wanted := call.query(name)) or run[name] == wanted
+        for name in ("conversation_id", "stop_reason")
+    )
