@@ -31,6 +31,17 @@ IN_FLIGHT = Gauge(
     multiprocess_mode="livesum",
 )
 CACHE_LOOKUPS = Counter("gateway_cache_lookups", "Process-local caches.", ["cache", "outcome"])
+MEMORY_RATIO = Gauge(
+    "gateway_memory_ratio",
+    "Memory used, as part of what may be; of the process that has the most.",
+    multiprocess_mode="livemax",
+)
+MEMORY_SHORT = Gauge(
+    "gateway_memory_short",
+    "Processes that begin nothing new for want of memory.",
+    multiprocess_mode="livesum",
+)
+MEMORY_SHORTAGES = Counter("gateway_memory_shortages", "Times that memory has become short.")
 RATE_DECISIONS = Counter(
     "gateway_rate_decisions",
     "Requests counted: by class, refusal (none when let through), and for whom the limit held: "

@@ -81,6 +81,21 @@ def check_origins(**_options: Any) -> list[CheckMessage]:
     return [message for origin in settings.ALLOWED_ORIGINS for message in _origin(origin)]
 
 
+@register(Tags.security)
+def check_memory(**_options: Any) -> list[CheckMessage]:
+    """Return whether the bound on the container's memory would come too late."""
+    if settings.MAX_MEMORY_PART < 1:
+        return []
+    return [
+        Error(
+            f"MAX_MEMORY_PART is {settings.MAX_MEMORY_PART:g}: the kernel would end the process "
+            "before it refuses anything.",
+            hint="Write a part of one, like 0.85, or 0 to do without.",
+            id="gateway.E011",
+        )
+    ]
+
+
 def _missing() -> Iterator[CheckMessage]:
     for name, number, consequence, hint in _REQUIRED:
         if not getattr(settings, name):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.urls import Resolver404, resolve
 
@@ -20,6 +20,7 @@ from gateway_core.errors import GatewayError, InternalError
 from gateway_core.headers import first
 from gateway_core.intake import most_bytes
 from gateway_core.logging import get_logger
+from gateway_core.memory import MEMORY
 from gateway_project.incoming import incoming
 from gateway_project.slashes import without_last_slash
 from gateway_project.throttling import held
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from gateway_core.asgi import Application, Receive, Scope, Send
     from gateway_project.incoming import Incoming
 
+
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _log = get_logger("gateway.entrance")
 
@@ -60,18 +63,22 @@ class Entrance:
         most_bytes: of a body.
         takes_tokens: it is the API's, for users.
         takes_sessions: those of the admin let in, too.
+        goes_on_when_short: of memory; what staff, balancers and scrapers read.
     """
 
     name: str
     most_bytes: int
     takes_tokens: bool = False
     takes_sessions: bool = False
+    goes_on_when_short: bool = False
 
 
 async def _carry(request: Incoming, application: Application, scope: Scope) -> None:
     way, record = entrance(scope), context.current.get()
     if record is not None and way.name:
         record.operation = way.name
+    if not way.goes_on_when_short:
+        MEMORY.refuse()
     async with _let_in(scope, way) as user_id:
         request.admit(way.most_bytes, user_id)
         await request.serve(application, scope)
@@ -85,11 +92,13 @@ def entrance(scope: Scope) -> Entrance:
         return Entrance(name="", most_bytes=most_bytes(None))
     schemes = _schemes(found.func)
     tokens = [one for one in schemes if issubclass(one, SupabaseAuthentication)]
+    takes_sessions = len(schemes) > len(tokens)
     return Entrance(
         name=found.view_name,
         most_bytes=most_bytes(_handler(found.func, scope["method"])),
         takes_tokens=bool(tokens),
-        takes_sessions=len(schemes) > len(tokens),
+        takes_sessions=takes_sessions,
+        goes_on_when_short=scope["method"] in _READS and (takes_sessions or not tokens),
     )
 
 

@@ -14,6 +14,7 @@ from gateway_core import background, cache, valkey
 from gateway_core.audit import trail
 from gateway_core.jobs import worker
 from gateway_core.logging import get_logger
+from gateway_core.memory import MEMORY
 from gateway_core.rates import LIMITER
 from gateway_core.tasks import cancel, finish, spawn
 from gateway_project.upstreams import keep_up, upstreams
@@ -32,6 +33,7 @@ _KEPT_UP: Final[dict[str, Work]] = {
     "cache-invalidation": cache.listen,
     "breakers": keep_up,
     "rates": LIMITER.keep,
+    "memory": MEMORY.keep,
 }
 _CANCEL_SECONDS: Final = 2.0
 # For what requests have begun to do beside themselves.

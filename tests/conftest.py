@@ -83,6 +83,7 @@ def _prepare_environment() -> None:
         "JOBS_SECONDS": "0",  # nor does anybody else do a test's jobs
         "AUDIT_SHIP_SECONDS": "0",  # what a test wants in the table, it ships itself
         "ENABLE_RATE_LIMITING": "false",  # tests of limits switch it on
+        "MAX_MEMORY_PART": "0",  # whatever the tests run in is full of
         "USAGE_COLLECT_SECONDS": "0",  # and what it wants from LiteLLM's log, it fetches
     }
 

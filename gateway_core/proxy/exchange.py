@@ -93,6 +93,7 @@ class Route:
             before the caller gets it; None when the answer passes as it is.
         observe: makes the watcher of a body that passes as it is.
         settle: runs at every end, before the caller has the last byte: completes the record.
+        goes_on_when_short: of memory; for calls that are part of what is under way already.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Route:
     reshape: Callable[[Exchange], Callable[[Any], Awaitable[Any]] | None] | None = None
     observe: Callable[[Exchange], Observer | None] | None = None
     settle: Callable[[Exchange], Awaitable[None]] | None = None
+    goes_on_when_short: bool = False
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from gateway_core.errors import (
     UpstreamError,
 )
 from gateway_core.logging import get_logger
+from gateway_core.memory import MEMORY
 from gateway_core.postgresql.away import AWAY
 from gateway_core.proxy.admit import admitted
 from gateway_core.proxy.body import take_in
@@ -61,6 +62,8 @@ async def _carry(exchange: Exchange) -> None:
     route = exchange.route
     await identify(exchange)
     _match(exchange)
+    if not route.goes_on_when_short:
+        MEMORY.refuse()
     async with admitted(exchange):
         exchange.upstream.breaker.check()
         await take_in(exchange)

@@ -19,6 +19,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from accounts import conf
+from gateway_core.memory import MEMORY
 from gateway_core.rest import RestClient
 from gateway_core.valkey import sync_client
 from gateway_project.system.readiness import PROBE_SECONDS, Impaired, Probe, Status
@@ -29,7 +30,22 @@ if TYPE_CHECKING:
 
 _ANSWER_LIMIT_BYTES: Final = 1024 * 1024
 _NOT_CONFIGURED: Final = "not configured"
+# A shortage that is over sooner is one of load, which a balancer would only move to the others.
+_LASTING_SECONDS: Final = 60
 _REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+def memory() -> str:
+    """Say whether there is memory for new requests.
+
+    Raises:
+        Impaired: there is none; failed when it lasts: nobody is served here, and that so quickly
+            that a balancer which goes by speed would send everybody.
+    """
+    if not MEMORY.is_short:
+        return "is enough"
+    lasts = MEMORY.short_seconds() > _LASTING_SECONDS
+    raise Impaired(Status.FAILED if lasts else Status.DEGRADED, "is short; begins nothing new")
 
 
 def database() -> str:
@@ -169,6 +185,7 @@ def _judge(answer: RestAnswer) -> str:
 
 
 PROBES: Final = (
+    Probe(name="memory", ask=memory, no_answer=Status.DEGRADED),
     Probe(name="database", ask=database, no_answer=Status.FAILED),
     Probe(name="valkey", ask=valkey, no_answer=Status.DEGRADED),
     Probe(name="key_server", ask=key_server, no_answer=Status.FAILED),

@@ -71,7 +71,8 @@ class ReadyView(_OpenView):
     def get(self, _request: Request) -> Response:
         """503 when the database or all signing keys are missing, or Letta tells users not apart.
 
-        And as soon as the process is being stopped: it serves on for a few seconds.
+        And as soon as the process is being stopped: it serves on for a few seconds. And when it has
+        been short of memory for a minute.
 
         An upstream that is away shows as degraded, with 200: one upstream's outage must not take
         every replica out of service. Answers may be some seconds old.

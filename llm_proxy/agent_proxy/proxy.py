@@ -105,4 +105,6 @@ ROUTE: Final = replace(
     authorize=_authorize,
     translate=_translate,
     reshape=_reshape,
+    # Without them a turn would end in the middle, and with it what was done so far.
+    goes_on_when_short=True,
 )

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from gateway_project.checks import check_origins, check_production, check_upstreams
+from gateway_project.checks import (
+    check_memory,
+    check_origins,
+    check_production,
+    check_upstreams,
+)
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _GOOD = {
@@ -159,3 +164,11 @@ def test_passes_the_deployment_check_under_a_good_environment(tmp_path: Path) ->
 
     assert result.returncode == 0, result.stderr
     assert "no issues" in result.stdout
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0, []), (0.85, []), (1, ["E011"]), (85, ["E011"])])
+def test_wants_a_bound_below_what_the_container_has(
+    settings: Any, part: float, expected: list[str]
+) -> None:
+    settings.MAX_MEMORY_PART = part
+    assert [str(message.id).removeprefix("gateway.") for message in check_memory()] == expected
