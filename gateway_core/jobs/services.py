@@ -94,6 +94,11 @@ def resume(job_id: UUID) -> bool:
     return _move(job_id, (Job.State.PAUSED, Job.State.FAILED), Job.State.WAITING)
 
 
+def give_way(job_id: UUID) -> bool:
+    """Have a job that somebody works on wait for its next turn; returns whether somebody did."""
+    return _move(job_id, (Job.State.WORKING,), Job.State.WAITING)
+
+
 def cancel(job_id: UUID) -> bool:
     """End a job where it is; returns whether it had not ended yet."""
     return _move(job_id, _UNFINISHED, Job.State.CANCELLED)
@@ -158,6 +163,7 @@ def _held(job: Job) -> Any:
 
 def _move(job_id: UUID, of: tuple[Job.State, ...], to: Job.State) -> bool:
     ended_at = timezone.now() if to is Job.State.CANCELLED else None
+    forgotten = {"error": ""} if to is Job.State.WAITING else {}
     with transaction.atomic():
         return bool(
             Job.objects.filter(pk=job_id, state__in=of).update(
@@ -167,5 +173,6 @@ def _move(job_id: UUID, of: tuple[Job.State, ...], to: Job.State) -> bool:
                 attempts=0,
                 not_before=timezone.now(),
                 ended_at=ended_at,
+                **forgotten,
             )
         )

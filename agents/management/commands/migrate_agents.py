@@ -8,6 +8,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 
 from agents.upgrades.fleets import services
+from agents.upgrades.fleets.models import Result
 from agents.upgrades.fleets.working import work
 from agents.upgrades.merging import Choice
 from gateway_core.errors import GatewayError
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 _UNDER_WAY: Final = frozenset({Job.State.WAITING, Job.State.WORKING})
 _LOOK_SECONDS: Final = 0.5
+_SHOWN_FAILURES: Final = 10
+# By option: the name in a wish, what it is, and what is said of it.
+_FILTER: Final = {
+    "--from": ("versions", str, "at this version"),
+    "--user": ("user_ids", UUID, "of this user, by id"),
+    "--agent": ("agent_ids", str, "this one, by its id in Letta"),
+    "--tag": ("tag", str, "with this tag"),
+}
 
 
 class Command(BaseCommand):
@@ -36,15 +45,28 @@ class Command(BaseCommand):
         parser.add_argument("version", help="a semantic version, or latest")
         parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
         parser.add_argument("--canary", type=float, default=0, help="a share below 1, or a number")
-        parser.add_argument("--batch-size", type=int, default=50)
-        parser.add_argument("--max-error-rate", type=float, default=0.1, help="from 0 to 1")
+        parser.add_argument(
+            "--batch-size", type=int, default=50, help="agents before other jobs have their turn"
+        )
+        parser.add_argument(
+            "--max-error-rate", type=float, default=0.1, help="of a batch, from 0 to 1"
+        )
+        which = parser.add_argument_group(
+            "filter", "Agents that are all of this; each but --tag may be there several times."
+        )
+        for option, (name, kind, text) in _FILTER.items():
+            action = "store" if name == "tag" else "append"
+            which.add_argument(
+                option, dest=name, type=kind, action=action, help=text, metavar=option.strip("-")
+            )
         parser.add_argument("--strategy", choices=list(Choice), help="for conflicts")
 
     def handle(self, **options: Any) -> None:
         """Migrate.
 
         Raises:
-            CommandError: there is no such version, or the migration has ended badly.
+            CommandError: there is no such version, an agent has failed, or the migration as a
+                whole.
         """
         try:
             job = self._job(options)
@@ -75,6 +97,8 @@ class Command(BaseCommand):
             )
         if options["dry_run"] != job.wish["dry_run"]:
             raise CommandError("A migration of the other kind has not ended. Cancel it first.")
+        if _filter(options) not in ({}, job.wish["filter"]):
+            raise CommandError("A migration of other agents has not ended. Cancel it first.")
         if job.state == Job.State.PAUSED:
             services.steer(job=job, verb="resume", by=None)
         return job
@@ -87,14 +111,27 @@ class Command(BaseCommand):
                 reason = job.result.get("stopped") or "somebody"
                 self.stdout.write(f"Paused by {reason}. Run it again to go on.")
             case Job.State.DONE:
-                return
+                pass
             case _:
                 raise CommandError(f"The migration is {job.state}. {job.error}")
+        if failed := told[Result.FAILED]:
+            lines = services.report(job).filter(result=Result.FAILED)[:_SHOWN_FAILURES]
+            reasons = "".join(f"\n  {line.agent_id}: {line.detail}" for line in lines)
+            raise CommandError(f"{failed} failed, such as:{reasons}")
+
+
+def _filter(options: dict[str, Any]) -> dict[str, Any]:
+    given = {name: options[name] for name, _kind, _text in _FILTER.values() if options[name]}
+    return {
+        name: value if name == "tag" else [str(one) for one in value]
+        for name, value in given.items()
+    }
 
 
 def _wish(options: dict[str, Any]) -> services.FleetWish:
     return services.FleetWish(
         target_version=options["version"],
+        filter=_filter(options),
         strategy=Choice(options["strategy"]) if options["strategy"] else None,
         is_dry_run=options["dry_run"],
         canary=options["canary"],

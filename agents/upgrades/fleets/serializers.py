@@ -45,10 +45,13 @@ class FleetSerializer(StrictSerializer):
         default=50,
         min_value=1,
         max_value=10_000,
-        help_text="The fewest agents that the error rate is taken over.",
+        help_text="Agents that are migrated before other jobs have their turn.",
     )
     max_error_rate = serializers.FloatField(
-        default=0.1, min_value=0, max_value=1, help_text="It pauses when more agents fail."
+        default=0.1,
+        min_value=0,
+        max_value=1,
+        help_text="It pauses when more agents of a batch fail, or of a canary below a batch.",
     )
 
 

@@ -42,8 +42,8 @@ class FleetWish:
         target_version: a semantic version, or ``latest``.
         filter: ``versions``, ``user_ids``, ``agent_ids``, ``tag``: agents that are all of it.
         canary: below 1 a share, else a number of agents that go first; then the job pauses.
-        batch_size: the fewest agents that the error rate is taken over.
-        max_error_rate: a share of failures above which the job pauses.
+        batch_size: agents that are migrated before other jobs have their turn.
+        max_error_rate: a share of a batch; when more of it fail, the job pauses.
     """
 
     target_version: str

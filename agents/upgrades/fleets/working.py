@@ -1,7 +1,8 @@
-"""The job that migrates a fleet, agent by agent, and stops by itself when too many fail."""
+"""The job that migrates a fleet, batch by batch, and stops by itself when too many fail."""
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from accounts.models import User
@@ -21,6 +22,7 @@ from gateway_core.logging import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway_core.jobs.models import Job
     from gateway_core.jobs.services import Progress
 
 _log = get_logger("gateway.agents")
@@ -30,29 +32,42 @@ _ERRORS: Final = "error rate"
 
 
 def work(progress: Progress, *, show: Callable[[int, int], None] = lambda _d, _t: None) -> None:
-    """Do what is left of a fleet's migration.
+    """Do the next batch of a fleet's migration, and give way to other jobs.
 
     Args:
         show: told how many agents are done, and of how many.
 
     Raises:
         UpstreamUnreachable: Letta is away; a later attempt goes on.
-        LeaseLost: it was paused or cancelled, or has paused itself.
+        LeaseLost: it was paused or cancelled, or has paused itself; or there is another batch.
     """
     job = progress.job
     wish, by = job.wish, User.objects.filter(pk=job.wish["by"]).first()
     told = counts(job)
     waiting = told[Result.WAITING] + told.pop(Result.WORKING)
-    progress.note(counts={**told, Result.WAITING: waiting}, stopped="")
-    while line := _next(job.pk):
-        if line.position == wish["canary"] > 0 and not job.result.get("is_past_canary"):
-            _rest(progress, _CANARY, is_past_canary=True)
+    counted = {**told, Result.WAITING: waiting}
+    progress.note(done=job.total - waiting, counts=counted, stopped="")
+    _rest_after_canary(progress)
+    size, failed_before = _batch_size(job), told[Result.FAILED]
+    for line in islice(iter(lambda: _next(job.pk), None), size):
         _save(line, Result.WORKING)
         _migrate(line, wish, by)
         _count(progress, line.result)
         show(job.done, job.total)
-        if _are_too_many(job.result, wish):
+        failed = job.result["counts"][Result.FAILED] - failed_before
+        if failed > wish["max_error_rate"] * size and job.done < job.total:
             _rest(progress, _ERRORS)
+    _rest_after_canary(progress)
+    if job.done < job.total:
+        jobs.give_way(job.pk)
+        raise LeaseLost
+
+
+def _batch_size(job: Job) -> int:
+    """Return how many agents come next: the canary is a batch, or some, of its own."""
+    canary = job.wish["canary"]
+    end = canary if job.done < canary < job.total else job.total
+    return min(int(job.wish["batch_size"]), end - job.done)
 
 
 def _next(job_id: Any) -> FleetAgent | None:
@@ -131,18 +146,16 @@ def _count(progress: Progress, result: str) -> None:
     progress.note(done=progress.job.total - told[Result.WAITING], counts=told)
 
 
-def _are_too_many(told: dict[str, Any], wish: dict[str, Any]) -> bool:
-    """Say whether too many have failed since the job went on."""
-    since = told.get("since") or {}
-    failed = told["counts"][Result.FAILED] - since.get("failed", 0)
-    done = sum(told["counts"].values()) - told["counts"][Result.WAITING] - since.get("done", 0)
-    return bool(failed > wish["max_error_rate"] * max(done, wish["batch_size"]))
-
-
-def _rest(progress: Progress, reason: str, **result: Any) -> None:
+def _rest_after_canary(progress: Progress) -> None:
     job = progress.job
-    since = {"done": job.done, "failed": job.result["counts"][Result.FAILED]}
-    progress.note(stopped=reason, since=since, **result)
+    is_there = 0 < job.wish["canary"] == job.done < job.total
+    if is_there and not job.result.get("is_past_canary"):
+        _rest(progress, _CANARY)
+
+
+def _rest(progress: Progress, reason: str) -> None:
+    job = progress.job
+    progress.note(stopped=reason, is_past_canary=job.done >= job.wish["canary"])
     _log.info("fleet migration rests", job_id=str(job.pk), reason=reason)
     jobs.pause(job.pk)
     raise LeaseLost

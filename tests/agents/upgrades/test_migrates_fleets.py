@@ -136,9 +136,54 @@ def test_stops_by_itself_when_too_many_fail(staff: Caller, fleet: str, letta: Ru
     assert results(staff, where) == ["failed", "waiting", "waiting", "waiting"]
     letta.mend()
     staff.post(f"{where}/resume")
-    assert work_once()
+    while work_once():
+        pass
     assert results(staff, where) == ["failed", "migrated", "migrated", "migrated"]
     assert staff.get(where)["counts"]["failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("wish", "done"),
+    [
+        ({}, 1),  # of 4 agents at the most, however large a batch may be
+        ({"max_error_rate": 0.25}, 2),
+        ({"max_error_rate": 0.25, "canary": 2}, 1),  # the canary is two
+        ({"max_error_rate": 0.25, "batch_size": 3}, 1),
+    ],
+)
+def test_takes_the_error_rate_over_what_a_batch_can_have(
+    staff: Caller, fleet: str, letta: Running, wish: dict[str, Any], done: int
+) -> None:
+    letta.fault("^/v1/agents/agent-[^/]*$", method="PATCH", status=500)
+    where = begin(staff, fleet, **wish)
+    assert work_once()
+
+    told = staff.get(where)
+    assert (told["state"], told["stopped"], told["done"]) == ("paused", "error rate", done)
+
+
+def test_ends_when_the_last_one_fails(staff: Caller, fleet: str, letta: Running) -> None:
+    newest = Agent.objects.order_by("created_at").last()
+    assert newest is not None
+    letta.fault(f"^/v1/agents/{newest.agent_id}$", method="PATCH", status=500)
+    where = begin(staff, fleet)
+    assert work_once()
+
+    assert (staff.get(where)["state"], results(staff, where)[-1]) == ("done", "failed")
+
+
+def test_gives_way_to_other_jobs_after_each_batch(staff: Caller, fleet: str) -> None:
+    other = staff.publish(template={"name": "other", "version": "1.0.0"})
+    staff.create(other)
+    staff.post("/templates/publish", json=next_file(template={"name": "other", "version": "1.1.0"}))
+    whole, small = begin(staff, fleet, batch_size=3), begin(staff, other)
+
+    told = []
+    while work_once():
+        told.append((staff.get(whole)["done"], staff.get(small)["done"]))
+
+    assert told == [(3, 0), (3, 1), (4, 1)]
+    assert (staff.get(whole)["state"], staff.get(small)["state"]) == ("done", "done")
 
 
 def test_waits_for_letta_rather_than_failing_agents(
@@ -322,4 +367,30 @@ def test_the_command_migrates_and_goes_on_where_it_has_stopped(staff: Caller, fl
     assert FleetAgent.objects.filter(result=Result.MIGRATED).count() == 4
     with pytest.raises(CommandError, match="no version"):
         command(fleet, "9.9.9")
+    del staff
+
+
+def test_the_command_migrates_those_that_were_chosen(staff: Caller, fleet: str) -> None:
+    first, *_others, last = Agent.objects.order_by("created_at")
+    chosen = {"agent_ids": [first.agent_id, last.agent_id], "versions": ["1.0.0"]}
+    assert "1 migrated, 0 unchanged" in command(fleet, "1.1.0", tag="even", **chosen)
+    assert versions() == ["1.1.0", *["1.0.0"] * 3]
+
+    assert "Paused" in command(fleet, "1.1.0", user_ids=[first.user_id], canary=1, batch_size=1)
+    with pytest.raises(CommandError, match="other agents"):
+        command(fleet, "1.1.0", tag="even")
+    assert "3 migrated" in command(fleet, "1.1.0", batch_size=2)
+    del staff
+
+
+def test_the_command_fails_when_agents_do(staff: Caller, fleet: str, letta: Running) -> None:
+    first = Agent.objects.earliest("created_at").agent_id
+    letta.fault(f"^/v1/agents/{first}$", method="PATCH", status=500)
+    with pytest.raises(CommandError, match=f"1 failed, such as:\n  {first}: "):
+        command(fleet, "latest", max_error_rate=0)
+    assert versions() == ["1.0.0"] * 4
+    letta.mend()
+    with pytest.raises(CommandError, match="1 failed"):
+        command(fleet, "1.1.0")
+    assert versions() == ["1.0.0", *["1.1.0"] * 3]
     del staff
