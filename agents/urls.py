@@ -17,5 +17,10 @@ urlpatterns = [
     path("ams/templates/validate", ams_views.ValidateView.as_view(), name="ams-validate"),
     path("ams/templates/publish", ams_views.PublishView.as_view(), name="ams-publish"),
     path("ams/agents/create", ams_views.CreateView.as_view(), name="ams-create-agent"),
+    path(
+        "ams/agents/<str:pk>/upgrade",
+        AgentViewSet.as_view({"post": "upgrade_compatibly"}),
+        name="ams-upgrade-agent",
+    ),
     path("ams/me", ams_views.MeView.as_view(), name="ams-me"),
 ]

@@ -54,6 +54,22 @@ class UpgradeActions:
     @action(detail=True, methods=["post"])
     def upgrade(self, request: Request, pk: str) -> Response:
         """Say what an upgrade would do; with `dry_run: false` do it."""
+        return self._upgraded(request, pk)
+
+    @extend_schema(
+        operation_id="ams_upgrade_agent",
+        tags=["agent management, older calls"],
+        summary="Upgrade an agent",
+        parameters=[_IF_MATCH],
+        request=UpgradeSerializer,
+        responses=UpgradedSerializer,
+        deprecated=True,
+    )
+    def upgrade_compatibly(self, request: Request, pk: str) -> Response:
+        """Do as `/api/v1/agents/{id}/upgrade` does."""
+        return self._upgraded(request, pk)
+
+    def _upgraded(self, request: Request, pk: str) -> Response:
         agent = self._own(pk)
         values = valid(UpgradeSerializer(data=request.data))
         wish, revision = wish_of(values), revision_wanted(request, agent)

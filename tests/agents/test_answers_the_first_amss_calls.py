@@ -35,6 +35,24 @@ def test_publishes_files(alice: Caller) -> None:
     assert again.status_code == 409
 
 
+def test_upgrades_agents(alice: Caller, bob: Caller, agent: dict[str, Any], template: str) -> None:
+    path = f"/ams/agents/{agent['id']}/upgrade"
+    assert alice.publish(**_changed("1.1.0")) == template
+
+    said = alice.post(path, json={"use_latest": True})
+    assert (said["dry_run"], len(said["plan"])) == (True, 1)
+    done = alice.post(path, json={"target_version": "1.1.0", "dry_run": False})
+    assert (done["applied"], done["new_version"], done["plan"]) == (True, "1.1.0", said["plan"])
+    assert alice.letta("GET", f"/agents/{agent['id']}").json()["system"] == "You serve."
+    assert bob("POST", path, json={}).status_code == 404
+
+
+def _changed(version: str) -> dict[str, Any]:
+    file = agent_file(version)
+    persona = {**file["persona"], "system_prompt": "You serve."}
+    return {"version": version, "persona": persona}
+
+
 def test_tells_whose_agents_there_are(
     alice: Caller, bob: Caller, agent: dict[str, Any], template: str
 ) -> None:
@@ -60,6 +78,7 @@ def test_tells_whose_agents_there_are(
         ("POST", "/ams/templates/validate"),
         ("POST", "/ams/templates/publish"),
         ("POST", "/ams/agents/create"),
+        ("POST", "/ams/agents/agent-1/upgrade"),
     ],
 )
 def test_wants_a_token(alice: Caller, method: str, path: str) -> None:
