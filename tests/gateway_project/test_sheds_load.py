@@ -15,7 +15,7 @@ from accounts.models import User
 from gateway_core.memory import MEMORY, Usage
 from gateway_project.system import views
 from llm_proxy.agent_proxy.secrets import Claim, secret_of
-from tests.gateway_project.sandbox.waiting import wait_until
+from tests.timing import wait_until
 
 _SPEAK = {"model": "stub-chat", "messages": [{"role": "user", "content": "hi"}]}
 SignIn = Callable[[str], httpx.Client]

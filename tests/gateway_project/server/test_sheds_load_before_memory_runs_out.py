@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from tests.conftest import RunningSupabase
-from tests.gateway_project.server.conftest import Serve, Served, wait_until
+from tests.gateway_project.server.conftest import Serve, Served
 from tests.gateway_project.waiting import sent
+from tests.timing import wait_until
 
 _CHAT = "/api/v1/llm/v1/chat/completions"
 _MEBIBYTE = 1024 * 1024
