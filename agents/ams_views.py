@@ -14,10 +14,10 @@ from rest_framework.views import APIView
 from accounts.sessions.sensitive import sensitive
 from agents import services
 from agents.models import Agent
-from agents.requests import caller_of, raw_body
+from agents.requests import caller_of
 from agents.serializers import AgentCreateSerializer, LettaMadeAgentSerializer
 from agents.views import create_from, made_compatibly
-from gateway_core.intake import takes_up_to
+from gateway_core.intake import raw_body, takes_up_to
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from django.utils.http import parse_etags
 
 from agents.making import Traits
-from gateway_core.errors import BodyTooLarge, EtagMismatch
-from gateway_core.intake import values_of
+from gateway_core.errors import EtagMismatch
+from gateway_core.intake import raw_body, values_of
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
-    from rest_framework.serializers import BaseSerializer
 
     from accounts.models import User
     from agents.models import Agent
@@ -24,28 +23,6 @@ _DEEPEST: Final = 80
 def caller_of(request: Request) -> User:
     """Return whoever makes a request."""
     return cast("User", request.user)
-
-
-def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
-    """Return the values of a serializer that was given some.
-
-    Raises:
-        ValidationError: they are not valid.
-    """
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
-
-
-def raw_body(request: Request, max_bytes: int) -> tuple[bytes, str]:
-    """Return the body as it is, and its Content-Type.
-
-    Raises:
-        BodyTooLarge: there is more of it.
-    """
-    content = request._request.read(max_bytes + 1)  # noqa: SLF001 - the request that it wraps
-    if len(content) > max_bytes:
-        raise BodyTooLarge(f"The body is larger than {max_bytes} bytes.")
-    return content, request.content_type
 
 
 def large_json(request: Request, max_bytes: int) -> Any:

@@ -16,7 +16,7 @@ from rest_framework.viewsets import GenericViewSet
 from accounts.sessions.sensitive import sensitive
 from agents import services
 from agents.models import Agent
-from agents.requests import caller_of, large_json, revision_wanted, traits_of, valid
+from agents.requests import caller_of, large_json, revision_wanted, traits_of
 from agents.serializers import (
     AgentChangesSerializer,
     AgentCloneSerializer,
@@ -32,7 +32,7 @@ from agents.serializers import (
 )
 from agents.upgrades.views import UpgradeActions
 from gateway_core.errors import ResourceNotFound
-from gateway_core.intake import takes_up_to
+from gateway_core.intake import takes_up_to, valid
 from gateway_core.pages import KeysetPagination
 
 if TYPE_CHECKING:

@@ -16,6 +16,10 @@ from gateway_core.spelling import meant
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from django.http import HttpRequest
+    from rest_framework.request import Request
+    from rest_framework.serializers import BaseSerializer
+
 ViewT = TypeVar("ViewT", bound="Callable[..., Any]")
 
 _DEEPEST: Final = 32
@@ -63,10 +67,7 @@ class JSONParser(BaseParser):
             RequestMalformed, FieldInvalid: as ``values_of`` says.
         """
         del media_type, parser_context
-        content = stream.read(settings.MAX_JSON_BYTES + 1)
-        if len(content) > settings.MAX_JSON_BYTES:
-            raise BodyTooLarge(f"The body is larger than {settings.MAX_JSON_BYTES} bytes.")
-        return values_of(content)
+        return values_of(_read(stream, settings.MAX_JSON_BYTES))
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -93,6 +94,27 @@ class StrictSerializer(serializers.Serializer[Any]):
         return values
 
 
+def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
+    """Return the values of a serializer that was given some.
+
+    Raises:
+        ValidationError: they are not valid.
+    """
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+def raw_body(request: Request, max_bytes: int) -> tuple[bytes, str]:
+    """Return the body as it is, and its Content-Type.
+
+    Not by a parser: REST framework takes a body that comes in chunks for none.
+
+    Raises:
+        BodyTooLarge: there is more of it.
+    """
+    return _read(request._request, max_bytes), request.content_type  # noqa: SLF001 - what it wraps
+
+
 def values_of(content: bytes, *, deepest: int = _DEEPEST) -> Any:
     """Return the values of a JSON text that can be stored, and written again.
 
@@ -109,6 +131,13 @@ def values_of(content: bytes, *, deepest: int = _DEEPEST) -> Any:
         raise RequestMalformed(f"The body is nested more than {deepest} deep.")
     _refuse_unkept(value, ())
     return value
+
+
+def _read(stream: IO[bytes] | HttpRequest, max_bytes: int) -> bytes:
+    content: bytes = stream.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise BodyTooLarge(f"The body is larger than {max_bytes} bytes.")
+    return content
 
 
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway_core.errors import BodyTooLarge, RequestMalformed
+from gateway_core.errors import RequestMalformed
 from templates_app.agent_file.loading import from_json
 from templates_app.agent_file.unreadable import Unreadable
 
 
-def json_of(content: bytes, max_bytes: int) -> Any:
+def json_of(content: bytes) -> Any:
     """Return the values of a JSON body.
 
     Raises:
-        BodyTooLarge, RequestMalformed: as they say.
+        RequestMalformed: it can't be read.
     """
-    if len(content) > max_bytes:
-        raise BodyTooLarge(f"The body is larger than {max_bytes} bytes.")
     try:
         return from_json(content.decode())
     except UnicodeDecodeError as exc:

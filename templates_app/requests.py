@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 
-from gateway_core.errors import BodyTooLarge
+from gateway_core.intake import raw_body, valid
 from templates_app.parsers import json_of
 from templates_app.serializers import BundleSerializer
 
@@ -21,20 +21,6 @@ if TYPE_CHECKING:
 def caller_of(request: Request) -> User:
     """Return whoever makes a request."""
     return cast("User", request.user)
-
-
-def raw_body(request: Request, max_bytes: int) -> tuple[bytes, str]:
-    """Return the body as it is, and its Content-Type.
-
-    Not by a parser: REST framework takes a body that comes in chunks for none.
-
-    Raises:
-        BodyTooLarge: there is more of it.
-    """
-    content = request._request.read(max_bytes + 1)  # noqa: SLF001 - the request that it wraps
-    if len(content) > max_bytes:
-        raise BodyTooLarge(f"The body is larger than {max_bytes} bytes.")
-    return content, request.content_type
 
 
 def query_of(request: Request, kind: type[BaseSerializer[Any]]) -> dict[str, Any]:
@@ -54,15 +40,5 @@ def bundle_of(request: Request) -> Bundle:
         ValidationError: it is no bundle.
     """
     content, _media_type = raw_body(request, settings.MAX_BUNDLE_BYTES)
-    document = json_of(content, settings.MAX_BUNDLE_BYTES)
+    document = json_of(content)
     return cast("Bundle", valid(BundleSerializer(data=document)))
-
-
-def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
-    """Return the values of a serializer that was given some.
-
-    Raises:
-        ValidationError: they are not valid.
-    """
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)

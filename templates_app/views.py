@@ -15,11 +15,11 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.sessions.sensitive import sensitive
 from gateway_core.downloads import download
-from gateway_core.intake import takes_up_to
+from gateway_core.intake import raw_body, takes_up_to, valid
 from gateway_core.pages import KeysetPagination
 from templates_app import services
 from templates_app.models import Template, TemplateVersion, Visibility
-from templates_app.requests import bundle_of, caller_of, query_of, raw_body, valid
+from templates_app.requests import bundle_of, caller_of, query_of
 from templates_app.serializers import (
     BundleSerializer,
     CloneSerializer,

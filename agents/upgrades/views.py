@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from agents.requests import caller_of, revision_wanted, valid
+from agents.requests import caller_of, revision_wanted
 from agents.serializers import AgentSerializer
 from agents.upgrades import services
 from agents.upgrades.models import Migration
@@ -22,6 +22,7 @@ from agents.upgrades.serializers import (
     wish_of,
 )
 from gateway_core.errors import ResourceNotFound
+from gateway_core.intake import valid
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from accounts.authentication import SupabaseAuthentication
 from accounts.models import User
 from accounts.staff import Staff
+from gateway_core.intake import valid
 from letta_proxy.rules.coverage import complaint
 from letta_proxy.rules.decisions import Rule
 from letta_proxy.rules.explain import Question, explain
@@ -126,17 +127,14 @@ class SimulationView(APIView):
         Rules that come along are tried beside those in force, and counted against the requests of
         the last 24 hours.
         """
-        asked = SimulationSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        tried = [
-            _rule(number, rule) for number, rule in enumerate(asked.validated_data["rules"], 1)
-        ]
+        asked = valid(SimulationSerializer(data=request.data))
+        tried = [_rule(number, rule) for number, rule in enumerate(asked["rules"], 1)]
         question = Question(
-            user=asked.validated_data["user"],
-            method=asked.validated_data["method"],
-            path=asked.validated_data["path"],
-            query=asked.validated_data["query"],
-            body=asked.validated_data["body"],
+            user=asked["user"],
+            method=asked["method"],
+            path=asked["path"],
+            query=asked["query"],
+            body=asked["body"],
             unsaved=tuple(tried),
             show_owners=True,
         )

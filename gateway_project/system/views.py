@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from accounts.authentication import SupabaseAuthentication
 from accounts.staff import Staff
+from gateway_core.intake import valid
 from gateway_project.server import stopping
 from gateway_project.system import circuits
 from gateway_project.system.probes import PROBES
@@ -146,11 +147,10 @@ class BreakerView(APIView):
 
         For superusers only.
         """
-        asked = BreakerActionSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        asked = valid(BreakerActionSerializer(data=request.data))
         by = cast("User", request.user)
-        if asked.validated_data["action"] == "trip":
-            report = circuits.trip(name=name, reason=asked.validated_data["reason"], by=by)
+        if asked["action"] == "trip":
+            report = circuits.trip(name=name, reason=asked["reason"], by=by)
         else:
             report = circuits.reset(name=name, by=by)
         return _answer(CircuitSerializer(report).data)

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.sessions.sensitive import sensitive
+from gateway_core.intake import valid
 from gateway_core.pages import KeysetPagination
 from llm_proxy.api_keys import services
 from llm_proxy.api_keys.models import ApiKey
@@ -27,10 +28,9 @@ from llm_proxy.usage.views import answer
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from rest_framework.request import Request
-    from rest_framework.serializers import BaseSerializer
 
     from accounts.models import User
-    from llm_proxy.api_keys.services import Issued
+    from llm_proxy.api_keys.services import Issued, Traits
 
 
 # Not to revoke a key: that must not wait for Supabase.
@@ -55,7 +55,7 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
     @extend_schema(summary="Make an API key", responses={201: IssuedKeySerializer})
     def create(self, request: Request) -> Response:
         """Make a key. Its secret is in this answer and nowhere else."""
-        traits = _valid(self.get_serializer(data=request.data))
+        traits = cast("Traits", valid(self.get_serializer(data=request.data)))
         issued = services.create_api_key(user=self._caller, traits=traits)
         return self._told(issued, status.HTTP_201_CREATED)
 
@@ -63,8 +63,8 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
     def partial_update(self, request: Request, **_path: Any) -> Response:
         """Change what is given. A key that is expired or revoked stays as it is."""
         key = self.get_object()
-        traits = _valid(self.get_serializer(key, data=request.data, partial=True))
-        services.update_api_key(key_id=key.pk, by=self._caller, traits=traits)
+        wish = valid(self.get_serializer(key, data=request.data, partial=True))
+        services.update_api_key(key_id=key.pk, by=self._caller, traits=cast("Traits", wish))
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(summary="Revoke an API key")
@@ -83,7 +83,7 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
     def rotate(self, request: Request, **_path: Any) -> Response:
         """Make a new secret, which is in this answer and nowhere else; the old one works on."""
         key = self.get_object()
-        wish = _valid(RotationSerializer(data=request.data))
+        wish = valid(RotationSerializer(data=request.data))
         return self._told(services.rotate_api_key(key_id=key.pk, by=self._caller, **wish))
 
     @extend_schema(
@@ -109,8 +109,3 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
         key = self.get_queryset().get(pk=issued.key.pk)
         told = {**self.get_serializer(key).data, "secret": issued.secret}
         return Response(told, status=code, headers={"Cache-Control": "no-store"})
-
-
-def _valid(serializer: BaseSerializer[Any]) -> Any:
-    serializer.is_valid(raise_exception=True)
-    return serializer.validated_data

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from gateway_core.errors import FieldInvalid
+from gateway_core.intake import valid
 from llm_proxy.usage.budget import budget_of
 from llm_proxy.usage.report import report_usage
 from llm_proxy.usage.serializers import UsageQuerySerializer, UsageSerializer
@@ -57,9 +58,7 @@ def answer(
     Raises:
         FieldInvalid, ValidationError: what is asked for can't be.
     """
-    query = UsageQuerySerializer(data=request.query_params)
-    query.is_valid(raise_exception=True)
-    wish: dict[str, Any] = query.validated_data
+    wish = valid(UsageQuerySerializer(data=request.query_params))
     until = wish.get("to", now)
     since = wish.get("from") or budget.began_at or until - _USUAL
     if not timedelta() < until - since <= _LONGEST:

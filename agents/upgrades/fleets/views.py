@@ -13,7 +13,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.sessions.sensitive import sensitive
 from accounts.staff import StaffWithPermission
-from agents.requests import caller_of, valid
+from agents.requests import caller_of
 from agents.upgrades.fleets import services
 from agents.upgrades.fleets.serializers import (
     FleetAgentSerializer,
@@ -22,6 +22,7 @@ from agents.upgrades.fleets.serializers import (
     ReportFilterSerializer,
     fleet_wish_of,
 )
+from gateway_core.intake import valid
 from gateway_core.jobs.models import Job
 from gateway_core.pages import KeysetPagination
 
