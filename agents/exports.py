@@ -65,10 +65,11 @@ def import_file(
     """Make an agent from a file.
 
     Args:
-        variables: over those of the file.
+        variables: over those of the file; they take effect or are refused.
 
     Raises:
-        FieldInvalid: the checksum is another file's, or something in it can't be.
+        FieldInvalid: the checksum is another file's, something in it can't be, or variables would
+            have no effect.
         FieldForbidden: it has what agents may not have here.
         CountExhausted, UpstreamError: as ``create_agent``.
     """
@@ -91,7 +92,8 @@ def import_file(
         traits=traits,
         template_id=template.get("id", ""),
         version=template.get("version", ""),
-        variables={**(content.get("variables") or {}), **(variables or {})},
+        variables=content.get("variables"),
+        given=variables,
     )
 
 

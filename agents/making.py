@@ -15,6 +15,7 @@ from agents.models import LIVING, Agent, Origin
 from agents.variables import all_variables, set_variables
 from gateway_core import context
 from gateway_core.errors import (
+    FieldInvalid,
     GatewayError,
     ResourceConflict,
     ResourceNotFound,
@@ -103,12 +104,7 @@ def clone_agent(
         with_messages=with_messages,
         initial_blocks=tuple(blocks_in(source.built_from)),
     )
-    copy = partial(
-        driver.copy,
-        source_id=source.agent_id,
-        options=options,
-        environment=environment_of(source, user=user),
-    )
+    copy = partial(driver.copy, source_id=source.agent_id, options=options)
     return _make(row, driver, copy, is_whole=False, action="clone")
 
 
@@ -120,46 +116,55 @@ def import_agent(  # noqa: PLR0913 - what an export file holds, and what is said
     template_id: str = "",
     version: str = "",
     variables: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> Created:
     """Make an agent from an export file.
 
     Args:
-        template_id: what it was made from; it stays so when the user sees that version and the
-            variables fit, and is forgotten otherwise.
+        template_id, version: what it was made from. It stays so when the user sees that version,
+            deprecated or not, and is forgotten with the file's variables otherwise.
+        given: over the file's variables. They are never forgotten.
 
     Raises:
-        FieldForbidden, FieldInvalid: the file has what agents may not have here.
+        FieldForbidden, FieldInvalid: the file has what agents may not have here, variables don't
+            fit, or those that are given would have no effect.
         CountExhausted, UpstreamError: as ``create_agent``.
     """
     driver = manager()
     row = _new_row(user, Origin.IMPORT, traits, default=str(snapshot.body.get("name") or ""))
-    environment: dict[str, str] = {}
-    if template_id:
-        blueprint = _plan_or_none(driver, user, template_id, version, variables or {})
-        if blueprint is not None:
-            be_made_from(row, blueprint)
-            environment = blueprint.environment
+    filled = {**(variables or {}), **(given or {})}
+    blueprint = _plan_or_none(driver, user, template_id, version, filled) if template_id else None
+    if given and (blueprint is None or blueprint.document is None):
+        raise _without_effect(given)
+    if blueprint is not None:
+        be_made_from(row, blueprint)
+    environment = blueprint.environment if blueprint is not None else {}
     restore = partial(driver.restore, snapshot=snapshot, environment=environment)
     return _make(row, driver, restore, is_whole=False, action="import")
-
-
-def environment_of(agent: Agent, *, user: User) -> dict[str, str]:
-    """Return what an agent's tools see, secrets included."""
-    if agent.template_version_id is None:
-        return {}
-    blueprint = _plan_or_none(
-        manager(), user, agent.template_id, agent.version, all_variables(agent)
-    )
-    return blueprint.environment if blueprint else {}
 
 
 def _plan_or_none(
     driver: AgentManager, user: User, template_id: str, version: str, variables: Mapping[str, Any]
 ) -> Blueprint | None:
     try:
-        return driver.plan(user=user, template_id=template_id, version=version, variables=variables)
-    except (ResourceNotFound, ResourceConflict):
+        return driver.plan(
+            user=user, template_id=template_id, version=version, variables=variables, former={}
+        )
+    except ResourceNotFound:
         return None
+
+
+def _without_effect(given: Mapping[str, Any]) -> FieldInvalid:
+    errors = [
+        {"pointer": f"/variables/{name}", "message": "would have no effect"} for name in given
+    ]
+    return FieldInvalid(
+        f"{errors[0]['pointer']} would have no effect: the file names no version of a template "
+        "that you can see and that is shown here. Leave variables out, and the agent's tools get "
+        "none.",
+        param=errors[0]["pointer"],
+        errors=errors,
+    )
 
 
 def _make(

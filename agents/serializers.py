@@ -86,8 +86,12 @@ class MadeFromSerializer(serializers.Serializer[Any]):
     """The version of a template that an agent was made from."""
 
     id = serializers.CharField()
-    version = serializers.CharField()
-    checksum = serializers.CharField()
+    version = serializers.CharField(
+        allow_blank=True, help_text="Empty: a remote AMS has not said which."
+    )
+    checksum = serializers.CharField(
+        allow_blank=True, help_text="Empty: a remote AMS has not told it."
+    )
 
 
 class AgentSerializer(serializers.ModelSerializer[Agent]):

@@ -14,6 +14,7 @@ from letta_proxy.direct.agents import (
     list_agents,
     note_belongings,
     read_agent,
+    read_environment,
     receive_agent,
     record_agent,
 )
@@ -56,6 +57,7 @@ __all__ = (
     "policed_passages",
     "put_block",
     "read_agent",
+    "read_environment",
     "read_messages",
     "read_passages",
     "receive_agent",

@@ -143,10 +143,8 @@ class AgentManager(Protocol):
         """Make an agent from a blueprint."""
         ...
 
-    def copy(
-        self, order: Order, source_id: str, options: CopyOptions, environment: Mapping[str, str]
-    ) -> Made:
-        """Make an agent like another one of the same user's."""
+    def copy(self, order: Order, source_id: str, options: CopyOptions) -> Made:
+        """Make an agent like another one of the same user's, with what that one's tools see."""
         ...
 
     def restore(self, order: Order, snapshot: Snapshot, environment: Mapping[str, str]) -> Made:
@@ -231,6 +229,17 @@ class AgentManager(Protocol):
 
     def read(self, *, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
         """Return Letta's document of an agent as its owner sees it, None when it is gone."""
+        ...
+
+    def environment(self, *, user_id: UUID, agent_id: str) -> dict[str, str]:
+        """Return what an agent's tools see now, secrets included.
+
+        Letta knows, whatever became of the template, and whoever keeps it.
+
+        Raises:
+            ResourceNotFound: the agent is gone.
+            UpstreamAnswerInvalid: Letta keeps it to itself.
+        """
         ...
 
     def receive(self, *, user_id: UUID, agent_id: str) -> dict[str, Any] | None:

@@ -31,9 +31,7 @@ class LettaAgents:
 
     upgrades_elsewhere = False
 
-    def copy(
-        self, order: Order, source_id: str, options: CopyOptions, environment: Mapping[str, str]
-    ) -> Made:
+    def copy(self, order: Order, source_id: str, options: CopyOptions) -> Made:
         """Make an agent like another one: see ``AgentManager``."""
         taken = self.snapshot(
             user_id=order.user_id, agent_id=source_id, with_messages=options.with_messages
@@ -41,6 +39,7 @@ class LettaAgents:
         if not options.with_memory:
             blocks = with_initial_blocks(taken.body["memory_blocks"], options.initial_blocks)
             taken = Snapshot(body={**taken.body, "memory_blocks": blocks}, messages=taken.messages)
+        environment = self.environment(user_id=order.user_id, agent_id=source_id)
         return self.restore(order, taken, environment)
 
     def restore(self, order: Order, snapshot: Snapshot, environment: Mapping[str, str]) -> Made:
@@ -122,6 +121,10 @@ class LettaAgents:
     def read(self, *, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
         """Return Letta's document of an agent, None when it is gone."""
         return letta.read_agent(user_id=user_id, agent_id=agent_id)
+
+    def environment(self, *, user_id: UUID, agent_id: str) -> dict[str, str]:
+        """Return what an agent's tools see, secrets included: see ``AgentManager``."""
+        return letta.read_environment(user_id=user_id, agent_id=agent_id)
 
     def receive(self, *, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
         """Return Letta's document of an agent that is to be the user's: see ``AgentManager``."""

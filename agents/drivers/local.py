@@ -38,7 +38,7 @@ class LocalManager(LettaAgents):
         row = templates.resolve_version(
             user=user,
             template_id=_uuid(template_id),
-            version=version or templates.LATEST,
+            version=version,
             allow_deprecated=former is not None,
         )
         known = templates.variable_names(row.document)

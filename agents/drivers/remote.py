@@ -58,13 +58,16 @@ class RemoteManager(LettaAgents):
         only the making of an agent tells.
         """
         if not self._can(TEMPLATES):
+            untold = {**(former or {}), **variables}
             return Blueprint(
                 template_id=template_id,
                 version="" if version == templates.LATEST else version,
-                variables=dict(variables),
-                secret_names=frozenset(variables),
+                variables=untold,
+                secret_names=frozenset(untold),
             )
         template = self._ask("GET", path("templates", template_id), user.pk)
+        if not version:
+            raise ResourceNotFound
         wanted = version
         if version == templates.LATEST:
             wanted = str(template.get("latest_version") or "")
@@ -114,14 +117,12 @@ class RemoteManager(LettaAgents):
             document = self._received(order.user_id, agent_id)
         return Made(document=document, checksum=str(answer.get("template_checksum") or ""))
 
-    def copy(
-        self, order: Order, source_id: str, options: CopyOptions, environment: Mapping[str, str]
-    ) -> Made:
+    def copy(self, order: Order, source_id: str, options: CopyOptions) -> Made:
         """Make an agent like another one: see ``AgentManager``."""
         try:
             return self._clone(order, source_id, options)
         except _NotThere:
-            return super().copy(order, source_id, options, environment)
+            return super().copy(order, source_id, options)
 
     def _clone(self, order: Order, source_id: str, options: CopyOptions) -> Made:
         if not self._can(CLONE):

@@ -102,7 +102,7 @@ def propose(agent: Agent, wish: Wish) -> Proposal:
         require_higher(agent.version, blueprint.version)
     _refuse_exposure(agent, blueprint, wish)
     document = existing(driver, agent)
-    environment = environment_of(driver, agent)
+    environment = driver.environment(user_id=agent.user_id, agent_id=agent.agent_id)
     made_from = blueprint.document or {}
     ways = templates.ways_from(made_from, agent.version)
     plan = make_plan(
@@ -156,21 +156,6 @@ def existing(driver: AgentManager, agent: Agent) -> dict[str, Any]:
     if document is None:
         raise ResourceNotFound
     return document
-
-
-def environment_of(driver: AgentManager, agent: Agent) -> dict[str, str]:
-    """Return what the agent's tools see now, secrets included; nothing when nobody knows."""
-    try:
-        blueprint = driver.plan(
-            user=agent.user,
-            template_id=agent.template_id,
-            version=agent.version,
-            variables={},
-            former=all_variables(agent),
-        )
-    except (ResourceNotFound, FieldInvalid):
-        return {}
-    return blueprint.environment
 
 
 def require_higher(current: str, wanted: str) -> None:

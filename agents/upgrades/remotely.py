@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from agents.blueprints import kept_of
 from agents.drivers import manager
+from agents.drivers.interface import Blueprint
 from agents.variables import all_variables
-from gateway_core.errors import FieldInvalid, UpstreamAnswerInvalid
+from gateway_core.errors import FieldInvalid, GatewayError, UpstreamAnswerInvalid
 from templates_app.services import LATEST
 
 if TYPE_CHECKING:
@@ -70,16 +72,35 @@ def carry_out(migration: Migration, content: Mapping[str, Any]) -> dict[str, Any
     if not isinstance(version, str) or not version:
         raise UpstreamAnswerInvalid
     migration.touch(plan=_lines((answer or {}).get("plan")))
-    variables = {**all_variables(agent), **(content["remote"].get("variables") or {})}
+    made_from = _blueprint(agent, version, content["remote"].get("variables") or {})
     return {
         "template_version_id": None,
         "template_id": agent.template_id,
         "version": version,
-        "checksum": "",
-        "built_from": {},
-        "variables": variables,
-        "secret_names": sorted({*agent.secret_names, *(content["remote"].get("variables") or {})}),
+        "checksum": made_from.checksum,
+        "built_from": kept_of(made_from.document) if made_from.document else {},
+        "variables": dict(made_from.variables),
+        "secret_names": sorted(made_from.secret_names),
     }
+
+
+def _blueprint(agent: Agent, version: str, given: Mapping[str, Any]) -> Blueprint:
+    """Return what the agent is made from by now; whatever fails, the upgrade is done."""
+    former = all_variables(agent)
+    try:
+        return manager().plan(
+            user=agent.user,
+            template_id=agent.template_id,
+            version=version,
+            variables=given,
+            former=former,
+        )
+    except GatewayError:
+        return Blueprint(
+            template_id=agent.template_id,
+            variables={**former, **given},
+            secret_names=frozenset({*agent.secret_names, *given}),
+        )
 
 
 def _choices(wish: Wish) -> dict[str, Any]:

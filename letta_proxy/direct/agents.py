@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 AGENTS: Final = "/v1/agents/"
 _PAGE: Final = 200
+_UNTOLD: Final = "Letta does not tell what secrets the agent's tools have. Contact support."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,22 @@ def read_agent(*, user_id: UUID, agent_id: str) -> dict[str, Any] | None:
     """Return an agent as its owner sees it, None when Letta doesn't have it."""
     document = call_or_none(user_id, "GET", path_of(agent_id))
     return None if document is None else agent_in(document)
+
+
+def read_environment(*, user_id: UUID, agent_id: str) -> dict[str, str]:
+    """Return what an agent's tools see, secrets in clear: to be compared or copied, never told.
+
+    Raises:
+        ResourceNotFound: Letta doesn't have the agent.
+        UpstreamAnswerInvalid: it keeps the values to itself.
+    """
+    document = call(user_id, "GET", path_of(agent_id), params={"include": "agent.secrets"})
+    variables = document.get("secrets") if isinstance(document, dict) else None
+    if not isinstance(variables, list):
+        raise UpstreamAnswerInvalid(_UNTOLD)
+    if not all(isinstance(one.get("value"), str) for one in variables):
+        raise UpstreamAnswerInvalid(_UNTOLD)
+    return {one["key"]: one["value"] for one in variables}
 
 
 def receive_agent(*, user_id: UUID, agent_id: str) -> dict[str, Any] | None:

@@ -119,7 +119,8 @@ def relate(store: Store, agent: Row, given: Mapping[str, Any], actor: Actor) -> 
             agent[member] = [*before, *kept]
     for source_id in agent["_source_ids"]:
         open_files(store, agent, source_id, actor)
-    secrets = given.get("secrets") or given.get("tool_exec_environment_variables")
+    named = (given.get("secrets"), given.get("tool_exec_environment_variables"))
+    secrets = next((values for values in named if values is not None), None)
     if secrets is not None:
         agent["_secrets"] = [shapes.secret(agent["id"], k, v, actor) for k, v in secrets.items()]
 
