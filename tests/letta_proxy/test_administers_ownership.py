@@ -13,12 +13,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("root", "x"))
-    return client
-
-
-@pytest.fixture
 def owner() -> User:
     user = User.objects.create(pk=uuid4(), email="alice@example.com")
     LettaAccount.objects.create(
@@ -44,29 +38,29 @@ def owner() -> User:
     ],
 )
 def test_finds_rows_by_whole_ids(
-    staff: Client, owner: User, model: str, term: str, rows: int
+    admin_client: Client, owner: User, model: str, term: str, rows: int
 ) -> None:
-    answer = staff.get(reverse(f"admin:letta_proxy_{model}_changelist"), {"q": term})
+    answer = admin_client.get(reverse(f"admin:letta_proxy_{model}_changelist"), {"q": term})
 
     assert answer.status_code == 200
     assert answer.content.decode().count(str(owner.pk)) >= bool(rows)
     assert answer.context["cl"].result_count == rows
 
 
-def test_finds_rows_by_the_users_id(staff: Client, owner: User) -> None:
+def test_finds_rows_by_the_users_id(admin_client: Client, owner: User) -> None:
     url = reverse("admin:letta_proxy_ownedresource_changelist")
 
-    assert staff.get(url, {"q": str(owner.pk)}).context["cl"].result_count == 2
-    assert staff.get(url, {"q": str(uuid4())}).context["cl"].result_count == 0
+    assert admin_client.get(url, {"q": str(owner.pk)}).context["cl"].result_count == 2
+    assert admin_client.get(url, {"q": str(uuid4())}).context["cl"].result_count == 0
 
 
-def test_shows_and_never_changes(staff: Client, owner: User) -> None:
+def test_shows_and_never_changes(admin_client: Client, owner: User) -> None:
     resource = OwnedResource.objects.get(kind=Kind.AGENT)
     for model, pk in (("lettaaccount", owner.pk), ("ownedresource", resource.pk)):
         url = reverse(f"admin:letta_proxy_{model}_change", args=[pk])
 
-        assert staff.get(url).status_code == 200
-        assert staff.post(url, {"kind": "agent"}).status_code == 403
-        assert staff.get(reverse(f"admin:letta_proxy_{model}_add")).status_code == 403
+        assert admin_client.get(url).status_code == 200
+        assert admin_client.post(url, {"kind": "agent"}).status_code == 403
+        assert admin_client.get(reverse(f"admin:letta_proxy_{model}_add")).status_code == 403
         delete = reverse(f"admin:letta_proxy_{model}_delete", args=[pk])
-        assert staff.post(delete, {"post": "yes"}).status_code == 403
+        assert admin_client.post(delete, {"post": "yes"}).status_code == 403

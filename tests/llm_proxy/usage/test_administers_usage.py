@@ -22,14 +22,6 @@ LIST = "admin:llm_proxy_usagerecord_changelist"
 
 
 @pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(
-        get_user_model().objects.create(username="staff", is_staff=True, is_superuser=True)
-    )
-    return client
-
-
-@pytest.fixture
 def record() -> UsageRecord:
     """One of several, that every search is to find alone."""
     facts = {"call_id": "call-of-alice", "api_key_id": str(uuid4()), "cost": 0.05}
@@ -42,29 +34,29 @@ def record() -> UsageRecord:
     return UsageRecord.objects.get(call_id="call-of-alice")
 
 
-def listed(staff: Client, **query: str) -> list[UsageRecord]:
-    return list(staff.get(reverse(LIST), query).context["cl"].result_list)
+def listed(admin_client: Client, **query: str) -> list[UsageRecord]:
+    return list(admin_client.get(reverse(LIST), query).context["cl"].result_list)
 
 
 @pytest.mark.parametrize("by", ["pk", "call_id", "request_id", "user_id", "api_key_id"])
-def test_finds_records_by_whole_ids(staff: Client, record: UsageRecord, by: str) -> None:
+def test_finds_records_by_whole_ids(admin_client: Client, record: UsageRecord, by: str) -> None:
     term = str(getattr(record, by))
 
-    assert listed(staff, q=f" {term} ") == [record]
-    assert listed(staff, q=term[:-1]) == []
+    assert listed(admin_client, q=f" {term} ") == [record]
+    assert listed(admin_client, q=term[:-1]) == []
 
 
-def test_lists_all_and_those_that_are_open(staff: Client, record: UsageRecord) -> None:
-    assert len(listed(staff)) == 3
-    assert record not in listed(staff, open="1")
-    assert len(listed(staff, open="1")) == 1
+def test_lists_all_and_those_that_are_open(admin_client: Client, record: UsageRecord) -> None:
+    assert len(listed(admin_client)) == 3
+    assert record not in listed(admin_client, open="1")
+    assert len(listed(admin_client, open="1")) == 1
 
 
-def test_never_counts_the_whole_table(staff: Client, record: UsageRecord) -> None:
+def test_never_counts_the_whole_table(admin_client: Client, record: UsageRecord) -> None:
     del record
     for query in ({}, {"open": "1"}, {"q": "req_of_alice"}):
         with CaptureQueriesContext(connection) as queries:
-            staff.get(reverse(LIST), query)
+            admin_client.get(reverse(LIST), query)
 
         asked = [one["sql"] for one in queries if 'FROM "llm_proxy_usagerecord"' in one["sql"]]
         assert len(asked) == 2
@@ -73,16 +65,18 @@ def test_never_counts_the_whole_table(staff: Client, record: UsageRecord) -> Non
 
 
 @pytest.mark.parametrize("view", ["add", "change", "delete"])
-def test_lets_nobody_rewrite_it(staff: Client, record: UsageRecord, view: str) -> None:
+def test_lets_nobody_rewrite_it(admin_client: Client, record: UsageRecord, view: str) -> None:
     arguments = [] if view == "add" else [record.pk]
-    answer = staff.post(reverse(f"admin:llm_proxy_usagerecord_{view}", args=arguments), {"cost": 0})
+    answer = admin_client.post(
+        reverse(f"admin:llm_proxy_usagerecord_{view}", args=arguments), {"cost": 0}
+    )
 
     assert answer.status_code == 403
     assert UsageRecord.objects.count() == 3
 
 
-def test_shows_one_record(staff: Client, record: UsageRecord) -> None:
-    page = staff.get(reverse("admin:llm_proxy_usagerecord_change", args=[record.pk]))
+def test_shows_one_record(admin_client: Client, record: UsageRecord) -> None:
+    page = admin_client.get(reverse("admin:llm_proxy_usagerecord_change", args=[record.pk]))
 
     assert page.status_code == 200
     assert b"call-of-alice" in page.content
