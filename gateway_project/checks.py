@@ -33,10 +33,22 @@ _REQUIRED: Final = (
         "Copy the master key of the LiteLLM proxy.",
     ),
     (
+        "LITELLM_BASE_URL",
+        "E012",
+        "there are no models",
+        "Set it to the address of the LiteLLM proxy, like http://litellm:4000.",
+    ),
+    (
         "LETTA_API_KEY",
         "E004",
         "Letta would have to be open to anybody",
         "Set it and LETTA_SERVER_PASSWORD of the Letta server, with LETTA_SERVER_SECURE=true.",
+    ),
+    (
+        "LETTA_BASE_URL",
+        "E013",
+        "there are no agents",
+        "Set it to the address of the Letta server, like http://letta:8283.",
     ),
     (
         "ALLOWED_HOSTS",

@@ -80,6 +80,8 @@ def test_says_nothing_about_a_good_production() -> None:
         ("REDIS_URL", "", "gateway.E002"),
         ("LITELLM_MASTER_KEY", "", "gateway.E003"),
         ("LETTA_API_KEY", "", "gateway.E004"),
+        ("LITELLM_BASE_URL", "", "gateway.E012"),
+        ("LETTA_BASE_URL", "", "gateway.E013"),
         ("ALLOWED_HOSTS", [], "gateway.E005"),
         ("ENCRYPTION_KEYS", (), "gateway.E006"),
         ("SECRET_KEY", "short", "gateway.E007"),
