@@ -3,6 +3,10 @@
 All of that is settled before anything of a body is read, which strangers could fill the disk with,
 and before a thread is had, of which one user could have all. Django itself asks who somebody is
 when it has the whole body on disk and a thread at work.
+
+A view of the API proves its caller once more and bounds what it parses once more, so that it is
+safe without this entrance, too. Here neither is idle: whoever was shut out since is refused, from
+memory, and some views parse less than may come in.
 """
 
 from __future__ import annotations
