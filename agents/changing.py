@@ -72,12 +72,16 @@ def update_agent(
     return row
 
 
-def suspend_agent(*, agent: Agent, by: User) -> Agent:
+def suspend_agent(*, agent: Agent, by: User, revision: int | None = None) -> Agent:
     """Keep all requests from an agent, within a second in every process.
 
     What staff have suspended only staff resume.
 
+    Args:
+        revision: what the row has to be at, None for any.
+
     Raises:
+        EtagMismatch: it is at another one.
         ResourceConflict: the agent is not in a state to be suspended.
     """
     is_own = by.pk == agent.user_id
@@ -89,15 +93,21 @@ def suspend_agent(*, agent: Agent, by: User) -> Agent:
         row.become(Status.SUSPENDED, suspended_by=whose)
         return None
 
-    row = entries.change(agent.pk, suspend, among=LIVING, by=by, action="suspend")
+    row = entries.change(
+        agent.pk, suspend, among=LIVING, by=by, action="suspend", revision=revision
+    )
     _tell_driver(row, is_suspended=True)
     return row
 
 
-def resume_agent(*, agent: Agent, by: User) -> Agent:
+def resume_agent(*, agent: Agent, by: User, revision: int | None = None) -> Agent:
     """Let requests through to an agent again.
 
+    Args:
+        revision: what the row has to be at, None for any.
+
     Raises:
+        EtagMismatch: it is at another one.
         AgentSuspended: it is its owner's who resumes it, and staff have suspended it.
         ResourceConflict: the agent is not in a state to be resumed.
     """
@@ -109,15 +119,19 @@ def resume_agent(*, agent: Agent, by: User) -> Agent:
         row.become(Status.ACTIVE)
         return None
 
-    row = entries.change(agent.pk, resume, among=LIVING, by=by, action="resume")
+    row = entries.change(agent.pk, resume, among=LIVING, by=by, action="resume", revision=revision)
     _tell_driver(row, is_suspended=False)
     return row
 
 
-def delete_agent(*, agent: Agent, by: User | None) -> None:
+def delete_agent(*, agent: Agent, by: User | None, revision: int | None = None) -> None:
     """Delete an agent with its memory. Once more brings an attempt that broke off to an end.
 
+    Args:
+        revision: what the row has to be at, None for any.
+
     Raises:
+        EtagMismatch: it is at another one.
         ResourceConflict: the agent is not in a state to be deleted.
         AgentSuspended: it is its owner's who deletes it, and staff have suspended it.
         UpstreamUnreachable: nothing has happened.
@@ -130,7 +144,7 @@ def delete_agent(*, agent: Agent, by: User | None) -> None:
         before[:] = [row.status, row.suspended_by]
         row.become(Status.DELETING)
 
-    row = entries.change(agent.pk, begin, among=_DELETABLE, by=None, action="")
+    row = entries.change(agent.pk, begin, among=_DELETABLE, by=None, action="", revision=revision)
     try:
         manager().delete(user_id=row.user_id, agent_id=row.agent_id)
     except UpstreamUnreachable:

@@ -36,6 +36,8 @@ from gateway_core.intake import takes_up_to, valid
 from gateway_core.pages import KeysetPagination
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.db.models import QuerySet
     from django.http import HttpResponseBase
     from rest_framework.request import Request
@@ -127,11 +129,13 @@ class AgentViewSet(UpgradeActions, mixins.ListModelMixin, GenericViewSet[Agent])
         """Delete an agent with its messages and memory."""
         agent = self._own(pk)
         valid(DeleteOptionsSerializer(data=request.query_params))
-        revision_wanted(request, agent)
-        services.delete_agent(agent=agent, by=caller_of(request))
+        revision = revision_wanted(request, agent)
+        services.delete_agent(agent=agent, by=caller_of(request), revision=revision)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(summary="Suspend an agent", request=None, responses=AgentSerializer)
+    @extend_schema(
+        summary="Suspend an agent", parameters=[_IF_MATCH], request=None, responses=AgentSerializer
+    )
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, pk: str) -> Response:
         """Have everything for this agent answered with 423, and end what is under way.
@@ -139,22 +143,28 @@ class AgentViewSet(UpgradeActions, mixins.ListModelMixin, GenericViewSet[Agent])
         Its owner still looks after it here: describes, changes, copies or deletes it. What staff
         have suspended its owner sees, and nothing else.
         """
-        return self._told(services.suspend_agent(agent=self._own(pk), by=caller_of(request)))
+        return self._switched(request, pk, services.suspend_agent)
 
-    @extend_schema(summary="Resume an agent", request=None, responses=AgentSerializer)
+    @extend_schema(
+        summary="Resume an agent", parameters=[_IF_MATCH], request=None, responses=AgentSerializer
+    )
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
         """Let requests through again."""
-        return self._told(services.resume_agent(agent=self._own(pk), by=caller_of(request)))
+        return self._switched(request, pk, services.resume_agent)
 
     @extend_schema(
-        summary="Clone an agent", request=AgentCloneSerializer, responses={201: MadeAgentSerializer}
+        summary="Clone an agent",
+        parameters=[_IF_MATCH],
+        request=AgentCloneSerializer,
+        responses={201: MadeAgentSerializer},
     )
     @action(detail=True, methods=["post"])
     def clone(self, request: Request, pk: str) -> Response:
         """Make another agent like it."""
         source = self._own(pk)
         wish = valid(AgentCloneSerializer(data=request.data))
+        revision_wanted(request, source)
         created = services.clone_agent(
             source=source,
             user=caller_of(request),
@@ -204,6 +214,11 @@ class AgentViewSet(UpgradeActions, mixins.ListModelMixin, GenericViewSet[Agent])
         if agent is None:
             raise ResourceNotFound
         return agent  # type: ignore[no-any-return]
+
+    def _switched(self, request: Request, pk: str, switch: Callable[..., Agent]) -> Response:
+        agent = self._own(pk)
+        revision = revision_wanted(request, agent)
+        return self._told(switch(agent=agent, by=caller_of(request), revision=revision))
 
     def _told(self, agent: Agent) -> Response:
         return Response(AgentSerializer(agent).data, headers={"ETag": agent.etag})

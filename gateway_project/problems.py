@@ -11,6 +11,7 @@ from django.utils.deprecation import MiddlewareMixin
 from django.utils.html import escape
 from django.views import defaults
 from rest_framework import exceptions
+from rest_framework.settings import api_settings
 
 from gateway_core import context, problem
 from gateway_core.errors import (
@@ -174,7 +175,8 @@ def _faults(detail: Any, pointer: str = "") -> Any:
     """Yield one ``{"pointer", "message"}`` for each leaf of DRF's nested error detail."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
-            yield from _faults(inner, f"{pointer}/{name}")
+            is_of_all = name == api_settings.NON_FIELD_ERRORS_KEY
+            yield from _faults(inner, pointer if is_of_all else f"{pointer}/{name}")
     elif isinstance(detail, list):
         for index, inner in enumerate(detail):
             is_leaf = not isinstance(inner, dict | list)

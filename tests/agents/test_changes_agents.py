@@ -3,7 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db.models import F
+from rest_framework.request import Request
 
+from agents.models import Agent, Status
+from agents.requests import revision_wanted
 from gateway_core.audit.models import AuditEvent
 from tests.agents.conftest import BOTH_DRIVERS, Caller, InLetta, rows
 from tests.conftest import Running
@@ -73,6 +77,51 @@ def test_takes_a_change_for_the_state_that_its_caller_knows(
         header = known.format(alice.get(path)["etag"])
         answer = alice("PATCH", path, json={"description": header}, headers={"if-match": header})
         assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "below"),
+    [("PATCH", ""), ("DELETE", ""), ("POST", "/suspend"), ("POST", "/resume"), ("POST", "/clone")],
+)
+def test_does_nothing_to_an_agent_that_is_not_as_its_caller_knows_it(
+    alice: Caller, agent: dict[str, Any], method: str, below: str
+) -> None:
+    path = f"/agents/{agent['id']}"
+    alice("PATCH", path, json={"name": "Eve"}).raise_for_status()
+    before = alice.get(path)
+
+    body = {} if method == "POST" else {"name": "Ivy"}
+    answer = alice(method, path + below, json=body, headers={"if-match": agent["etag"]})
+
+    assert (answer.status_code, answer.json()["code"]) == (412, "caller_etag_mismatch")
+    assert alice.get(path) == before
+    assert len(rows()) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "below"), [("PATCH", ""), ("DELETE", ""), ("POST", "/suspend"), ("POST", "/resume")]
+)
+def test_one_etag_is_good_for_one_of_two_at_once(
+    alice: Caller,
+    agent: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    below: str,
+) -> None:
+    def overtaken(request: Request, row: Agent) -> int | None:
+        revision = revision_wanted(request, row)
+        Agent.objects.filter(pk=row.pk).update(revision=F("revision") + 1)
+        return revision
+
+    monkeypatch.setattr("agents.views.revision_wanted", overtaken)
+    body = {} if method == "POST" else {"name": "Ivy"}
+    answer = alice(
+        method, f"/agents/{agent['id']}{below}", json=body, headers={"if-match": agent["etag"]}
+    )
+
+    assert answer.status_code == 412
+    (row,) = rows()
+    assert (row.name, row.status) == ("Ada", Status.ACTIVE)
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,24 @@ def test_tells_every_fault_of_a_body_with_its_place(client: Client) -> None:
     assert problem["detail"] == "/name is required."
 
 
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ([], ""),
+        ({"name": "x", "parts": [[]]}, "/parts/0"),
+        ({"name": "x", "parts": 1}, "/parts"),
+    ],
+)
+def test_points_at_the_whole_when_it_is_of_another_kind(
+    client: Client, body: Any, pointer: str
+) -> None:
+    response = client.post("/api/v1/raising/any", body, content_type="application/json")
+
+    problem = _check_envelope(response, 422, "caller_field_invalid")
+    assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+    assert problem["error"]["param"] == pointer
+
+
 def test_answers_400_when_the_body_is_not_json(client: Client) -> None:
     response = client.post("/api/v1/raising/any", "{", content_type="application/json")
 
