@@ -13,7 +13,7 @@ from gateway_project.sandbox.letta import model_errors
 from gateway_project.sandbox.letta.model import Delta
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from gateway_core.http import UpstreamClient, UpstreamResponse
     from gateway_project.sandbox.letta.model import Prompt
@@ -55,14 +55,16 @@ async def answer(client: UpstreamClient, prompt: Prompt, *, key: str) -> AsyncIt
         raise model_errors.no_connection() from exc
 
 
-async def embed(client: UpstreamClient, config: dict[str, Any], text: str, *, key: str) -> object:
-    """Return the vector of a text.
+async def embed(
+    client: UpstreamClient, config: dict[str, Any], texts: Sequence[str], *, key: str
+) -> list[object]:
+    """Return the vectors of texts.
 
     Raises:
-        EmbeddingRefusedError: the endpoint does not give one.
+        EmbeddingRefusedError: the endpoint does not give them.
     """
     url = config["embedding_endpoint"].rstrip("/") + "/embeddings"
-    payload = {"model": config["embedding_model"], "input": [text]}
+    payload = {"model": config["embedding_model"], "input": list(texts)}
     try:
         async with _posted(client, url, payload, key) as response:
             body = _parsed(await response.read(_LIMIT_BYTES))
@@ -70,7 +72,7 @@ async def embed(client: UpstreamClient, config: dict[str, Any], text: str, *, ke
         raise EmbeddingRefusedError("Connection error.") from exc
     if response.status >= _ERRORS_FROM or not isinstance(body, dict):
         raise EmbeddingRefusedError(f"Error code: {response.status} - {body}")
-    return body["data"][0]["embedding"]
+    return [one["embedding"] for one in body["data"]]
 
 
 @asynccontextmanager

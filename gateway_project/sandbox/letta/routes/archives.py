@@ -77,7 +77,8 @@ async def list_archive_agents(call: Call) -> list[Row]:
 async def create_archive_passage(call: Call) -> Row:
     """Put a passage into an archive."""
     given = await call.body(["text"])
-    return await _insert(call, call.own("archives", "archive_id"), given)
+    (row,) = await _insert(call, call.own("archives", "archive_id"), [given])
+    return row
 
 
 @routes.add("POST", "/archives/{archive_id}/passages/batch")
@@ -85,7 +86,7 @@ async def create_archive_passages(call: Call) -> list[Row]:
     """Put several passages into an archive."""
     given = await call.body(["passages"])
     archive = call.own("archives", "archive_id")
-    return [await _insert(call, archive, passage) for passage in given["passages"]]
+    return await _insert(call, archive, given["passages"])
 
 
 @routes.add("DELETE", "/archives/{archive_id}/passages/{passage_id}")
@@ -112,16 +113,20 @@ async def search_passages(call: Call) -> list[Row]:
     return [{"passage": public(row), "score": 1.0, "metadata": {}} for row in found]
 
 
-async def _insert(call: Call, archive: Row, given: dict[str, Any]) -> Row:
+async def _insert(call: Call, archive: Row, given: list[dict[str, Any]]) -> list[Row]:
     config = archive["embedding_config"]
-    vector = await embeddings.embed(call.world, config, given["text"], call.actor)
-    row = shapes.passage(
-        given["text"],
-        config,
-        vector,
-        call.actor,
-        archive_id=archive["id"],
-        tags=given.get("tags"),
-        metadata=given.get("metadata"),
-    )
-    return public(call.store.add("passages", row, call.actor))
+    texts = [passage["text"] for passage in given]
+    vectors = await embeddings.embed_all(call.world, config, texts, call.actor)
+    rows = [
+        shapes.passage(
+            passage["text"],
+            config,
+            vector,
+            call.actor,
+            archive_id=archive["id"],
+            tags=passage.get("tags"),
+            metadata=passage.get("metadata"),
+        )
+        for passage, vector in zip(given, vectors, strict=True)
+    ]
+    return [public(call.store.add("passages", row, call.actor)) for row in rows]

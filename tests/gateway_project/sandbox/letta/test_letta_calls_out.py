@@ -19,7 +19,7 @@ from gateway_project.sandbox.serving import LoopbackServer
 from tests.gateway_project.sandbox.letta.conftest import AGENT, Tenant
 from tests.timing import wait_until
 
-_VECTOR = [0.5] * 1536
+_VECTOR = [0.5] * 1535
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Model:
     url: str = ""
     calls: list[tuple[str, str | None, dict[str, Any]]] = field(default_factory=list)
     status: int = 200
+    most_texts: int = 2048
     headers: dict[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ("stub-chat", "own-model")
 
@@ -42,7 +43,10 @@ class Model:
         if path.endswith("/models"):
             return JSONResponse({"data": [{"id": name} for name in self.models]})
         if path.endswith("/embeddings"):
-            return JSONResponse({"data": [{"embedding": _VECTOR}]})
+            texts = asked["input"]
+            if len(texts) > self.most_texts:
+                return JSONResponse({"error": {"message": "too many"}}, 400)
+            return JSONResponse({"data": [{"embedding": [len(text), *_VECTOR]} for text in texts]})
         usage = {"prompt_tokens": 7, "completion_tokens": 3}
         if not asked.get("stream"):
             choice = {"message": {"role": "assistant", "content": "from afar"}}
@@ -147,6 +151,24 @@ def test_asks_for_vectors_twelve_times_before_it_gives_up(
     model.status, model.headers = 429, {"x-should-retry": "false"}
     alice.http.post(f"/v1/agents/{own}/archival-memory", json={"text": "x"})
     assert len(model.calls) == 12
+
+
+@pytest.mark.parametrize(("most", "asked"), [(2048, [5]), (2, [5, 2, 3, 1, 2])])
+def test_asks_for_many_vectors_at_once_and_for_fewer_when_refused(
+    alice: Tenant, own: str, model: Model, most: int, asked: list[int]
+) -> None:
+    model.most_texts = most
+    first = alice.http.post(f"/v1/agents/{own}/archival-memory", json={"text": "x"}).json()
+    model.calls.clear()
+
+    passages = [{"text": "x" * number} for number in range(1, 6)]
+    path = f"/v1/archives/{first[0]['archive_id']}/passages/batch"
+    made = alice.http.post(path, json={"passages": passages}).raise_for_status().json()
+
+    assert [len(body["input"]) for _, _, body in model.calls] == asked
+    assert [(len(row["text"]), row["embedding"][0]) for row in made] == [
+        (number, number) for number in range(1, 6)
+    ]
 
 
 def provider_of(tenant: Tenant) -> dict[str, Any]:
