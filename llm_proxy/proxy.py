@@ -87,7 +87,7 @@ def _translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
     error = refusals.meaning(refusal)
     if isinstance(error, UpstreamCredentialRejected):
         _log.error("credential rejected", kind=refusal.kind, said=readable(refusal.message))
-    if refusal.kind == refusals.KEY_UNKNOWN:
+    if refusal.kind in refusals.KEY_LOST:
         exchange.notes[_KEY_IS_LOST] = True
         return UpstreamFailed(
             "Your key for model calls has to be made anew. Repeat the request.",

@@ -38,8 +38,9 @@ from llm_proxy.wording import readable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# LiteLLM has no such key: deleted there, or another database than the one it was made in.
-KEY_UNKNOWN: Final = "token_not_found_in_db"
+# LiteLLM has no such key: deleted there, or another database than the one it was made in. Or it has
+# ended, which none of the gateway's does unless somebody else has set an end.
+KEY_LOST: Final = frozenset({"token_not_found_in_db", "expired_key"})
 
 # Of a response that is another user's, or that LiteLLM has never made (seen on 1.109.1).
 _RESPONSE_FOREIGN: Final = re.compile(r"\bresponse id (was|is) not \w+").search
@@ -200,8 +201,7 @@ _BY_KIND: Final[dict[str, Callable[[Refusal], GatewayError]]] = {
     "no_db_connection": _unavailable,
     "auth_provider_unavailable": _unavailable,
     "auth_error": _credential_rejected,
-    KEY_UNKNOWN: _credential_rejected,
-    "expired_key": _credential_rejected,
+    **dict.fromkeys(KEY_LOST, _credential_rejected),
     **{
         f"{owner}_model_access_denied": lambda _: model_denied()
         for owner in ("key", "user", "team", "org", "project", "customer", "agent")

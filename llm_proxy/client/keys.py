@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from django.views.decorators.debug import sensitive_variables
 
+from gateway_core.errors import UpstreamAnswerInvalid
 from llm_proxy.client.calls import (
     MADE_BY,
     PAGE_SIZE,
@@ -31,6 +33,8 @@ class KeyInfo:
 
     Attributes:
         made_by: the gateway that made it, empty for others.
+        spend: US dollars in its budget period.
+        resets_at: when that ends; None: never.
         row: all fields, by LiteLLM's names.
     """
 
@@ -40,6 +44,7 @@ class KeyInfo:
     made_by: str
     is_deleted: bool
     spend: float
+    resets_at: datetime | None
     row: Mapping[str, Any]
 
 
@@ -115,5 +120,13 @@ def _key(row: Any) -> KeyInfo:
         made_by=maker_of(row),
         is_deleted=row.get("status") == "deleted",
         spend=row.get("spend") or 0.0,
+        resets_at=_moment(row.get("budget_reset_at")),
         row=row,
     )
+
+
+def _moment(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except (TypeError, ValueError) as exc:
+        raise UpstreamAnswerInvalid from exc

@@ -22,17 +22,23 @@ class UserInfo:
     row: Mapping[str, Any]
 
 
-async def put_user(user_id: UUID, *, terms: Mapping[str, Any], made_by: UUID) -> None:
+async def put_user(
+    user_id: UUID, *, terms: Mapping[str, Any], made_by: UUID, spend: float = 0.0
+) -> None:
     """Have LiteLLM know a user, with no key and on these terms.
 
     The e-mail is not sent: LiteLLM wants it unique, and Supabase doesn't. Metadata of a user that
     LiteLLM knows already stays as it is: sent again, it would be replaced as a whole.
+
+    Args:
+        spend: US dollars that count as spent on the budget of a user whom LiteLLM does not know.
     """
     wish = {
         "user_id": str(user_id),
         "user_role": "internal_user",
         "auto_create_key": False,
         "metadata": {MADE_BY: str(made_by)},
+        "spend": spend,
         **terms,
     }
     status, answer = await send("POST", "/user/new", wish)

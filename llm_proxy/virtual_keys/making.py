@@ -22,6 +22,7 @@ from llm_proxy.client.keys import delete_keys, generate_key, key_info, update_ke
 from llm_proxy.client.users import put_user, update_user
 from llm_proxy.virtual_keys import standing as standings
 from llm_proxy.virtual_keys.models import VirtualKey
+from llm_proxy.virtual_keys.spending import spent_before
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -97,14 +98,15 @@ async def _tell(standing: Standing) -> None:
 async def _make(standing: Standing) -> None:
     key, terms = standing.key, standing.terms
     made_by: UUID = await _installation_id()
-    await put_user(key.user_id, terms=terms.user, made_by=made_by)
+    spent = await spent_before(standing)
+    await put_user(key.user_id, terms=terms.user, made_by=made_by, spend=spent.by_user)
     try:
         await generate_key(
             value=value_of(key),
             alias=key.alias,
             terms=terms.key,
             made_by=made_by,
-            spend=await _spent_before(key),
+            spend=spent.by_key,
         )
     except AliasTaken:
         await _adopt(key)
@@ -117,17 +119,6 @@ async def _adopt(key: VirtualKey) -> None:
     if info is None or info.is_deleted or info.user_id != str(key.user_id):
         _log.error("alias belongs to another key", alias=key.alias)
         raise UpstreamFailed
-
-
-async def _spent_before(key: VirtualKey) -> float:
-    """Return what the key that this one replaces has spent of its own budget.
-
-    LiteLLM writes that down once in a while (``proxy_batch_write_at``): the last of it is missing.
-    """
-    if not key.predecessor_hash or key.kind != VirtualKey.Kind.API_KEY:
-        return 0.0  # of a managed key only the user's budget counts, which stays
-    info = await key_info(key.predecessor_hash)
-    return info.spend if info else 0.0
 
 
 def _note(standing: Standing) -> bool:

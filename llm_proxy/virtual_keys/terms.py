@@ -23,6 +23,8 @@ With several workers and no Redis, a worker goes on with old terms for up to a m
 gateway checks for itself what it can: blocked keys and models.
 
 An API key's expiry is not among the terms: it is the gateway that takes API keys, and checks that.
+What no key has (rates of its own, an end) is told as null all the same, so that it goes again if
+somebody else has set it.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 
 # A list with nothing in it would be every model, so this is LiteLLM's own name for none.
 NO_MODEL: Final = "no-default-models"
+# Where LiteLLM keeps what it was told under another name.
+_MEMBERS: Final = {"duration": "expires"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,9 @@ def terms_of(key: VirtualKey, limits: Limits, api_key: ApiKey | None) -> Terms:
             "user_id": str(key.user_id),
             "models": _models(limits, api_key),
             "max_parallel_requests": limits.max_parallel_calls,
+            "rpm_limit": None,
+            "tpm_limit": None,
+            "duration": None,
             "max_budget": _amount(api_key.budget) if api_key else None,
             "budget_duration": str(api_key.budget_period) if api_key else None,
             "blocked": key.state == VirtualKey.State.BLOCKED,
@@ -93,7 +100,8 @@ def user_terms(limits: Limits) -> dict[str, Any]:
 
 def are_met(terms: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     """Say whether a user's or key's row in LiteLLM is as the terms say."""
-    return all(_plain(row.get(name)) == _plain(value) for name, value in terms.items())
+    members = ((_MEMBERS.get(name, name), value) for name, value in terms.items())
+    return all(_plain(row.get(member)) == _plain(value) for member, value in members)
 
 
 def _models(limits: Limits, api_key: ApiKey | None) -> list[str]:

@@ -55,15 +55,16 @@ async def info(request: Request) -> Response:
 
 
 async def update(request: Request) -> Response:
-    """Change a key; a duration of -1 removes its end."""
+    """Change a key; a duration of null or -1 removes its end."""
     state, wish = require_admin(request), await json_of(request)
     _check_budget_field(wish)
     row = _key(state, wish)
     _check_alias(state, wish, token=row["token"])
     state.update(row, wish, identity=_IDENTITY)
-    if duration := wish.get("duration"):
-        never = duration == _NEVER
-        row["expires"] = None if never else state.timestamp(seconds_of(duration))
+    if "duration" in wish:
+        duration = wish["duration"]
+        is_endless = duration in {None, _NEVER}
+        row["expires"] = None if is_endless else state.timestamp(seconds_of(duration))
     return JSONResponse({"key": wish["key"], **row})
 
 

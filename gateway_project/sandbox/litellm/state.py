@@ -147,7 +147,7 @@ class State:
         user_id = wish.get("user_id") or str(uuid.uuid4())
         row = _fields(_USER_FIELDS, wish) | {
             "user_id": user_id,
-            "spend": 0.0,
+            "spend": wish.get("spend") or 0.0,
             "budget_reset_at": self.next_reset(wish.get("budget_duration")),
             "created_at": self.timestamp(),
             "updated_at": self.timestamp(),

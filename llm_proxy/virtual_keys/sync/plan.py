@@ -184,7 +184,8 @@ class Planner:
             self._add_of(key, Kind.MAKE, "LiteLLM lacks it")
 
     def _add_of(self, key: VirtualKey, kind: Kind, reason: str) -> None:
-        self._changed_users.discard(str(key.user_id))  # LiteLLM is told of the user as well
+        if kind is not Kind.RETIRE:
+            self._changed_users.discard(str(key.user_id))  # LiteLLM is told of the user as well
         self._add(kind, str(key.pk), str(key.user_id), reason)
 
     def _add(self, kind: Kind, subject: str, user_id: str, reason: str) -> None:

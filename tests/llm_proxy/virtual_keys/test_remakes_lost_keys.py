@@ -42,6 +42,18 @@ def test_makes_a_key_again_that_litellm_has_lost(
     assert len(set(ids)) == 2  # LiteLLM drops what it has seen before
 
 
+def test_a_key_that_was_given_an_end_goes_on_after_it(
+    alice: httpx.Client, books: LiteLLMBooks
+) -> None:
+    assert alice.post(PATH, json=CHAT).status_code == 200
+    key = VirtualKey.objects.get()
+    books.post("/key/update", {"key": key.token_hash, "duration": "0s"})
+
+    assert alice.post(PATH, json=CHAT).status_code == 200
+    (again,) = books.keys_of(key.user_id)
+    assert (again["token"], again["expires"]) == (key.token_hash, None)
+
+
 def test_a_stream_does_not_notice_that_the_key_was_lost(
     alice: httpx.Client, books: LiteLLMBooks
 ) -> None:

@@ -42,6 +42,9 @@ def test_budget_and_rates_are_the_users_and_the_rest_the_keys() -> None:
         "user_id": str(USER_ID),
         "models": ["openai/*"],
         "max_parallel_requests": 4,
+        "rpm_limit": None,
+        "tpm_limit": None,
+        "duration": None,
         "max_budget": None,
         "budget_duration": None,
         "blocked": False,
@@ -120,3 +123,8 @@ def test_terms_are_met_whatever_way_litellm_writes_them(
 ) -> None:
     terms = {"max_budget": 2.5, "models": ["a", "b"], "blocked": False}
     assert are_met(terms, row) is is_met
+
+
+@pytest.mark.parametrize(("expires", "is_met"), [(None, True), ("2026-12-01T00:00:00Z", False)])
+def test_a_key_is_held_to_have_no_end(expires: str | None, is_met: object) -> None:
+    assert are_met({"duration": None}, {"expires": expires}) is is_met
