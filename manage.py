@@ -26,13 +26,30 @@ def main() -> None:
         prepare_for_command(with_engines=not is_alone)
     from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415
     from django.core.management import execute_from_command_line  # noqa: PLC0415
+    from django.db import OperationalError, ProgrammingError  # noqa: PLC0415
 
     try:
         execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as exc:
-        if "--traceback" in sys.argv:
+    except (ImproperlyConfigured, OperationalError, ProgrammingError) as exc:
+        reason = _reason(exc)
+        if not reason or "--traceback" in sys.argv:
             raise
-        sys.exit(str(exc))
+        sys.exit(reason)
+
+
+def _reason(exc: Exception) -> str:
+    """Return what whoever set this up can do about it; empty for what is a fault of ours."""
+    from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415
+    from django.db import OperationalError  # noqa: PLC0415
+    from psycopg.errors import UndefinedColumn, UndefinedTable  # noqa: PLC0415
+
+    if isinstance(exc, ImproperlyConfigured):
+        return str(exc)
+    if isinstance(exc, OperationalError):
+        return f"The database of DATABASE_URL: {exc}".rstrip()
+    if isinstance(exc.__cause__, UndefinedColumn | UndefinedTable):
+        return "The database is not as this release needs it. Run: manage.py migrate"
+    return ""
 
 
 if __name__ == "__main__":

@@ -18,16 +18,16 @@ class Progress:
     """One line that is drawn over itself, and is gone after the block.
 
     Args:
-        stream: standard error, so that what a command says can be kept in a file.
+        stream: standard error if None, so that what a command says can be kept in a file.
         clock: seconds, monotonic.
     """
 
     def __init__(
-        self, stream: TextIO = sys.stderr, *, clock: Callable[[], float] = time.monotonic
+        self, stream: TextIO | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._stream = stream
+        self._stream = stream or sys.stderr
         self._clock = clock
-        self._is_shown = stream.isatty()
+        self._is_shown = self._stream.isatty()
         self._drawn_at = float("-inf")
 
     def show(self, what: str, done: int, total: int) -> None:

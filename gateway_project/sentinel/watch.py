@@ -44,7 +44,7 @@ def live_document(service: DocumentedService) -> dict[str, Any]:
         answer = client.call("GET", "/openapi.json")
         document = answer.json() if answer.status == _OK else None
     except GatewayError as exc:
-        raise DocumentUnavailable(f"{service.title}: {exc.detail}") from exc
+        raise DocumentUnavailable(f"{service.title} at {url}: {exc.detail}") from exc
     finally:
         client.close()
     if not isinstance(document, dict):

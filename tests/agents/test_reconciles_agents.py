@@ -279,7 +279,8 @@ def test_runs_once_at_a_time(agent: dict[str, Any], in_letta: InLetta) -> None:
     holder.start()
     assert held.wait(10)
 
-    assert command(grace=0.0) == "It is running already.\n"
+    with pytest.raises(CommandError, match="Another process"):
+        command(grace=0.0)
     assert len(rows()) == 1
     over.set()
     holder.join()

@@ -66,7 +66,9 @@ class Command(BaseCommand):
         except UpstreamCredentialRejected as exc:
             raise CommandError("Supabase refuses SUPABASE_SERVICE_KEY.") from exc
         except UpstreamError as exc:
-            raise CommandError(f"Supabase: {exc.detail} Nobody was taken for deleted.") from exc
+            raise CommandError(
+                f"Supabase at {settings.SUPABASE_URL}: {exc.detail} Nobody was taken for deleted."
+            ) from exc
         except TooManyGone as exc:
             raise CommandError(f"{exc} Nobody was taken for deleted. See --most-gone.") from exc
         self.stdout.write(_last_line(tally, is_dry_run=options["dry_run"]))

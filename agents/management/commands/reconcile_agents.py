@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
 
@@ -44,8 +45,10 @@ class Command(BaseCommand):
         """Reconcile.
 
         Raises:
-            CommandError: there is no such user, Letta is away, or something failed.
+            CommandError: a bad option, another process is at it, Letta is away, or a user failed.
         """
+        if options["grace"] < 0:
+            raise CommandError("--grace is not negative.")
         try:
             with only_one("reconcile_agents"), Progress() as progress:
                 outcome = reconcile(
@@ -55,11 +58,12 @@ class Command(BaseCommand):
                     show=lambda done, total: progress.show("comparing", done, total),
                     tell=self._teller(options),
                 )
-        except AlreadyRunning:
-            self.stdout.write("It is running already.")
-            return
+        except AlreadyRunning as exc:
+            raise CommandError("Another process is at it.") from exc
         except GatewayError as error:
-            raise CommandError(f"{error.detail} Nothing is lost: run it again.") from error
+            raise CommandError(
+                f"Letta at {settings.LETTA_BASE_URL}: {error.detail} Nothing is lost: run it again."
+            ) from error
         self._report(outcome, is_dry_run=options["dry_run"])
 
     def _users(self, named: str | None) -> list[UUID] | None:

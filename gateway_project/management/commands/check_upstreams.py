@@ -76,9 +76,21 @@ class Command(BaseCommand):
     def _documents(self, files: list[Path]) -> Iterator[tuple[DocumentedService, dict[str, Any]]]:
         try:
             for file in files:
-                document = orjson.loads(file.read_bytes())
+                document = _read(file)
                 yield service_of(document), document
             for service in () if files else DOCUMENTED_SERVICES:
                 yield service, live_document(service)
-        except (DocumentUnavailable, OSError, orjson.JSONDecodeError) as exc:
+        except DocumentUnavailable as exc:
             raise CommandError(str(exc)) from exc
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = orjson.loads(file.read_bytes())
+    except OSError as exc:
+        raise CommandError(f"{file} can't be read: {exc.strerror}.") from exc
+    except orjson.JSONDecodeError as exc:
+        raise CommandError(f"{file} is not JSON: {exc}.") from exc
+    if not isinstance(document, dict):
+        raise CommandError(f"{file} is no OpenAPI document.")
+    return document

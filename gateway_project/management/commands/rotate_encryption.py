@@ -33,10 +33,10 @@ class Command(BaseCommand):
         """Rotate.
 
         Raises:
-            CommandError: some secrets can't be opened.
+            CommandError: a bad option, another process is at it, or some secrets can't be opened.
         """
         if options["batch_size"] < 1:
-            raise CommandError("A batch has at least one row.")
+            raise CommandError("--batch-size is at least 1.")
         try:
             with only_one("rotate_encryption"), Progress() as progress:
                 done = reencrypt(
@@ -44,9 +44,8 @@ class Command(BaseCommand):
                     is_dry_run=options["dry_run"],
                     show=lambda count, total: progress.show("reencrypting", count, total),
                 )
-        except AlreadyRunning:
-            self.stdout.write("It is running already.")
-            return
+        except AlreadyRunning as exc:
+            raise CommandError("Another process is at it.") from exc
         self._report(done, is_dry_run=options["dry_run"])
 
     def _report(self, done: Reencryption, *, is_dry_run: bool) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from gateway_project.server.run import from_settings, serve
 
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser
+
+
+_LAST_PORT: Final = 65535
 
 
 class Command(BaseCommand):
@@ -29,6 +32,15 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_arguments: Any, **options: Any) -> None:
-        """Serve."""
+        """Serve.
+
+        Raises:
+            CommandError: an option, or the setting in its place, can't be.
+        """
         names = ("host", "port", "workers", "trusted_proxies")
-        sys.exit(serve(from_settings(**{name: options[name] for name in names})))
+        config = from_settings(**{name: options[name] for name in names})
+        if not 0 <= config.port <= _LAST_PORT:
+            raise CommandError(f"--port is from 0, any that is free, to {_LAST_PORT}.")
+        if options["workers"] is not None and options["workers"] < 1:
+            raise CommandError("--workers is at least 1.")
+        sys.exit(serve(config))

@@ -33,7 +33,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        parser.add_argument("--base-url", default=_DEFAULT_URL, help="of the gateway")
+        parser.add_argument("--base-url", default=_DEFAULT_URL, help="of the gateway; %(default)s")
         parser.add_argument("--owner-token", default="", help="an access token of a user")
         parser.add_argument("--other-token", default="", help="one of another user")
         parser.add_argument("--staff-token", default="", help="one of a user who is staff")
@@ -57,6 +57,8 @@ class Command(BaseCommand):
         Raises:
             CommandError: it is not so, or it could not be tried.
         """
+        if options["json"] and not options["json"].parent.is_dir():
+            raise CommandError(f"There is no directory {options['json'].parent}.")
         report = self._report(options)
         for line in report.lines():
             self.stdout.write(line)
@@ -87,7 +89,7 @@ class Command(BaseCommand):
         try:
             return prove(plan)
         except (WorldIncomplete, OSError, http.client.HTTPException) as exc:
-            raise CommandError(f"It could not be tried. {exc}") from exc
+            raise CommandError(f"{plan.base_url} could not be tried. {exc}") from exc
 
     def _tokens(self, options: dict[str, Any]) -> dict[Who, str]:
         if options["sandbox_auth"]:

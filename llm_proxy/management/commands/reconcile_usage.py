@@ -1,21 +1,25 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from gateway_core.advisory import AlreadyRunning, only_one
 from gateway_core.errors import UpstreamError
+from gateway_core.moments import moment
+from gateway_core.progress import Progress
 from llm_proxy.usage.client import open_books
 from llm_proxy.usage.drift import drifts
 from llm_proxy.usage.reconcile import Comparison
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from datetime import datetime
 
     from llm_proxy.usage.client import Books
     from llm_proxy.usage.drift import Drift
@@ -25,6 +29,7 @@ _DAYS: Final = timedelta(days=2)
 # Until then events may be on their way to the database.
 _FRESH: Final = timedelta(minutes=5)
 _IDLE_SECONDS: Final = 120
+_MINUTE: Final = timedelta(minutes=1)
 
 
 class Command(BaseCommand):
@@ -40,8 +45,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         when = "date or time, of UTC unless it says otherwise"
-        parser.add_argument("--since", type=_moment, help=f"{when}; two days ago")
-        parser.add_argument("--until", type=_moment, help=f"{when}; five minutes ago")
+        parser.add_argument("--since", type=moment, help=f"{when}; two days ago")
+        parser.add_argument("--until", type=moment, help=f"{when}; five minutes ago")
         parser.add_argument("--user", type=UUID, metavar="ID", help="one user's calls only")
         parser.add_argument("--dry-run", action="store_true", help="change nothing")
         parser.add_argument(
@@ -65,38 +70,33 @@ class Command(BaseCommand):
         since = options["since"] or until - _DAYS
         if since >= until:
             raise CommandError("--since must be before --until.")
+        if options["idle"] < 0:
+            raise CommandError("--idle is not negative.")
         try:
             with only_one("reconcile_usage"), open_books() as books:
                 left = self._reconcile(books, since, until, now, options)
         except AlreadyRunning as exc:
             raise CommandError("Another process is reconciling.") from exc
         except UpstreamError as exc:
-            raise CommandError(f"LiteLLM can't be asked. {exc.detail}") from exc
+            raise CommandError(f"LiteLLM at {settings.LITELLM_BASE_URL}: {exc.detail}") from exc
         if left:
             raise CommandError(f"Drift is left for {left} users.")
 
     def _reconcile(
         self, books: Books, since: datetime, until: datetime, now: datetime, options: dict[str, Any]
     ) -> int:
-        shows = options["verbosity"] > 0 and self.stderr.isatty()
-
-        def tell(at: datetime) -> None:
-            if shows:
-                share = (at - since) / (until - since)
-                self.stderr.write(f"\r{share:4.0%} {at:%Y-%m-%d %H:%M:%S}", ending="")
-
-        comparison = Comparison(
-            books,
-            since=since,
-            until=until,
-            now=now,
-            user_id=options["user"],
-            is_dry_run=options["dry_run"],
-            tell=tell,
-        )
-        tally = comparison.run()
-        if shows:
-            self.stderr.write("")
+        minutes = (until - since) // _MINUTE
+        with Progress() as progress:
+            comparison = Comparison(
+                books,
+                since=since,
+                until=until,
+                now=now,
+                user_id=options["user"],
+                is_dry_run=options["dry_run"],
+                tell=lambda at: progress.show("minutes", (at - since) // _MINUTE, minutes),
+            )
+            tally = comparison.run()
         idle = timedelta(seconds=options["idle"])
         left = [drift for drift in drifts(books, tally, now=now, idle=idle) if drift.is_left]
         for drift in left:
@@ -104,11 +104,6 @@ class Command(BaseCommand):
         in_all = sum((drift.amount for drift in left), Decimal(0))
         self.stdout.write(f"{_counts(tally)}; {_dollars(in_all)} drift of {len(tally.users)} users")
         return len(left)
-
-
-def _moment(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _line(drift: Drift) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from gateway_core.advisory import AlreadyRunning, only_one
@@ -36,15 +37,18 @@ class Command(BaseCommand):
         """Plan, and do.
 
         Raises:
-            CommandError: LiteLLM can't be asked, or steps have failed.
+            CommandError: another process is at it, LiteLLM can't be asked, or steps have failed.
         """
         try:
             with only_one("sync_keys"):
                 self._sync(**options)
-        except AlreadyRunning:
-            self.stdout.write("It is running already.")
+        except AlreadyRunning as exc:
+            raise CommandError("Another process is at it.") from exc
         except GatewayError as error:
-            raise CommandError(f"LiteLLM: {error.detail} Nothing is lost: run it again.") from error
+            raise CommandError(
+                f"LiteLLM at {settings.LITELLM_BASE_URL}: {error.detail} "
+                "Nothing is lost: run it again."
+            ) from error
 
     def _sync(self, *, dry_run: bool, prune: bool, verbosity: int, **_options: Any) -> None:
         with Progress() as progress:

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import User
+from gateway_core.progress import Progress
 from templates_app.directory import files_of
 from templates_app.models import Template
 
@@ -39,20 +40,18 @@ class Command(BaseCommand):
             CommandError: there is no such user, or a file can't be written.
         """
         templates = _templates(options["user"])
-        shows = options["verbosity"] > 0 and self.stderr.isatty()
         written = number = 0
         try:
             if not options["dry_run"]:
                 options["directory"].mkdir(parents=True, exist_ok=True)
             files = files_of(templates, only_latest=options["latest"])
-            for number, (name, content) in enumerate(files, start=1):
-                written += _write(options["directory"] / name, content, only_ask=options["dry_run"])
-                if shows:
-                    self.stderr.write(f"\rversions: {number}", ending="")
+            with Progress() as progress:
+                for number, (name, content) in enumerate(files, start=1):
+                    path = options["directory"] / name
+                    written += _write(path, content, only_ask=options["dry_run"])
+                    progress.show("versions", number, number)
         except OSError as exc:
             raise CommandError(f"{exc.filename}: {exc.strerror}") from exc
-        if shows and number:
-            self.stderr.write("")
         verb = "would be written" if options["dry_run"] else "written"
         self.stdout.write(f"{verb}: {written}, unchanged: {number - written}")
 

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from gateway_core.advisory import AlreadyRunning, only_one
 from gateway_core.errors import GatewayError
+from gateway_core.progress import Progress
 from templates_app.directory import DirectoryUnusable, import_file, read_directory
 from templates_app.models import Visibility
 from templates_app.services import Place
@@ -66,17 +67,14 @@ class Command(BaseCommand):
     def _import(self, files: Sequence[AgentFile], options: dict[str, Any]) -> list[str]:
         """Publish each file in a transaction of its own; return why some could not be."""
         place = Place(by=None, visibility=Visibility(options["visibility"]))
-        shows = options["verbosity"] > 0 and self.stderr.isatty()
         published, refusals = 0, []
-        for number, file in enumerate(files, start=1):
-            try:
-                published += import_file(place=place, file=file)
-            except GatewayError as error:
-                refusals.append(f"{file.path.name}: {error.param or ''} {error.detail}")
-            if shows:
-                self.stderr.write(f"\rtemplates: {number}/{len(files)}", ending="")
-        if shows:
-            self.stderr.write("")
+        with Progress() as progress:
+            for number, file in enumerate(files, start=1):
+                try:
+                    published += import_file(place=place, file=file)
+                except GatewayError as error:
+                    refusals.append(f"{file.path.name}: {error.param or ''} {error.detail}")
+                progress.show("templates", number, len(files))
         unchanged = len(files) - published - len(refusals)
         self.stdout.write(
             f"{'would be published' if options['dry_run'] else 'published'}: {published}, "

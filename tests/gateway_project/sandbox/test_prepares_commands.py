@@ -73,6 +73,26 @@ def test_keeps_to_the_database_that_is_named(tmp_path: Path, variable: str) -> N
     assert not (tmp_path / "data" / "postgres").exists()
 
 
+def test_says_what_to_do_about_a_database_without_tables(tmp_path: Path) -> None:
+    result = _manage("reconcile_agents", SANDBOX_DIR=str(tmp_path))
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.endswith("Run: manage.py migrate\n")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["migrate", "sync_users", "export_audit --output x"])
+def test_says_that_the_database_is_away(tmp_path: Path, command: str) -> None:
+    url = "postgresql://nobody:secret-word@127.0.0.1:1/nothing"
+    environment = {"DATABASE_URL": url, "DATABASE_POOL_TIMEOUT": "1"}
+    result = _manage(*command.split(), SANDBOX_DIR=str(tmp_path / "data"), **environment)
+
+    assert result.returncode == 1
+    assert "The database of DATABASE_URL: " in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "secret-word" not in result.stderr
+
+
 def test_touches_nothing_in_production(tmp_path: Path) -> None:
     result = _manage("check", SANDBOX_DIR=str(tmp_path / "data"), ENVIRONMENT="production")
     assert result.stderr.startswith("Set DJANGO_SECRET_KEY")

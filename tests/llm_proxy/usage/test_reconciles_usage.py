@@ -259,7 +259,7 @@ def test_reads_a_long_log_in_parts(caller: Caller, monkeypatch: pytest.MonkeyPat
 def test_says_that_litellm_is_away(litellm: Running) -> None:
     litellm.fault("^/spend", status=503)
 
-    with pytest.raises(CommandError, match="LiteLLM can't be asked"):
+    with pytest.raises(CommandError, match="LiteLLM at http"):
         run()
 
 

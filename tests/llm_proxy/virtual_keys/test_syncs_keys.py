@@ -286,7 +286,8 @@ def test_a_second_run_at_the_same_time_does_nothing(alice: UUID, litellm: Runnin
     other = threading.Thread(target=first_run)
     other.start()
     assert is_held.wait(10)
-    assert sync() == "It is running already.\n"
+    with pytest.raises(CommandError, match="Another process"):
+        sync()
     assert len(litellm.requests()) == before
     may_end.set()
     other.join()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -16,6 +15,7 @@ from gateway_core.audit.exports import writing
 from gateway_core.audit.months import first_id
 from gateway_core.audit.sealing import seal_changes
 from gateway_core.errors import Code
+from gateway_core.moments import moment
 from gateway_core.progress import Progress
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Command(BaseCommand):
             with (
                 writing.replacing(output) as file,
                 stored.snapshot(),
-                Progress(sys.stderr) as progress,
+                Progress() as progress,
             ):
                 total = stored.count_events()
                 events, about = writing.export(
@@ -78,19 +78,9 @@ class Command(BaseCommand):
                     show=lambda events: progress.show("events", events, max(events, total)),
                 )
         except OSError as exc:
-            raise CommandError(f"{output} can't be written: {exc}") from exc
+            raise CommandError(f"{output} can't be written: {exc.strerror}") from exc
         what = "of the whole chain" if about.is_complete else "that the filters want"
         self.stdout.write(f"{events} events {what}; head {about.head or 'none'}")
-
-
-def moment(text: str) -> datetime:
-    """Read a date or a time; without a zone it is UTC.
-
-    Raises:
-        ValueError: it is none.
-    """
-    at = datetime.fromisoformat(text)
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _filter(filters: dict[str, Any]) -> stored.Filter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,8 @@ from gateway_core.audit.batches import Batch, Head
 from gateway_core.audit.exports import reading
 from gateway_core.audit.exports.lines import About
 from gateway_core.audit.keys import PublicKeys, own_public_keys, parse_key
-from gateway_core.audit.management.commands.export_audit import moment
 from gateway_core.audit.verifying import Verifier
+from gateway_core.moments import moment
 from gateway_core.progress import Progress
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Command(BaseCommand):
     def _verify_database(
         self, keys: PublicKeys, heads: list[Head], since: datetime | None
     ) -> Verifier:
-        with stored.snapshot(), Progress(sys.stderr) as progress:
+        with stored.snapshot(), Progress() as progress:
             first = stored.first_batch_since(since) if since else None
             is_all = first is None or first == 1
             verifier = Verifier(keys, heads=heads, begins_later=not is_all)
@@ -94,7 +93,7 @@ class Command(BaseCommand):
         self, path: Path, keys: PublicKeys, heads: list[Head]
     ) -> tuple[Verifier, str]:
         try:
-            with path.open(encoding="utf-8", newline="") as file, Progress(sys.stderr) as progress:
+            with path.open(encoding="utf-8", newline="") as file, Progress() as progress:
                 size = path.stat().st_size
                 things = reading.read(file)
                 about = next(things)

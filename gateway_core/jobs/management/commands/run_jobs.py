@@ -3,7 +3,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from gateway_core.jobs.services import work_once
 from gateway_core.jobs.worker import Worker
@@ -29,7 +29,13 @@ class Command(BaseCommand):
         parser.add_argument("--interval", type=float, default=1.0, help="seconds between two looks")
 
     def handle(self, **options: Any) -> None:
-        """Work until SIGTERM or Ctrl-C; the job under way is done by somebody else then."""
+        """Work until SIGTERM or Ctrl-C; the job under way is done by somebody else then.
+
+        Raises:
+            CommandError: a bad option.
+        """
+        if options["interval"] <= 0:
+            raise CommandError("--interval is more than 0.")
         if options["until_done"]:
             count = 0
             while work_once():
