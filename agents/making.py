@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agents import entries
 from agents.blueprints import blocks_in, kept_of
 from agents.drivers import manager
-from agents.drivers.interface import CopyOptions, Made, Order
+from agents.drivers.interface import CopyOptions, Made, Order, reason_of
 from agents.models import LIVING, Agent, Origin
 from agents.variables import all_variables, set_variables
 from gateway_core import context
@@ -214,9 +214,9 @@ def _after_failure(
         raise error from another
     if isinstance(error, _OPEN) and not found:
         entries.note_error(row, error.detail)
-    else:
-        _give_up(row)
-    raise error
+        raise error
+    _give_up(row)
+    raise reason_of(error)
 
 
 def _give_up(row: Agent) -> None:

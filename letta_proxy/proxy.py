@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from accounts.plans.rates import quota_for
 from accounts.principals.identify import identify
 from accounts.sessions.sensitive import require_live_session
-from gateway_core.errors import Code, ResourceNotFound
+from gateway_core.errors import ResourceNotFound
 from gateway_core.headers import first
 from gateway_core.proxy.exchange import Route
 from letta_proxy import client
@@ -30,11 +30,10 @@ from letta_proxy.roster import (
     tell_of_end,
 )
 from letta_proxy.rules.enforce import refuse_ruled_out
-from letta_proxy.told import error_of
+from letta_proxy.told import refusal_behind
 from letta_proxy.tools import require_allowed
 from letta_proxy.translate import translate
 from letta_proxy.turns import note_turn
-from llm_proxy.services import recent_refusal
 
 if TYPE_CHECKING:
     from accounts.principals.principal import Principal
@@ -77,9 +76,8 @@ async def _authorize(exchange: Exchange) -> None:
 def _translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
     """Say for Letta, where it keeps that to itself, that the user's texts were not embedded."""
     error = translate(exchange, status, body)
-    if error.code is Code.UPSTREAM_FAILED and operation_of(exchange).use is Use.COST:
-        refusal = recent_refusal(exchange.principal.user_id)
-        error = (error_of(refusal) if refusal else None) or error
+    if operation_of(exchange).use is Use.COST:
+        return refusal_behind(error, exchange.principal.user_id)
     return error
 
 

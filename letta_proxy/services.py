@@ -33,6 +33,7 @@ from letta_proxy.models import Kind
 from letta_proxy.ownership import forget_deleted_sync
 from letta_proxy.roster import INVALIDATION_SUBJECT as SHUT_AGENTS
 from letta_proxy.roster import Shut, register_roster
+from letta_proxy.told import refusal_behind
 
 __all__ = (
     "SHUT_AGENTS",
@@ -62,6 +63,7 @@ __all__ = (
     "read_passages",
     "receive_agent",
     "record_agent",
+    "refusal_behind",
     "register_roster",
     "tool_ids",
 )

@@ -25,9 +25,11 @@ from gateway_core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from llm_proxy.services import recent_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from uuid import UUID
 
     from gateway_core.errors import GatewayError
 
@@ -60,6 +62,16 @@ def error_of(code: Code) -> GatewayError | None:
     if code in _MEANINGS:
         return _MEANINGS[code]()
     return UpstreamFailed() if code.startswith(("gateway_", "upstream_")) else None
+
+
+def refusal_behind(error: GatewayError, user_id: UUID) -> GatewayError:
+    """Return why a user's texts were not embedded, where Letta keeps that to itself.
+
+    Args:
+        error: what Letta has answered to something that needs vectors.
+    """
+    refusal = recent_refusal(user_id) if error.code is Code.UPSTREAM_FAILED else None
+    return (error_of(refusal) if refusal else None) or error
 
 
 def told(failure: Any) -> Any:

@@ -11,7 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway_core.errors import GatewayError, UpstreamInterrupted
+from gateway_core.errors import (
+    GatewayError,
+    PolicyError,
+    QuotaError,
+    UpstreamError,
+    UpstreamInterrupted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -104,6 +110,13 @@ def after_effect() -> Iterator[None]:
         yield
     except GatewayError as exc:
         raise UpstreamInterrupted(exc.detail) from exc
+
+
+def reason_of(error: GatewayError) -> GatewayError:
+    """Return what a call failed for, once nothing remains of the effect that it has had."""
+    while isinstance(error.__cause__, PolicyError | QuotaError | UpstreamError):
+        error = error.__cause__
+    return error
 
 
 class AgentManager(Protocol):

@@ -9,7 +9,12 @@ from agents.blueprints import letta_body
 from agents.drivers.ams import AmsClient, path
 from agents.drivers.interface import Blueprint, Made, after_effect
 from agents.drivers.letta import LettaAgents, in_words_of_template, named
-from gateway_core.errors import ResourceConflict, ResourceNotFound, UpstreamAnswerInvalid
+from gateway_core.errors import (
+    ResourceConflict,
+    ResourceNotFound,
+    UpstreamAnswerInvalid,
+    UpstreamFailed,
+)
 from letta_proxy import services as letta
 from templates_app import services as templates
 
@@ -138,6 +143,8 @@ class RemoteManager(LettaAgents):
             answer = self._ask("POST", where, order.user_id, payload, order.key)
         except ResourceNotFound as exc:  # it was made with Letta's own API, or from a file
             raise _NotThere from exc
+        except UpstreamFailed as exc:
+            raise UpstreamFailed from letta.refusal_behind(exc, order.user_id)
         with after_effect():
             agent_id = _id_of(answer)
             document = self._received(order.user_id, agent_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from gateway_core.errors import UpstreamAnswerInvalid
+from gateway_core.errors import UpstreamAnswerInvalid, UpstreamFailed
 from letta_proxy.catalogue import shapes
 from letta_proxy.direct.agents import path_of
 from letta_proxy.direct.calls import call, call_or_none
@@ -17,6 +17,7 @@ from letta_proxy.policy.bounds import refuse_unwieldy
 from letta_proxy.policy.demands import Demands
 from letta_proxy.policy.rules import Each
 from letta_proxy.reshape import things
+from letta_proxy.told import refusal_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -59,19 +60,23 @@ def add_passages(*, user_id: UUID, agent_id: str, passages: Sequence[Mapping[str
     """Put passages into an agent's archive; they are embedded anew, at the user's expense.
 
     The first one brings the archive with it, as with Letta itself.
+
+    Raises:
+        GatewayError: as ``direct.calls.call`` says, and why the user's texts are not embedded. Some
+            passages may be there all the same.
     """
     if not passages:
         return
     first, *rest = (dict(passage) for passage in passages)
     body = admitted(user_id, memory.PASSAGE, first)
-    made = call(user_id, "POST", f"{path_of(agent_id)}/archival-memory", payload=body)
+    made = _embedded(user_id, f"{path_of(agent_id)}/archival-memory", body)
     if not isinstance(made, list) or not made or not isinstance(made[0].get("archive_id"), str):
         raise UpstreamAnswerInvalid
     _record(user_id, agent_id, made)
     target = f"/v1/archives/{quote(made[0]['archive_id'], safe='')}/passages/batch"
     for start in range(0, len(rest), _PAGE):
         batch = admitted(user_id, memory.PASSAGES, {"passages": rest[start : start + _PAGE]})
-        _record(user_id, agent_id, call(user_id, "POST", target, payload=batch))
+        _record(user_id, agent_id, _embedded(user_id, target, batch))
 
 
 def put_block(*, user_id: UUID, agent_id: str, block: Mapping[str, Any]) -> None:
@@ -118,6 +123,13 @@ def tool_ids(*, user_id: UUID, names: Sequence[str]) -> list[str]:
     if missing:
         raise UpstreamAnswerInvalid(f"Letta lacks tools: {', '.join(missing)}.")
     return [by_name[name] for name in names]
+
+
+def _embedded(user_id: UUID, target: str, payload: Any) -> Any:
+    try:
+        return call(user_id, "POST", target, payload=payload)
+    except UpstreamFailed as exc:
+        raise refusal_behind(exc, user_id) from None
 
 
 def _record(user_id: UUID, agent_id: str, made: Any) -> None:
