@@ -16,6 +16,7 @@ from gateway_core.errors import CountExhausted, ResourceConflict
 from templates_app.agent_file import versions
 from templates_app.agent_file.canonical import checksum
 from templates_app.agent_file.loading import Format, Loaded
+from templates_app.elsewhere import require_kept_here
 from templates_app.lookup import LATEST, visible_version
 from templates_app.models import Template, TemplateVersion, Visibility
 from templates_app.permissions import PUBLISH
@@ -52,8 +53,10 @@ class Place:
         """Refuse what is not for everybody.
 
         Raises:
-            PolicyError: it is for everybody, and they are not staff who may publish.
+            PolicyError: it is for everybody, and they are not staff who may publish; or another
+                service keeps templates.
         """
+        require_kept_here()
         if self.visibility is Visibility.PUBLIC:
             told = "Only staff publish templates for everybody. Publish it as private."
             require(self.by, PUBLISH, otherwise=told)

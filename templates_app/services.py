@@ -18,6 +18,7 @@ from templates_app.agent_file.variables import secret_names
 from templates_app.agent_file.versions import parse as parse_version
 from templates_app.agent_file.ways import ways_from
 from templates_app.bundles import Bundle, Imported, export_template, import_bundle
+from templates_app.elsewhere import register_keeper
 from templates_app.lookup import (
     LATEST,
     NO_TEMPLATE,
@@ -68,6 +69,7 @@ __all__ = (
     "make_latest",
     "parse_version",
     "publish_version",
+    "register_keeper",
     "register_use",
     "resolve_version",
     "secret_names",

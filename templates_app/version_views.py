@@ -16,6 +16,7 @@ from rest_framework.viewsets import GenericViewSet
 from gateway_core.pages import KeysetPagination
 from templates_app import services
 from templates_app.agent_file.loading import Format
+from templates_app.elsewhere import RefusesElsewhere, keeper, known_of
 from templates_app.models import TemplateVersion
 from templates_app.requests import caller_of
 from templates_app.serializers import FullVersionSerializer, VersionSerializer
@@ -52,9 +53,10 @@ class AnyAccept(DefaultContentNegotiation):
 
 
 @extend_schema(tags=["templates"], parameters=[_TEMPLATE])
-class VersionViewSet(GenericViewSet[TemplateVersion]):
+class VersionViewSet(RefusesElsewhere, GenericViewSet[TemplateVersion]):
     """Versions of a template. None ever changes but for being the latest, or deprecated."""
 
+    elsewhere = frozenset({"retrieve"})
     queryset = TemplateVersion.objects.none()
     serializer_class = VersionSerializer
     pagination_class = VersionPagination
@@ -71,7 +73,17 @@ class VersionViewSet(GenericViewSet[TemplateVersion]):
 
     @extend_schema(summary="Describe a version", responses=FullVersionSerializer)
     def retrieve(self, request: Request, **path: Any) -> Response:
-        """With the Agent File as JSON. `latest` is the name of the latest version."""
+        """With the Agent File as JSON. `latest` is the name of the latest version.
+
+        Where another service keeps it, what that tells of it.
+        """
+        if (other := keeper()) is not None:
+            told = other.version(
+                user=caller_of(request),
+                template_id=str(path["template_id"]),
+                version=path["version"],
+            )
+            return Response(known_of(told, FullVersionSerializer))
         return Response(FullVersionSerializer(_version(request, path)).data)
 
     @extend_schema(

@@ -18,6 +18,13 @@ from gateway_core.downloads import download
 from gateway_core.intake import raw_body, takes_up_to, valid
 from gateway_core.pages import KeysetPagination
 from templates_app import services
+from templates_app.elsewhere import (
+    RefusesElsewhere,
+    keeper,
+    known_of,
+    refuse_unheeded,
+    report_of,
+)
 from templates_app.models import Template, TemplateVersion, Visibility
 from templates_app.requests import bundle_of, caller_of, query_of
 from templates_app.serializers import (
@@ -52,13 +59,13 @@ _AGENT_FILE: Final = {"application/yaml": _ANY_FILE, "application/json": _ANY_FI
 
 @sensitive("publish", "clone", "import_bundle", "destroy")
 @extend_schema(tags=_TAGS)
-@extend_schema_view(
-    list=extend_schema(summary="List templates", parameters=[FilterSerializer]),
-    retrieve=extend_schema(summary="Describe a template"),
-)
-class TemplateViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Template]):
+@extend_schema_view(list=extend_schema(summary="List templates", parameters=[FilterSerializer]))
+class TemplateViewSet(
+    RefusesElsewhere, mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Template]
+):
     """Templates of agents: one's own, and the product's public ones."""
 
+    elsewhere = frozenset({"retrieve", "validate", "publish"})
     queryset = Template.objects.none()
     serializer_class = TemplateSerializer
     pagination_class = KeysetPagination
@@ -85,6 +92,15 @@ class TemplateViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
             part = wish["q"]
             queryset = queryset.filter(Q(name__icontains=part) | Q(description__icontains=part))
         return queryset
+
+    @extend_schema(summary="Describe a template")
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Return a template; where another service keeps it, what that tells of it."""
+        other = keeper()
+        if other is None:
+            return super().retrieve(request, *args, **kwargs)
+        told = other.template(user=caller_of(request), template_id=str(kwargs["pk"]))
+        return Response(known_of(told, TemplateSerializer))
 
     @extend_schema(
         summary="Change what is said about a template",
@@ -124,6 +140,9 @@ class TemplateViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
     def validate(self, request: Request) -> Response:
         """Look at all of a file. 200 whether it is valid or not, 400 when it can't be read."""
         content, media_type = raw_body(request, settings.MAX_TEMPLATE_BYTES)
+        if (other := keeper()) is not None:
+            said = other.validate(user=caller_of(request), content=content, media_type=media_type)
+            return Response(report_of(said))
         file_format, report = services.validate_file(content, media_type)
         validation = {
             "valid": report.is_valid,
@@ -147,6 +166,10 @@ class TemplateViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
         """
         wish = query_of(request, PublishSerializer)
         content, media_type = raw_body(request, settings.MAX_TEMPLATE_BYTES)
+        if (other := keeper()) is not None:
+            refuse_unheeded(wish)
+            told = other.publish(user=caller_of(request), content=content, media_type=media_type)
+            return Response(told, status=status.HTTP_201_CREATED)
         version = services.publish_version(
             place=_place(request, wish),
             content=content,

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from agents.drivers.interface import AgentManager
 
 
+def template_keeper() -> RemoteManager | None:
+    """Return who keeps templates, None for the gateway itself."""
+    return RemoteManager(settings.AMS_BASE_URL) if settings.AMS_BASE_URL else None
+
+
 def manager() -> AgentManager:
     """Return the driver that the settings name: local, unless there is an ``AMS_BASE_URL``."""
-    if settings.AMS_BASE_URL:
-        return RemoteManager(settings.AMS_BASE_URL)
-    return LocalManager()
+    return template_keeper() or LocalManager()

@@ -224,6 +224,22 @@ class AgentManager(Protocol):
         """
         ...
 
+    def target_version(
+        self, *, by: User | None, owner: User | None, template_id: str, version: str
+    ) -> str:
+        """Return the version that all agents of a template are to go to.
+
+        Args:
+            by: who wants it, None for a command.
+            owner: somebody who has an agent that was made from the template, if there is anybody.
+            version: a semantic version, or ``latest``.
+
+        Raises:
+            ResourceNotFound: no such version, or not for them.
+            FieldInvalid: nobody knows which is the latest; pointer /target_version.
+        """
+        ...
+
     def set_suspended(self, *, user_id: UUID, agent_id: str, is_suspended: bool) -> None:
         """Tell whoever else manages agents. The gateway itself keeps requests away."""
         ...

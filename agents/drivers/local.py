@@ -80,6 +80,23 @@ class LocalManager(LettaAgents):
         """Leave it to the gateway: see ``AgentManager``."""
         return None
 
+    def target_version(
+        self,
+        *,
+        by: User | None,
+        owner: User | None,  # noqa: ARG002 - who asks sees it, or is a command
+        template_id: str,
+        version: str,
+    ) -> str:
+        """Return the version that a fleet is to go to: see ``AgentManager``."""
+        pk = _uuid(template_id)
+        if by is None:
+            return templates.any_version(template_id=pk, version=version).version
+        row = templates.resolve_version(
+            user=by, template_id=pk, version=version, allow_deprecated=True
+        )
+        return row.version
+
     def set_suspended(self, *, user_id: UUID, agent_id: str, is_suspended: bool) -> None:
         """Nobody else has to know."""
 

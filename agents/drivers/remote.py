@@ -9,7 +9,10 @@ from agents.blueprints import letta_body
 from agents.drivers.ams import AmsClient, path
 from agents.drivers.interface import Blueprint, Made, after_effect
 from agents.drivers.letta import LettaAgents, in_words_of_template, named
+from gateway_core import context
 from gateway_core.errors import (
+    FieldInvalid,
+    OperationNotOffered,
     ResourceConflict,
     ResourceNotFound,
     UpstreamAnswerInvalid,
@@ -70,13 +73,11 @@ class RemoteManager(LettaAgents):
                 variables=untold,
                 secret_names=frozenset(untold),
             )
-        template = self._ask("GET", path("templates", template_id), user.pk)
+        template = self.template(user=user, template_id=template_id)
         if not version:
             raise ResourceNotFound
-        wanted = version
-        if version == templates.LATEST:
-            wanted = str(template.get("latest_version") or "")
-        found = self._ask("GET", path("templates", template_id, "versions", wanted), user.pk)
+        wanted = _latest_of(template) if version == templates.LATEST else version
+        found = self.version(user=user, template_id=template_id, version=wanted)
         if found.get("deprecated_at") and former is None:
             raise ResourceConflict(
                 f"Version {wanted} is deprecated. No more agents are made from it."
@@ -203,9 +204,44 @@ class RemoteManager(LettaAgents):
         else:
             super().delete(user_id=user_id, agent_id=agent_id)
 
+    def template(self, *, user: User, template_id: str) -> dict[str, Any]:
+        """Describe a template: see ``templates_app.elsewhere.Keeper``."""
+        self._require_shown()
+        return self._ask("GET", path("templates", template_id), user.pk)
+
+    def version(self, *, user: User, template_id: str, version: str) -> dict[str, Any]:
+        """Return a version of a template: see ``templates_app.elsewhere.Keeper``."""
+        self._require_shown()
+        if version == templates.LATEST:
+            version = _latest_of(self.template(user=user, template_id=template_id))
+        return self._ask("GET", path("templates", template_id, "versions", version), user.pk)
+
+    def target_version(
+        self,
+        *,
+        by: User | None,  # noqa: ARG002 - an AMS does not know who may what here
+        owner: User | None,
+        template_id: str,
+        version: str,
+    ) -> str:
+        """Return the version that a fleet is to go to: see ``AgentManager``."""
+        if owner is None:
+            raise ResourceNotFound("No agent here was made from this template. Check its id.")
+        if self._can(TEMPLATES):
+            told = self.version(user=owner, template_id=template_id, version=version)
+            return str(told.get("version") or "")
+        if version == templates.LATEST:
+            raise FieldInvalid(
+                "The service that manages agents here does not tell which version is the latest. "
+                "Name one.",
+                param="/target_version",
+            )
+        return version
+
     def publish(self, *, user: User, content: bytes, media_type: str) -> dict[str, Any]:
         """Publish an Agent File: see ``AgentManager``."""
-        return self._file("/templates/publish", user, content, media_type)
+        key = f"publish:{context.new_request_id()}"
+        return self._file("/templates/publish", user, content, media_type, key)
 
     def validate(self, *, user: User, content: bytes, media_type: str) -> dict[str, Any]:
         """Look at an Agent File: see ``AgentManager``."""
@@ -223,11 +259,15 @@ class RemoteManager(LettaAgents):
     ) -> dict[str, Any]:
         return _object(self._ams.call(method, where, user_id=user_id, payload=payload, key=key))
 
-    def _file(self, where: str, user: User, content: bytes, media_type: str) -> dict[str, Any]:
-        media_type = media_type or "application/octet-stream"
-        return _object(
-            self._ams.call("POST", where, user_id=user.pk, content=(content, media_type))
-        )
+    def _require_shown(self) -> None:
+        if not self._can(TEMPLATES):
+            raise OperationNotOffered("The service that keeps templates here shows none.")
+
+    def _file(
+        self, where: str, user: User, content: bytes, media_type: str, key: str = ""
+    ) -> dict[str, Any]:
+        file = (content, media_type or "application/octet-stream")
+        return _object(self._ams.call("POST", where, user_id=user.pk, content=file, key=key))
 
     def _received(self, user_id: UUID, agent_id: str) -> dict[str, Any]:
         document = self.receive(user_id=user_id, agent_id=agent_id)
@@ -244,6 +284,13 @@ def _marks(order: Order) -> dict[str, Any]:
         "tags": [order.tag, *order.tags],
         "metadata": dict(order.metadata),
     }
+
+
+def _latest_of(template: Mapping[str, Any]) -> str:
+    latest = template.get("latest_version")
+    if not isinstance(latest, str) or not latest:
+        raise ResourceNotFound("All versions of this template are deprecated.")
+    return latest
 
 
 def _id_of(answer: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import transaction
 from django.db.models import Count, Q
 
+from agents.drivers import manager
 from agents.models import LIVING, Agent
 from agents.upgrades.fleets.models import FleetAgent, Result
 from gateway_core.advisory import AlreadyRunning, only_one
@@ -19,7 +20,6 @@ from gateway_core.audit.services import record_change
 from gateway_core.errors import ResourceConflict, ResourceNotFound
 from gateway_core.jobs import services as jobs
 from gateway_core.jobs.models import Job
-from templates_app import services as templates
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from accounts.models import User
     from agents.upgrades.merging import Choice
-    from templates_app.services import TemplateVersion
 
 KIND: Final = "fleet migration"
 _BATCH: Final = 1000
@@ -67,7 +66,7 @@ def ask_for_fleet(*, template_id: UUID, by: User | None, wish: FleetWish) -> Job
         with only_one(f"{KIND} {template_id}"), transaction.atomic():
             if jobs.unfinished(KIND, str(template_id)) is not None:
                 raise ResourceConflict(_ANOTHER)
-            return _written_down(version, by, wish)
+            return _written_down(str(template_id), version, by, wish)
     except AlreadyRunning as exc:
         raise ResourceConflict(_ANOTHER) from exc
 
@@ -127,23 +126,23 @@ def steer(*, job: Job, verb: str, by: User | None) -> Job:
     return job
 
 
-def _version(template_id: UUID, by: User | None, wanted: str) -> TemplateVersion:
-    if by is None:
-        return templates.any_version(template_id=template_id, version=wanted)
-    return templates.resolve_version(
-        user=by, template_id=template_id, version=wanted, allow_deprecated=True
+def _version(template_id: UUID, by: User | None, wanted: str) -> str:
+    rows = Agent.objects.filter(template_id=str(template_id), status__in=LIVING)
+    agent = rows.select_related("user").first()
+    return manager().target_version(
+        by=by, owner=agent.user if agent else None, template_id=str(template_id), version=wanted
     )
 
 
-def _written_down(version: TemplateVersion, by: User | None, wish: FleetWish) -> Job:
-    agents = _chosen(version, wish.filter)
+def _written_down(template_id: str, version: str, by: User | None, wish: FleetWish) -> Job:
+    agents = _chosen(template_id, version, wish.filter)
     total = agents.count()
     canary = wish.canary if wish.canary >= 1 else math.ceil(wish.canary * total)
     job = jobs.ask_for(
         KIND,
-        subject=str(version.template_id),
+        subject=template_id,
         wish={
-            "target_version": version.version,
+            "target_version": version,
             "filter": wish.filter,
             "strategy": wish.strategy,
             "dry_run": wish.is_dry_run,
@@ -171,9 +170,9 @@ def _written_down(version: TemplateVersion, by: User | None, wish: FleetWish) ->
     return job
 
 
-def _chosen(version: TemplateVersion, chosen: dict[str, Any]) -> QuerySet[Agent]:
-    rows = Agent.objects.filter(template_id=str(version.template_id), status__in=LIVING)
-    rows = rows.exclude(version=version.version)
+def _chosen(template_id: str, version: str, chosen: dict[str, Any]) -> QuerySet[Agent]:
+    rows = Agent.objects.filter(template_id=template_id, status__in=LIVING)
+    rows = rows.exclude(version=version)
     if "versions" in chosen:
         rows = rows.filter(version__in=chosen["versions"])
     if "user_ids" in chosen:

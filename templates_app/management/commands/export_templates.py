@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts.models import User
 from gateway_core.progress import Progress
 from templates_app.directory import files_of
+from templates_app.elsewhere import KEPT_ELSEWHERE, keeper
 from templates_app.models import Template
 
 if TYPE_CHECKING:
@@ -37,8 +38,11 @@ class Command(BaseCommand):
         """Export.
 
         Raises:
-            CommandError: there is no such user, or a file can't be written.
+            CommandError: there is no such user, or a file can't be written; or another service
+                keeps templates.
         """
+        if keeper() is not None:
+            raise CommandError(KEPT_ELSEWHERE)
         templates = _templates(options["user"])
         written = number = 0
         try:

@@ -11,6 +11,7 @@ from gateway_core.advisory import AlreadyRunning, only_one
 from gateway_core.errors import GatewayError
 from gateway_core.progress import Progress
 from templates_app.directory import DirectoryUnusable, import_file, read_directory
+from templates_app.elsewhere import KEPT_ELSEWHERE, keeper
 from templates_app.models import Visibility
 from templates_app.services import Place
 
@@ -46,7 +47,10 @@ class Command(BaseCommand):
 
         Raises:
             CommandError: a file is not valid or its version can't be published; with every fault.
+                Or another service keeps templates.
         """
+        if keeper() is not None:
+            raise CommandError(KEPT_ELSEWHERE)
         try:
             files = read_directory(options["directory"])
             with only_one("import_templates"), ExitStack() as stack:
