@@ -4,9 +4,10 @@ The upstreams are the narrow place (one LiteLLM worker carries about 50 requests
 queue is where users meet each other. Of those who wait, whoever has the fewest slots gets the next
 one, and among equals they go round: somebody with hundreds of waiting requests delays another's
 single one by one slot at the most, and has no more slots than others who want some, as soon as
-what they have under way ends (max-min fairness). The last tenth of the slots is for users who have
+what they have under way ends (max-min fairness). A tenth of the slots is spared for users who have
 none yet, so that a few of them with calls of minutes keep nobody else out; a user alone may have
-all but those.
+all but those. What was given of that tenth is replaced by slots that come free, before anybody gets
+them who has their share already.
 
 Nobody's call is ended for that, but for one that makes its slot wait for its client; see
 ``wants_back``.
@@ -24,7 +25,7 @@ from gateway_core.errors import GatewayOverloaded
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
 
-_RESERVED_PART: Final = 10
+_SPARED_PART: Final = 10
 
 
 class Bulkhead:
@@ -49,6 +50,8 @@ class Bulkhead:
         # In the order in which the users get their next slots.
         self._queues: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
         self._held: dict[Hashable, int] = {}
+        # Those who had none, and got one of the tenth.
+        self._spared: set[Hashable] = set()
         self.in_use = 0
         self.waiting = 0
 
@@ -75,19 +78,29 @@ class Bulkhead:
         """
         if not any(one != user for one in self._queues):
             return False
-        users = len(self._held.keys() | self._queues.keys())
-        return self._held.get(user, 0) > max(1, self._slots() // users)
+        return self._held.get(user, 0) > max(1, self._share_of(self._slots()))
 
     def _may_take(self, user: Hashable) -> bool:
         slots = self._slots()
-        reserved = slots // _RESERVED_PART if user in self._held else 0
-        return self.in_use < slots - reserved
+        if user not in self._held:
+            return self.in_use < slots
+        for_all = _for_all(slots)
+        if self.in_use < for_all:
+            return True
+        has_free = self.in_use < slots and self.in_use - len(self._spared) < for_all
+        return has_free and self._held[user] < self._share_of(for_all)
+
+    def _share_of(self, slots: int) -> int:
+        return slots // max(1, len(self._held.keys() | self._queues.keys()))
 
     def _take(self, user: Hashable) -> None:
+        if self.in_use - len(self._spared) >= _for_all(self._slots()):
+            self._spared.add(user)
         self.in_use += 1
         self._held[user] = self._held.get(user, 0) + 1
 
     def _give_back(self, user: Hashable) -> None:
+        self._spared.discard(user)
         self.in_use -= 1
         left = self._held.pop(user) - 1
         if left:
@@ -148,6 +161,11 @@ class Bulkhead:
                 del self._queues[user]
         elif turn.done() and not turn.cancelled() and turn.exception() is None:
             self._give_back(user)
+
+
+def _for_all(slots: int) -> int:
+    """Return how many of the slots are not spared for those who have none."""
+    return slots - slots // _SPARED_PART
 
 
 def _overloaded() -> GatewayOverloaded:

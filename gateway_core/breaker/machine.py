@@ -107,6 +107,7 @@ def with_probe(circuit: Circuit, probe: Probe, *, now: float, policy: Policy) ->
 
     A caller may have one less than there are places, and no other ones for a minute in place of
     those that nothing good comes of: so nobody has all places and lets the probes take their time.
+    Those that have succeeded keep their places: there are never more than it takes to close it.
     """
     is_due = circuit.until is not None and circuit.until <= now
     if circuit.state is State.CLOSED or (not is_due and circuit.state is State.OPEN):
@@ -121,7 +122,7 @@ def with_probe(circuit: Circuit, probe: Probe, *, now: float, policy: Policy) ->
         )
     under_way = sum(one.until > now for one in circuit.probes)
     theirs = sum(one.caller == probe.caller for one in circuit.probes if probe.caller)
-    if under_way >= policy.probes or theirs >= max(1, policy.probes - 1):
+    if under_way + circuit.successes >= policy.probes or theirs >= max(1, policy.probes - 1):
         return None
     return replace(circuit, probes=(*circuit.probes, probe))
 

@@ -54,6 +54,32 @@ async def test_lets_exactly_the_configured_probes_through_a_crowd(
     assert breaker.circuit.state is State.CLOSED
 
 
+async def test_lets_no_more_probes_through_when_the_first_have_succeeded(
+    breaker: Breaker, clock: Clock
+) -> None:
+    await open_it(breaker)
+    clock.now += POLICY.open_seconds
+    probes = 0
+    go_on = asyncio.Event()
+
+    async def one(number: int) -> None:
+        nonlocal probes
+        with suppress(BreakerOpen):
+            async with breaker.watch(f"caller {number}"):
+                probes += 1
+                if probes == POLICY.probes:
+                    await go_on.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(1000):
+            group.create_task(one(number))
+            await settle()
+        assert probes == POLICY.probes
+        go_on.set()
+    await settle()
+    assert breaker.circuit.state is State.CLOSED
+
+
 async def test_opens_again_when_a_probe_fails(breaker: Breaker, clock: Clock) -> None:
     await open_it(breaker)
     clock.now += POLICY.open_seconds
@@ -99,7 +125,11 @@ async def test_closes_again_whoever_lets_their_probes_take_their_time(
             group.create_task(dawdle())
             await settle()
         assert begun == POLICY.probes - 1
-        for _ in range(POLICY.probes):
+        await call(breaker, caller="alice")
+        await settle()
+        await refused(breaker, "alice")  # as many probes as there may be
+        clock.now += POLICY.probe_seconds
+        for _ in range(POLICY.probes - 1):
             await call(breaker, caller="alice")
             await settle()
         assert breaker.circuit.state is State.CLOSED
@@ -140,9 +170,12 @@ async def test_gives_the_places_of_probes_without_an_answer_to_others(
         await refused(breaker, "mallory")
         async with holding(breaker, "malice"):
             await refused(breaker, "malice")
-            for _ in range(POLICY.probes):
+            for _ in range(POLICY.probes - 1):
                 await call(breaker, caller="alice")
                 await settle()
+            clock.now += POLICY.probe_seconds
+            await call(breaker, caller="alice")
+            await settle()
             assert breaker.circuit.state is State.CLOSED
 
 
