@@ -76,7 +76,7 @@ def test_four_processes_admit_two_hundred_callers_up_to_the_limit(
 ) -> None:
     per_hour, burst = 7200, 300
     rate(alice, rate_general=f"{per_hour}/h:{burst}")
-    settings = {**ON, "REDIS_URL": own_valkey.url, "MAX_CONCURRENT_PER_USER": "1000"}
+    settings = {**ON, "REDIS_URL": own_valkey.url}
     with second_gateway(tmp_path / "spool", workers=4, settings=settings) as url:
         wait_for_processes(own_valkey, 4)
         began = time.monotonic()
