@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from typing import Any
 
 import orjson
@@ -14,6 +13,7 @@ from gateway_core.errors import FieldInvalid
 from llm_proxy.operations import CATALOGUE
 from llm_proxy.policy import police
 from llm_proxy.shape import MAX_DEPTH, MAX_VALUES
+from tests.memory import most_bytes
 
 CHAT, _ = CATALOGUE.match("POST", ("chat", "completions"))
 # The body and the named list or object itself.
@@ -75,27 +75,19 @@ def test_lets_any_number_of_tokens_pass() -> None:
     assert police(embeddings, body(tokens, "input")) == body(tokens, "input")
 
 
-def memory_of(sent: dict[str, Any]) -> int:
-    """Return what looking at a body took at its highest, in bytes."""
-    tracemalloc.start()
-    try:
-        refusal(sent)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
 def test_refuses_a_deep_and_wide_body_without_unfolding_it() -> None:
     raw = b'{"model":"m","messages":%b%b%b}' % (
         b"[" * 1000,
         b",".join([b"[]"] * 60_000),
         b"]" * 1000,
     )
-    assert memory_of(orjson.loads(raw)) < 100_000
+    sent = orjson.loads(raw)
+    assert most_bytes(lambda: refusal(sent)) < 100_000
 
 
 def test_refuses_a_million_empty_objects_without_unfolding_them() -> None:
-    assert memory_of(orjson.loads(b'{"model":"m","messages":[%b{}]}' % (b"{}," * 10**6))) < 100_000
+    sent = orjson.loads(b'{"model":"m","messages":[%b{}]}' % (b"{}," * 10**6))
+    assert most_bytes(lambda: refusal(sent)) < 100_000
 
 
 def test_does_not_keep_a_path_for_each_value() -> None:
@@ -104,10 +96,9 @@ def test_does_not_keep_a_path_for_each_value() -> None:
     value[0] = {"url": "http://127.0.0.1"}
     for _ in range(MAX_DEPTH - 4):
         value = [value]
-    tracemalloc.start()
-    try:
+
+    def refuse() -> None:
         with pytest.raises(Exception, match="may not point there"):
             police(CHAT, body(value))
-        assert tracemalloc.get_traced_memory()[1] < 30_000_000
-    finally:
-        tracemalloc.stop()
+
+    assert most_bytes(refuse) < 30_000_000

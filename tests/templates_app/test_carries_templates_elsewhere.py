@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import json
-import tracemalloc
 from typing import Any
 
 import pytest
@@ -28,6 +27,7 @@ from templates_app.services import (
     publish_version,
     update_template,
 )
+from tests.memory import most_bytes
 from tests.templates_app.conftest import exported, faults, publish
 from tests.templates_app.files import agent_file, as_json
 
@@ -73,18 +73,15 @@ def test_exports_every_version_as_it_was_published(as_alice: APIClient, bundle: 
 def test_needs_no_more_memory_for_many_versions_than_for_few(alice: User) -> None:
     layout = {"blocks": [{"label": f"b{number}", "value": "x" * 50_000} for number in range(4)]}
 
-    def most_in_memory(*, versions: range) -> int:
+    def memory_with(*, versions: range) -> int:
         for minor in versions:
             template = publish(alice, f"1.{minor}.0", memory_layout=layout).template
-        tracemalloc.start()
-        try:
-            assert sum(map(len, export_template(template))) > versions.stop * 200_000
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        exported = sum(map(len, export_template(template)))
+        assert exported > versions.stop * 200_000
+        return most_bytes(lambda: sum(map(len, export_template(template))))
 
-    few = most_in_memory(versions=range(2))
-    assert most_in_memory(versions=range(2, 10)) < few + 200_000
+    few = memory_with(versions=range(2))
+    assert memory_with(versions=range(2, 10)) < few + 200_000
 
 
 def test_imports_what_was_exported(as_bob: APIClient, bob: User, bundle: Bundle) -> None:
