@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from channels.db import database_sync_to_async
-from django.db import Error as DatabaseError
 from django.db import transaction
 from django.db.models import Count
 from django.db.models.functions import Substr
@@ -74,6 +73,19 @@ class Reencryption:
     passed_over: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Why stored secrets can't be opened.
+
+    Attributes:
+        detail: for people who run the gateway; it holds no part of a secret.
+        is_total: all of them are encrypted under keys that this process lacks.
+    """
+
+    detail: str
+    is_total: bool = False
+
+
 _columns: dict[str, EncryptedColumn] = {}
 
 
@@ -91,26 +103,26 @@ def keys_in_use() -> dict[str, int]:
     return dict(found)
 
 
-def find_fault() -> str | None:
+def find_fault() -> Fault | None:
     """Return why stored secrets can't be opened with ENCRYPTION_KEYS; None when they can.
 
-    Of each encryption key and column the latest text is tried. What can't be looked at now is no
-    fault: the database is away, or was not migrated yet.
+    Of each encryption key and column the latest text is tried.
+
+    Raises:
+        DatabaseError: nobody can say: the database is away, or was not migrated yet.
     """
-    try:
-        with transaction.atomic():
-            in_use = keys_in_use()
-            missing = sorted(in_use.keys() - set(crypto.known_key_ids()))
-            if missing:
-                count = sum(in_use[name] for name in missing)
-                return (
-                    f"{count} of {sum(in_use.values())} stored secrets are encrypted under "
-                    f"encryption keys that ENCRYPTION_KEYS lacks: {', '.join(missing)}."
-                )
-            faults = (_fault_of(column, name) for column in _columns.values() for name in in_use)
-            return next((fault for fault in faults if fault), None)
-    except DatabaseError:
-        return None
+    with transaction.atomic():
+        in_use = keys_in_use()
+        missing = sorted(in_use.keys() - set(crypto.known_key_ids()))
+        if missing:
+            count, total = sum(in_use[name] for name in missing), sum(in_use.values())
+            detail = (
+                f"{count} of {total} stored secrets are encrypted under "
+                f"encryption keys that ENCRYPTION_KEYS lacks: {', '.join(missing)}."
+            )
+            return Fault(detail=detail, is_total=count == total)
+        faults = (_fault_of(column, name) for column in _columns.values() for name in in_use)
+        return next((Fault(detail=fault) for fault in faults if fault), None)
 
 
 @sensitive_variables()
@@ -184,5 +196,10 @@ def _fault_of(column: EncryptedColumn, key_id: str) -> str | None:
     return None
 
 
-# The same without blocking.
-stored_secrets_fault = database_sync_to_async(find_fault, thread_sensitive=False)
+def _say_why_not() -> str | None:
+    fault = find_fault()
+    return fault.detail if fault else None
+
+
+# Why a server must not start, without blocking.
+stored_secrets_fault = database_sync_to_async(_say_why_not, thread_sensitive=False)

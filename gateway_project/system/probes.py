@@ -19,6 +19,9 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from accounts import conf
+from gateway_core import crypto, encrypted
+from gateway_core.cache import LocalCache
+from gateway_core.logging import get_logger
 from gateway_core.memory import MEMORY
 from gateway_core.rest import RestClient
 from gateway_core.valkey import sync_client
@@ -30,9 +33,17 @@ if TYPE_CHECKING:
 
 _ANSWER_LIMIT_BYTES: Final = 1024 * 1024
 _NOT_CONFIGURED: Final = "not configured"
+_TELLS_MORE: Final = "see manage.py check --database default"
+# It reads a column of each table of secrets.
+_SECRETS_SECONDS: Final = 60
 # A shortage that is over sooner is one of load, which a balancer would only move to the others.
 _LASTING_SECONDS: Final = 60
 _REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_log = get_logger("gateway.readiness")
+# By the keys that they were tried with.
+_secrets: LocalCache[tuple[str, ...], Status] = LocalCache(
+    "stored secrets", ttl=lambda: _SECRETS_SECONDS, max_entries=1
+)
 
 
 def memory() -> str:
@@ -62,6 +73,36 @@ def database() -> str:
     finally:
         connection.close()
     return "answers"
+
+
+def stored_secrets() -> str:
+    """Say whether ENCRYPTION_KEYS open what is stored; looked at once a minute.
+
+    A server that finds that they don't does not start, but the database may have been away then,
+    ``runserver`` does not look, and another process may have written under a key of its own.
+
+    Raises:
+        Impaired: they don't; failed when they open nothing, so that others serve if they can. Or
+            nobody can say, and the next report asks again.
+    """
+    try:
+        finding = _secrets.load_sync(crypto.known_key_ids(), _look_at_secrets)
+    except DatabaseError as exc:
+        raise Impaired(Status.DEGRADED, "nobody can say: the database does not answer") from exc
+    finally:
+        connection.close()
+    if finding is not Status.OK:
+        how_many = "not all" if finding is Status.DEGRADED else "none"
+        raise Impaired(finding, f"ENCRYPTION_KEYS opens {how_many} of them: {_TELLS_MORE}")
+    return "can be opened"
+
+
+def _look_at_secrets() -> Status:
+    fault = encrypted.find_fault()
+    if fault is None:
+        return Status.OK
+    _log.error("stored secrets can't be opened", why=fault.detail)
+    return Status.FAILED if fault.is_total else Status.DEGRADED
 
 
 def valkey() -> str:
@@ -187,6 +228,7 @@ def _judge(answer: RestAnswer) -> str:
 PROBES: Final = (
     Probe(name="memory", ask=memory, no_answer=Status.DEGRADED),
     Probe(name="database", ask=database, no_answer=Status.FAILED),
+    Probe(name="stored_secrets", ask=stored_secrets, no_answer=Status.DEGRADED),
     Probe(name="valkey", ask=valkey, no_answer=Status.DEGRADED),
     Probe(name="key_server", ask=key_server, no_answer=Status.FAILED),
     Probe(name="litellm", ask=litellm, no_answer=Status.DEGRADED),

@@ -11,7 +11,7 @@ from tests.conftest import Running, RunningSupabase
 HEALTH, READY = "/api/v1/system/health", "/api/v1/system/ready"
 INFO, UPSTREAMS = "/api/v1/system/info", "/api/v1/system/upstreams"
 _NAMES = [
-    *("memory", "database", "valkey", "key_server"),
+    *("memory", "database", "stored_secrets", "valkey", "key_server"),
     *("litellm", "litellm_master_key", "letta", "letta_default_actor"),
 ]
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.db import connection
 
+from accounts.models import User
+from gateway_core import cache
 from gateway_core.errors import GatewayError, UpstreamUnreachable
 from gateway_project.sandbox import letta as letta_stand_in
 from gateway_project.sandbox.serving import LoopbackServer
+from gateway_project.sandbox.store import free_port
 from gateway_project.system import probes
 from gateway_project.system.readiness import Impaired, Status
+from llm_proxy.models import VirtualKey
 from tests.conftest import Running, RunningSupabase
 
+OLD, NEW = "11" * 32, "22" * 32
 _OF_UPSTREAMS = [
     *(probes.litellm, probes.litellm_master_key),
     *(probes.letta, probes.letta_default_actor),
@@ -33,6 +41,76 @@ def test_fails_without_the_database() -> None:
 
     assert caught.value.status is Status.FAILED
     assert "127.0.0.1" not in caught.value.detail
+
+
+@pytest.fixture
+def fresh_findings() -> Iterator[None]:
+    cache.clear_all()
+    yield
+    cache.clear_all()
+
+
+def _store_a_secret() -> None:
+    """Write one down under the encryption keys of the moment."""
+    user = User.objects.create(pk=uuid4(), username=str(uuid4()))
+    VirtualKey.objects.managed(user.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("fresh_findings")
+def test_finds_that_stored_secrets_can_be_opened() -> None:
+    _store_a_secret()
+
+    assert probes.stored_secrets() == "can be opened"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("fresh_findings")
+@pytest.mark.parametrize(
+    ("secrets", "status"), [((OLD,), Status.FAILED), ((OLD, NEW), Status.DEGRADED)]
+)
+def test_fails_when_no_stored_secret_can_be_opened(
+    settings: Any, secrets: tuple[str, ...], status: Status
+) -> None:
+    for key in secrets:
+        settings.ENCRYPTION_KEYS = (key,)
+        _store_a_secret()
+    settings.ENCRYPTION_KEYS = (NEW,)
+
+    with pytest.raises(Impaired, match="ENCRYPTION_KEYS") as caught:
+        probes.stored_secrets()
+
+    assert caught.value.status is status
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("fresh_findings")
+def test_does_not_look_at_all_secrets_each_time(
+    settings: Any, django_assert_num_queries: Any
+) -> None:
+    settings.ENCRYPTION_KEYS = (NEW,)
+    probes.stored_secrets()
+
+    with django_assert_num_queries(0):
+        probes.stored_secrets()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("fresh_findings")
+def test_looks_at_stored_secrets_again_when_the_database_was_away(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ENCRYPTION_KEYS = (NEW,)
+    away = {"HOST": "127.0.0.1", "PORT": free_port(), "OPTIONS": {"connect_timeout": 1}}
+    connection.close()
+    with monkeypatch.context() as patch:
+        for name, value in away.items():
+            patch.setitem(connection.settings_dict, name, value)
+        with pytest.raises(Impaired, match="nobody can say") as caught:
+            probes.stored_secrets()
+    assert caught.value.status is Status.DEGRADED
+
+    assert probes.stored_secrets() == "can be opened"
 
 
 def test_finds_valkey() -> None:

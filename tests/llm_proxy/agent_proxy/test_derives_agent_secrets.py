@@ -69,6 +69,22 @@ def test_takes_one_of_an_older_master_key_as_long_as_that_is_listed(
     assert claim_of(old.encode()) is None
 
 
+# What replicas have before and after each restart of a change.
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(("aa",), ("aa", "bb")), (("aa", "bb"), ("bb", "aa")), (("bb", "aa"), ("bb",))],
+)
+def test_replicas_take_each_others_while_the_master_key_is_changed(
+    settings: Settings, before: tuple[str, ...], after: tuple[str, ...]
+) -> None:
+    replicas = [tuple(name * 32 for name in names) for names in (before, after)]
+    for one, other in (replicas, reversed(replicas)):
+        settings.AGENT_SECRET_MASTER_KEYS = one
+        secret = secret_of(ALICE)
+        settings.AGENT_SECRET_MASTER_KEYS = other
+        assert claim_of(secret.encode()) == ALICE
+
+
 def test_wants_a_master_key_in_production(settings: Settings) -> None:
     settings.AGENT_SECRET_MASTER_KEYS = ()
     assert claim_of(secret_of(ALICE).encode()) == ALICE
