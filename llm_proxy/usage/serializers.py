@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from rest_framework import serializers
+from rest_framework.fields import SkipField
 
 from accounts.plans.models import BudgetPeriod
 from llm_proxy.usage.report import GROUPINGS
@@ -58,13 +59,22 @@ class SumsSerializer(serializers.Serializer[Any]):
     cost = _money("US dollars, as LiteLLM bills.")
 
 
+class _KeyIfGroupedBy(serializers.UUIDField):
+    """Is left out where there is none; of a field that may be null, DRF would make null."""
+
+    def get_attribute(self, instance: dict[str, Any]) -> Any:
+        if self.field_name not in instance:
+            raise SkipField
+        return super().get_attribute(instance)
+
+
 class GroupSerializer(SumsSerializer):
     """The same of one group; it has the members of what was grouped by."""
 
     day = serializers.DateField(required=False)
     model = serializers.CharField(required=False)
     agent_id = serializers.CharField(required=False, help_text="Empty: no agent's.")
-    api_key_id = serializers.UUIDField(
+    api_key_id = _KeyIfGroupedBy(
         required=False, allow_null=True, help_text="Null: made without an API key."
     )
     api_key_name = serializers.CharField(required=False, help_text="Empty: there is none now.")

@@ -100,20 +100,27 @@ def test_groups_by_each(alice: httpx.Client, alice_id: UUID) -> None:
     def groups(by: str) -> list[dict[str, Any]]:
         names = ("day", "model", "agent_id", "api_key_id", "api_key_name", "turns", "cost")
         rows = of(alice, **IN_MARCH, group_by=by)["groups"]
-        return [{name: row[name] for name in names if row.get(name)} for row in rows]
+        return [{name: row[name] for name in names if name in row} for row in rows]
 
     assert groups("day") == [
-        {"day": "2026-03-01", "cost": "1"},
+        {"day": "2026-03-01", "cost": "1", "turns": 0},
         {"day": "2026-03-02", "cost": "12", "turns": 1},
     ]
-    assert groups("model") == [{"model": "large", "cost": "5"}, {"model": "small", "cost": "8"}]
-    assert groups("agent") == [{"cost": "6"}, {"agent_id": "agent-1", "cost": "7", "turns": 1}]
+    assert groups("model") == [
+        {"model": "large", "cost": "5", "turns": 0},
+        {"model": "small", "cost": "8", "turns": 0},
+    ]
+    assert groups("agent") == [
+        {"agent_id": "", "cost": "6", "turns": 0},
+        {"agent_id": "agent-1", "cost": "7", "turns": 1},
+    ]
     assert groups("key") == [
-        {"api_key_id": str(key.pk), "api_key_name": "server", "cost": "1"},
-        {"cost": "12", "turns": 1},
+        {"api_key_id": str(key.pk), "api_key_name": "server", "cost": "1", "turns": 0},
+        {"api_key_id": None, "api_key_name": "", "cost": "12", "turns": 1},
     ]
     assert len(groups("day,model,agent,key")) == 3
-    assert groups("agent, day,agent")[0] == {"day": "2026-03-01", "cost": "1"}
+    first = {"day": "2026-03-01", "agent_id": "", "cost": "1", "turns": 0}
+    assert groups("agent, day,agent")[0] == first
 
 
 def test_counts_this_budget_period_unless_told_otherwise(
