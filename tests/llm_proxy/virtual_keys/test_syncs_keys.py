@@ -121,6 +121,9 @@ def test_makes_a_key_of_which_litellm_never_heard(alice: UUID, books: LiteLLMBoo
         ("/key/update", {"max_parallel_requests": 1}),
         ("/key/update", {"max_budget": 0}),
         ("/key/update", {"user_id": "mallory"}),
+        ("/key/update", {"rpm_limit": 1}),
+        ("/key/update", {"tpm_limit": 1}),
+        ("/key/update", {"duration": "1h"}),
         ("/user/update", {"max_budget": 1000}),
         ("/user/update", {"rpm_limit": 5}),
         ("/user/update", {"budget_duration": None}),
@@ -156,6 +159,18 @@ def test_one_step_is_enough_for_a_user_with_several_keys(
     use_key(alice, api_key_of(alice).pk)
     books.post("/user/update", {"user_id": str(alice), "max_budget": 1000})
     assert done(sync()) == {"change": 1}
+
+
+def test_a_user_one_of_whose_keys_retires_is_held_to_the_right_limits(
+    alice: UUID, use_key: UseKey, books: LiteLLMBooks
+) -> None:
+    over = api_key_of(alice)
+    use_key(alice, over.pk)
+    use_key(alice)
+    ApiKey.objects.filter(pk=over.pk).update(revoked_at=timezone.now())
+    books.post("/user/update", {"user_id": str(alice), "max_budget": 1000})
+    assert done(sync()) == {"change": 1, "retire": 1}
+    assert_agreed(books, alice)
 
 
 @pytest.mark.parametrize("state", [State.BLOCKED, State.ACTIVE])
