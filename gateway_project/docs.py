@@ -57,6 +57,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 _SCHEMA_URL = reverse_lazy("schema")
 
 urlpatterns = [
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}gateway/favicon.svg")),
     path("", where_enabled("ENABLE_DOCS", RedirectView.as_view(pattern_name="docs")), name="root"),
     path("metrics", where_enabled("ENABLE_METRICS", metrics), name="metrics"),
     path(

@@ -98,10 +98,7 @@ class RecordAdmin(ReadOnlyAdmin):
 class AuditEventAdmin(RecordAdmin):
     """Newest first. Searches by index only: a request id, a user id, an event's own id."""
 
-    list_display = (
-        *("at", "action", "status", "code", "who"),
-        *("resource", "client_ip", "duration_ms", "request_id"),
-    )
+    list_display = ("at", "action", "status", "code", "who", "resource", "request_id")
     list_filter = ("at", "plane", RouteFilter, StatusFilter, CodeFilter)
     list_per_page = 100
     paginator = BoundedPaginator

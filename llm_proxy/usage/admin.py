@@ -43,8 +43,8 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     """
 
     list_display = (
-        *("at", "kind", "user_id", "model", "agent_id", "tokens_in", "tokens_out", "cost"),
-        *("status", "code", "source", "request_id"),
+        *("at", "kind", "user_id", "model", "agent_id", "tokens_in", "tokens_out", "dollars"),
+        "status",
     )
     list_filter = ("at", "kind", OpenFilter)
     list_per_page = 100
@@ -52,6 +52,11 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     search_fields = ("call_id", "user_id", "api_key_id", "id")
     search_help_text = "A whole id: of a user, an API key, a request, a call or a record."
     actions = None
+
+    @admin.display(description="cost")
+    def dollars(self, record: UsageRecord) -> str | None:
+        """Without the zeros at its end."""
+        return None if record.cost is None else f"{record.cost.normalize():f}"
 
     def get_search_results(
         self, _request: HttpRequest, queryset: Records, search_term: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.apps import apps
 from django.contrib import admin
@@ -80,3 +82,28 @@ def test_opens_a_group(admin_client: Client) -> None:
     group = Group.objects.create(name="operators")
 
     assert admin_client.get(_page(Group, "change", group.pk)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/admin/login/", "/admin/", "/admin/audit/auditevent/"])
+def test_brings_its_icon_and_what_keeps_lists_on_the_screen(client: Client, path: str) -> None:
+    if "login" not in path:
+        client.force_login(User.objects.create_superuser("root", "right-password"))
+    page = client.get(path).content.decode()
+
+    for name, kind in (("favicon.svg", "image/svg+xml"), ("admin.css", "text/css")):
+        assert f'href="/static/gateway/{name}"' in page
+        assert client.get(f"/static/gateway/{name}")["content-type"].startswith(kind)
+
+
+def test_has_an_icon_where_browsers_look_for_one(client: Client) -> None:
+    answer = client.get("/favicon.ico", follow=True)
+
+    assert (answer.status_code, answer["content-type"]) == (200, "image/svg+xml")
+
+
+def test_writes_times_as_the_log_does(admin_client: Client) -> None:
+    root = User.objects.get(username="admin")
+    User.objects.update(created_at=datetime(2026, 1, 2, 13, 4, 5, tzinfo=UTC))
+
+    for page in (_page(User, "changelist"), _page(User, "change", root.pk)):
+        assert "2026-01-02 13:04:05" in admin_client.get(page).content.decode()

@@ -80,6 +80,15 @@ def test_shows_one_record(admin_client: Client, record: UsageRecord) -> None:
 
     assert page.status_code == 200
     assert b"call-of-alice" in page.content
+    assert b"req_of_alice" in page.content
+
+
+@pytest.mark.usefixtures("record")
+def test_shows_costs_without_zeros_at_their_end(admin_client: Client) -> None:
+    page = admin_client.get(reverse(LIST)).content
+
+    assert b">0.05</td>" in page
+    assert b">1</td>" in page
 
 
 def test_is_closed_to_staff_without_the_permission(client: Client) -> None:
