@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from accounts.holdings.export import outdated
-from accounts.models import Denial
+from accounts.models import Denial, User
 from gateway_core.audit import months
 from gateway_core.idempotency.services import expired
 from letta_proxy.orphans import delete_organizations, orphaned_organizations
@@ -118,6 +119,11 @@ def _old_usage() -> QuerySet[UsageRecord]:
     return _older(UsageRecord.objects.all(), "at", settings.USAGE_RETENTION_DAYS)
 
 
+def _nobodys_usage() -> QuerySet[UsageRecord]:
+    """Return the records of calls that ended when their user was erased already."""
+    return UsageRecord.objects.filter(~Exists(User.objects.filter(pk=OuterRef("user_id"))))
+
+
 CHORES: Final = (
     Chore(name="expired API keys", count=lambda: _expired_keys().count(), run=revoke_expired),
     things("retiring virtual keys", retiring_keys, delete_retiring_keys),
@@ -129,6 +135,7 @@ CHORES: Final = (
         which=_old_months,
     ),
     rows("old usage records", _old_usage),
+    rows("usage records of erased users", _nobodys_usage),
     rows("expired idempotency keys", expired),
     rows("exports that were kept long enough", outdated),
     rows("denials that are over", Denial.objects.expired),

@@ -49,7 +49,8 @@ def event(days: float) -> AuditEvent:
 
 
 def usage(days: float) -> UsageRecord:
-    return UsageRecord.objects.create(pk=uuid4(), at=days_ago(days), user_id=uuid4())
+    user = User.objects.create(pk=uuid4(), email=f"{uuid4().hex}@example.com")
+    return UsageRecord.objects.create(pk=uuid4(), at=days_ago(days), user_id=user.pk)
 
 
 @pytest.fixture
@@ -80,6 +81,14 @@ def test_deletes_what_is_past_its_retention(settings: Settings) -> None:
     # What said so of the months before has gone with them.
     assert AuditBatch.objects.get().notes["month"] == str(max(months))
     assert UsageRecord.objects.get() == kept_usage
+
+
+def test_deletes_what_was_recorded_of_users_after_they_were_erased() -> None:
+    theirs, others = usage(0.1), usage(0.1)
+    User.objects.get(pk=theirs.user_id).delete()
+
+    assert "1 usage records of erased users" in cleanup()
+    assert UsageRecord.objects.get() == others
 
 
 def test_keeps_everything_when_retention_is_nothing(settings: Settings) -> None:
