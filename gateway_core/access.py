@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway_core import context, metrics
-from gateway_core.errors import FIRST_SERVER_ERROR
+from gateway_core.errors import FIRST_SERVER_ERROR, CallerGone, InternalError
 from gateway_core.logging import get_logger
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from gateway_core.asgi import Application, Message, Receive, Scope, Send
     from gateway_core.context import RequestRecord
+    from gateway_core.errors import GatewayError
 
 _log = get_logger("gateway.access")
 
@@ -74,9 +75,15 @@ def recorded(application: Application) -> Application:
                     conclude(record)
             await send(message)
 
+        error: type[GatewayError] = CallerGone
         try:
             await application(scope, receive, send_recorded)
+        except Exception:
+            error = InternalError  # which the server answers with
+            raise
         finally:
+            if not record.status:
+                record.status, record.error_code = error.status, error.code
             conclude(record)
 
     return handle

@@ -14,6 +14,7 @@ from gateway_core.errors import UpstreamUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
 
 # Those that change nothing (RFC 9110 §9.2.1).
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -59,6 +60,12 @@ class RequestRecord:
     has_effect: bool = False
     headers: tuple[tuple[bytes, bytes], ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def belongs_to(self, user_id: UUID, api_key_id: UUID | None) -> None:
+        """Note who has made the request, and with which API key, if with one."""
+        self.user_id = str(user_id)
+        if api_key_id is not None:
+            self.facts["api_key_id"] = api_key_id
 
     @property
     def duration_ms(self) -> float:

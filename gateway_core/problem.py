@@ -51,6 +51,8 @@ def answer(error: GatewayError, record: RequestRecord | None) -> Problem:
     """Return the answer that an error means, and note the error on the request's record."""
     if record is not None:
         record.error_code = error.code
+        if error.user_id is not None:
+            record.belongs_to(error.user_id, error.api_key_id)
     body = encode(error, record.request_id if record else context.new_request_id())
     fields = {**response_headers(error), "content-type": MEDIA_TYPE}
     return Problem(error.status, fields, body)

@@ -123,7 +123,7 @@ async def _let_in(scope: Scope, way: Entrance) -> AsyncIterator[UUID | None]:
     principal = await identify(authorization)
     record = context.current.get()
     if record is not None:
-        record.user_id = str(principal.user_id)
+        record.belongs_to(principal.user_id, principal.api_key_id)
     async with held(principal.user_id):
         yield principal.user_id
 

@@ -11,6 +11,7 @@ from channels.db import database_sync_to_async
 from accounts import conf
 from accounts.models import Denial, User
 from accounts.principals.principal import Principal, Proof, Scheme
+from accounts.principals.refusals import named
 from accounts.sessions import liveness
 from accounts.sessions.liveness import Session, SessionPolicy
 from gateway_core.postgresql.away import required
@@ -42,9 +43,10 @@ async def prove(token: bytes) -> Proof:
     verifier = conf.verifier()
     claims = await verifier.averify(token)
     good_until = math.inf
-    if liveness.policy() is SessionPolicy.ALWAYS:
-        good_until = await liveness.arequire_live(_session(claims, token))
-    recognised: Proof = await _recognised_in_thread(verifier, claims, good_until)
+    with named(claims.user_id):
+        if liveness.policy() is SessionPolicy.ALWAYS:
+            good_until = await liveness.arequire_live(_session(claims, token))
+        recognised: Proof = await _recognised_in_thread(verifier, claims, good_until)
     return recognised
 
 
@@ -56,9 +58,10 @@ def prove_sync(token: bytes) -> Proof:
     verifier = conf.verifier()
     claims = verifier.verify(token)
     good_until = math.inf
-    if liveness.policy() is SessionPolicy.ALWAYS:
-        good_until = liveness.require_live(_session(claims, token))
-    return _recognised(verifier, claims, good_until)
+    with named(claims.user_id):
+        if liveness.policy() is SessionPolicy.ALWAYS:
+            good_until = liveness.require_live(_session(claims, token))
+        return _recognised(verifier, claims, good_until)
 
 
 async def look_up(principal: Principal) -> Proof:

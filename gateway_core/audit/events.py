@@ -9,7 +9,6 @@ import random
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -24,7 +23,6 @@ CONTROL_ROUTE: Final = "control"
 SERVER_ROUTE: Final = "server"
 
 # What looks after itself or serves everybody the same: nobody asks later who read these.
-_REFUSED: Final = frozenset({301, 302, 400, 401, 404, 405, 408, 413, 414, 415, 429, 431, 499})
 _NOT_WORTH_KEEPING: Final = re.compile(
     r"/(?:(?:static|docs|redoc|metrics)(?:[/?]|$)|favicon\.ico|admin/jsi18n/|admin/login/|api/schema|api/v1/system/(?:health|ready|info)\b)"
 ).match
@@ -33,6 +31,8 @@ _NOT_WORTH_KEEPING: Final = re.compile(
 _NAMED_THING: Final = re.compile(
     r"/([a-z_-]+)/((?:[a-z]+-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=/(?!proxy)|$)"
 ).search
+
+_SUCCESSES: Final = range(200, 300)
 
 _VERSION_7: Final = 0x7 << 76
 _VARIANT: Final = 0b10 << 62
@@ -54,14 +54,9 @@ def is_worth_keeping(record: RequestRecord) -> bool:
     """Say whether a finished request becomes an event.
 
     Every one does but preflights, reads of the control plane's probes, metrics and pages, and what
-    callers nobody knows were refused, or sent elsewhere: anybody could fill the table with those.
-    Whom a policy forbids something has proved who they are; a 403 without one is Django's own, such
-    as that of a form without its CSRF token.
+    came to nothing of callers nobody knows: anybody could fill the table with those.
     """
-    is_refused = record.status in _REFUSED or record.route == SERVER_ROUTE
-    if record.status == HTTPStatus.FORBIDDEN and not record.error_code:
-        is_refused = True
-    if record.method == "OPTIONS" or (is_refused and not record.user_id):
+    if record.method == "OPTIONS" or (not record.user_id and record.status not in _SUCCESSES):
         return False
     if record.route != CONTROL_ROUTE or record.method not in {"GET", "HEAD"}:
         return True

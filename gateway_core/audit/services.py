@@ -32,6 +32,9 @@ def record_change(
         facts: what else is worth knowing; values under sensitive names are not kept.
     """
     request = context.current.get()
+    facts = deepcopy(dict(facts or {}))
+    if request is not None and "api_key_id" in request.facts:
+        facts["api_key_id"] = request.facts["api_key_id"]
     event = {
         "plane": Plane.CONTROL,
         "action": action,
@@ -47,6 +50,6 @@ def record_change(
         "code": "",
         "bytes_in": 0,
         "bytes_out": 0,
-        "facts": deepcopy(dict(facts or {})),
+        "facts": facts,
     }
     AuditEvent.objects.store_change(encode(event))

@@ -9,6 +9,7 @@ from gateway_core.errors.codes import Code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from uuid import UUID
 
 FIRST_SERVER_ERROR: Final = 500
 
@@ -25,6 +26,11 @@ class GatewayError(Exception):
         retry_after: seconds after which a repeat may succeed; becomes ``Retry-After``.
         headers: further response headers.
         errors: one ``{"pointer": …, "message": …}`` for each fault, when there are several.
+
+    Attributes:
+        user_id: whose request it was, where that was proved before the request was let in; for the
+            record of the request, not for its answer.
+        api_key_id: with which it was proved, if with one.
     """
 
     code: Code = Code.GATEWAY_INTERNAL_ERROR
@@ -32,6 +38,8 @@ class GatewayError(Exception):
     retryable: bool = False
     detail: str = "The gateway failed to handle this request. Quote the request id to support."
     retry_after: float | None = None
+    user_id: UUID | None = None
+    api_key_id: UUID | None = None
 
     def __init__(  # noqa: PLR0913 - each is one member of the envelope
         self,

@@ -35,6 +35,11 @@ class Principal(Protocol):
         """What the credential is limited to, None when it is not."""
         ...
 
+    @property
+    def api_key_id(self) -> UUID | None:
+        """The API key that was presented, None when it was none."""
+        ...
+
 
 class AnswerFailed(Exception):
     """The upstream says in its stream that it has failed, in words that are not for the caller.

@@ -19,7 +19,7 @@ async def identify(exchange: Exchange) -> None:
     """
     principal = await exchange.route.identify(exchange)
     exchange.principal = principal
-    exchange.record.user_id = str(principal.user_id)
+    exchange.record.belongs_to(principal.user_id, principal.api_key_id)
     scope = exchange.route.scope
     if principal.scopes is not None and scope not in principal.scopes:
         raise ScopeMissing(f"This key lacks the scope {scope!r}. Use one that has it.")

@@ -23,7 +23,10 @@ def refusing(error: GatewayError) -> Application:
     """Return an application that answers every request with an error, and closes the connection."""
 
     async def refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
-        told = problem.answer(error, context.current.get())
+        record = context.current.get()
+        if record is not None:
+            record.route = SERVER_ROUTE
+        told = problem.answer(error, record)
         await told.send(send, (b"connection", b"close"))
 
     return recorded(refuse)

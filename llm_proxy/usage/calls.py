@@ -28,8 +28,6 @@ def call_headers(exchange: Exchange) -> dict[str, str]:
     """
     facts = exchange.record.facts
     facts["call_id"] = f"{exchange.record.request_id}-{context.random_hex(_SUFFIX_DIGITS)}"
-    if api_key_id := exchange.principal.api_key_id:
-        facts["api_key_id"] = api_key_id
     return {"x-litellm-call-id": facts["call_id"]}
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _SHIPPED_SECONDS: Final = 15.0
 _SETTLED_SECONDS: Final = 15.0
 _CALLS: Final = frozenset({Kind.MODEL_CALL, Kind.NEW_MODEL_CALL, Kind.STREAM})
+_PROVED_BY_DATABASE: Final = frozenset({Kind.ADMIN, Kind.REVOKED})
 _EVENTS: Final = """
 SELECT request_id, count(*) FROM audit_auditevent
 WHERE status IS NOT NULL AND request_id = ANY(%s) GROUP BY request_id
@@ -45,7 +46,12 @@ def _check_events(cast: Cast) -> None:
 
 
 def _leaves_event(kind: Kind, outcome: Outcome) -> bool:
-    return kind is not Kind.READY and outcome.status != httpx.codes.UNAUTHORIZED
+    """Say whether it was known who asked; without the database nobody knows it of some."""
+    if kind is Kind.READY or outcome.status == httpx.codes.UNAUTHORIZED:
+        return False
+    if outcome.code == "gateway_keys_unavailable":
+        return False
+    return kind not in _PROVED_BY_DATABASE or outcome.code != "gateway_database_unavailable"
 
 
 def _check_usage(cast: Cast) -> None:

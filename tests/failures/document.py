@@ -49,8 +49,9 @@ about in front of a running gateway and compares; `make failures` does so and wr
   others are known to it.
 - Nobody who is suspended, signed out or has a revoked key gets in by any of these failures. While
   Valkey is away, what one process decides others find out within 10 s.
-- Every request leaves one audit event, every answered model call one usage record, and an agent
-  that was ordered with an `Idempotency-Key` is made once, however often the order is repeated.
+- Every request leaves one audit event if it was known who asked, every answered model call one
+  usage record, and an agent that was ordered with an `Idempotency-Key` is made once, however often
+  the order is repeated.
 - Two failures at once: without PostgreSQL and Valkey nobody is known for longer than some seconds,
   and requests are answered as without PostgreSQL.
 - The log says once that something is away, and once that it is back.

@@ -149,7 +149,8 @@ async def test_writes_the_line_also_when_the_application_breaks(
     with pytest.raises(RuntimeError, match="bug"):
         await _ask(broken, _scope())
 
-    assert len(lines.entries) == 1
+    (line,) = lines.entries
+    assert (line["status"], line["code"]) == (500, "gateway_internal_error")
 
 
 async def test_writes_the_line_also_when_the_request_is_cancelled(
@@ -167,7 +168,21 @@ async def test_writes_the_line_also_when_the_request_is_cancelled(
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert len(lines.entries) == 1
+    (line,) = lines.entries
+    assert (line["status"], line["code"]) == (499, "caller_gone")
+
+
+async def test_says_that_the_caller_left_where_nothing_was_answered(
+    concluded: list[RequestRecord],
+) -> None:
+    async def silent(_scope: Any, _receive: Any, _send: Any) -> None:
+        return
+
+    await _ask(silent, _scope())
+    await _ask(_answering(204), _scope())
+
+    told = [(record.status, record.error_code) for record in concluded]
+    assert told == [(499, "caller_gone"), (204, "")]
 
 
 async def test_counts_the_request() -> None:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.cache import caches
 from django_ratelimit import core as ratelimit
 
+from gateway_core import access
+from gateway_core.context import RequestRecord
 from gateway_project.sandbox.store import free_port
 from gateway_project.throttling import ForgivingRedisCache
+from tests.timing import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +50,26 @@ def without_valkey(settings: Any) -> Iterator[ForgivingRedisCache]:
     cache._own.clear()
     settings.CACHES = usual
     ForgivingRedisCache.outage.end()
+
+
+@pytest.fixture
+def caller_id() -> str:
+    """An id for a request, as a caller gives one."""
+    return f"test-{uuid4().hex}"
+
+
+@pytest.fixture
+def ended() -> Iterator[Callable[[str], RequestRecord]]:
+    """Wait for a request to end, and return its record."""
+    records: list[RequestRecord] = []
+    access.sinks.append(records.append)
+
+    def wait(request_id: str) -> RequestRecord:
+        def found() -> list[RequestRecord]:
+            return [record for record in records if record.request_id == request_id]
+
+        wait_until(found)
+        return found()[0]
+
+    yield wait
+    access.sinks.remove(records.append)

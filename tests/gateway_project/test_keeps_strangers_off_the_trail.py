@@ -1,29 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from uuid import uuid4
 
 import httpx
 import pytest
 
-from accounts.models import User
-from gateway_core.audit import trail
-from gateway_core.audit.models import AuditEvent
-from gateway_core.audit.shipper import ship
+from accounts.tokens.verify import TokenVerifier
+from gateway_core.context import RequestRecord
+from gateway_core.errors import KeysUnavailable
+from tests.gateway_project.trail import kept
+from tests.gateway_project.waiting import sent
 
 ME = "/api/v1/me"
-
-
-@pytest.fixture
-def caller_id() -> str:
-    return f"test-{uuid4().hex}"
-
-
-def kept(request_id: str) -> list[AuditEvent]:
-    spool = trail.start()
-    spool.hand_over()
-    ship(spool)
-    return list(AuditEvent.objects.filter(request_id=request_id))
 
 
 @pytest.mark.parametrize("path", ["/admin/login/", "/admin/", "/admin/accounts/user/add/"])
@@ -37,19 +25,33 @@ def test_keeps_no_form_without_its_token_from_a_stranger(
     assert kept(caller_id) == []
 
 
-@pytest.mark.parametrize("path", [ME, "/api/v1/llm/models"])
-def test_keeps_that_somebody_who_is_suspended_was_refused(
-    client_for: Callable[[str], httpx.Client], caller_id: str, path: str
+@pytest.mark.parametrize("path", ["/zz-flood", ME, "/api/v1/llm/chat/completions", "/admin/login/"])
+def test_keeps_nothing_of_a_stranger_who_leaves_before_the_answer(
+    gateway: str, ended: Callable[[str], RequestRecord], caller_id: str, path: str
 ) -> None:
-    alice = client_for("alice@example.com")
-    user_id = alice.get(ME).json()["id"]
-    User.objects.filter(pk=user_id).update(is_active=False)
-    bob = client_for("alice@example.com")  # with a token that nobody remembers yet
+    with sent(gateway, path, f"X-Request-Id: {caller_id}", "Content-Length: 9", body=b"x"):
+        pass
 
-    answer = bob.get(path, headers={"x-request-id": caller_id})
+    assert ended(caller_id).status >= 400
+    assert kept(caller_id) == []
 
-    assert (answer.status_code, answer.json()["code"]) == (403, "policy_account_suspended")
-    assert [event.code for event in kept(caller_id)] == ["policy_account_suspended"]
+
+@pytest.mark.parametrize("path", [ME, "/api/v1/llm/models"])
+def test_keeps_nothing_of_a_token_that_nobody_can_judge_now(
+    client_for: Callable[[str], httpx.Client],
+    caller_id: str,
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def unjudged(_verifier: TokenVerifier, _token: bytes) -> None:
+        raise KeysUnavailable
+
+    monkeypatch.setattr(TokenVerifier, "averify", unjudged)
+
+    answer = client_for("alice@example.com").get(path, headers={"x-request-id": caller_id})
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "gateway_keys_unavailable")
+    assert kept(caller_id) == []
 
 
 def test_tells_apart_what_came_under_one_name(

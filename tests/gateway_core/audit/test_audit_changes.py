@@ -49,12 +49,13 @@ def test_change_belongs_to_the_request_it_is_made_in() -> None:
     }
     token = context.current.set(None)
     try:
-        context.begin(scope)
+        context.begin(scope).belongs_to(uuid4(), key := uuid4())
         record_change(actor=None, action=action, resource="agent:1")
     finally:
         context.current.reset(token)
 
     event = AuditEvent.objects.get(action=action)
+    assert event.facts == {"api_key_id": str(key)}
     assert (event.request_id, event.client_ip) == ("req-of-the-change", "203.0.113.9")
     assert (event.method, event.path, event.user_id) == ("POST", "/api/v1/agents", None)
 

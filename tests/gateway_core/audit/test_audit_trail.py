@@ -61,8 +61,8 @@ async def test_finished_request_of_the_control_plane_is_on_the_trail(
     settings.AUDIT_SHIP_SECONDS = 0
 
     async def application(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 418, "headers": []})
-        await send({"type": "http.response.body", "body": b"short and stout"})
+        await send({"type": "http.response.start", "status": 201, "headers": []})
+        await send({"type": "http.response.body", "body": b"made"})
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request"}
@@ -76,7 +76,7 @@ async def test_finished_request_of_the_control_plane_is_on_the_trail(
     trail.stop(0)
     (line,) = [line for file in spool.claim() for line in file.lines]
     assert b'"plane":"control"' in line
-    assert b'"status":418' in line
+    assert b'"status":201' in line
 
 
 @pytest.mark.usefixtures("own_trail")
@@ -112,7 +112,7 @@ def test_everything_is_shipped_when_the_trail_is_stopped(
     trail.stop(_SOON_SECONDS)
 
     assert _actions() == ["last_word"]
-    assert list(spool_directory.iterdir()) == []
+    assert list(spool_directory.glob("*.jsonl")) == []
 
 
 @pytest.mark.usefixtures("own_trail")

@@ -114,6 +114,7 @@ STREAM_HEAD = (
 class Somebody:
     user_id: UUID
     scopes: frozenset[str] | None = None
+    api_key_id: UUID | None = None
 
 
 TOKENS = {

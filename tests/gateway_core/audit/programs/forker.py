@@ -21,7 +21,7 @@ from gateway_core.context import RequestRecord  # noqa: E402 - as above
 
 def keep(name: str) -> None:
     now = time.monotonic()
-    trail.keep(RequestRecord(name, "", "GET", "/", "", started=now, route="llm", ended=now))
+    trail.keep(RequestRecord(name, "", "GET", "/", "", started=now, route="llm", status=200))
 
 
 def main() -> None:
