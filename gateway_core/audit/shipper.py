@@ -13,6 +13,7 @@ import orjson
 from django.db import DatabaseError, DataError, IntegrityError, connection
 
 from gateway_core.audit import chain, months
+from gateway_core.audit.heads import Heads
 from gateway_core.audit.models import AuditEvent
 from gateway_core.audit.outcomes import REJECTED, STORED
 from gateway_core.audit.sealing import seal_changes
@@ -52,6 +53,7 @@ class Shipper:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
+        self._heads = Heads(spool.directory)
         self._clock = clock
         self._announced: Head | None = None
         self._announce_at = self._look_ahead_at = float("-inf")
@@ -133,7 +135,7 @@ class Shipper:
             _make_months()
 
     def _announce(self) -> None:
-        """Tell the log of the head: who keeps it knows when the chain was cut before it."""
+        """Keep the head, and tell the log of it, to know when the chain was cut before it."""
         try:
             head = chain.head()
         except DatabaseError:
@@ -143,6 +145,10 @@ class Shipper:
         if head is not None and head != self._announced:
             self._announced = head
             _log.info("audit head", head=str(head))
+            try:
+                self._heads.keep(head, datetime.now(UTC))
+            except OSError as exc:
+                _log.warning("the audit head could not be kept", error=str(exc))
 
 
 def _make_months() -> None:

@@ -49,10 +49,13 @@ class Spool:
     Args:
         directory: made when missing, readable by this user only.
         max_file_bytes: after so many bytes a new file is begun.
+
+    Attributes:
+        directory: what lies there without the ending of event files is left alone.
     """
 
     def __init__(self, directory: Path, *, max_file_bytes: int = _MAX_FILE_BYTES) -> None:
-        self._directory = directory
+        self.directory = directory
         self._max_file_bytes = max_file_bytes
         self._lock = threading.Lock()
         self._file: int | None = None
@@ -93,7 +96,7 @@ class Spool:
             OSError: a file can't be opened; only after all others have been yielded.
         """
         failure: OSError | None = None
-        for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
+        for path in sorted(self.directory.glob(f"*{_SUFFIX}")):
             try:
                 lines = path.open("r+b")
             except FileNotFoundError:
@@ -118,11 +121,11 @@ class Spool:
         self._size += written
 
     def _begin_file(self) -> int:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
             name = f"{time.time_ns()}-{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            file = os.open(self._directory / name, flags, mode=0o600)
+            file = os.open(self.directory / name, flags, mode=0o600)
             # Between the two calls another process may have claimed the file as abandoned.
             if _take(file):
                 return file

@@ -114,6 +114,14 @@ def first_batch_since(at: datetime) -> int | None:
         return found
 
 
+def first_batch() -> int | None:
+    """Return the sequence of the first batch that is left."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT min(sequence) FROM audit_auditbatch")
+        found: int | None = cursor.fetchone()[0]
+        return found
+
+
 def batches(*, first: int | None = None) -> Iterator[list[Batch]]:
     """Yield all batches, or those from a sequence on, in parts that fit into the memory."""
     condition, parameters = ("sequence >= %s", [first]) if first is not None else ("true", [])

@@ -204,6 +204,8 @@ def _check_chain(world: Ground, outcome: Outcome) -> None:
     outcome.note("seconds to verify the chain", round(time.monotonic() - began, 1))
     outcome.note("the chain", verified.stdout.split(", signed")[0] or "bad")
     outcome.want("exit status of verify_audit", verified.returncode, 0)
+    proved = "nothing was cut off up to batch" in verified.stdout
+    outcome.want("its end is proved by a head that was kept", int(proved), 1)
     if verified.returncode:
         outcome.failures.append(f"{verified.stdout}{verified.stderr}")
     export = str(world.data / "audit.jsonl")
@@ -216,7 +218,7 @@ def _check_chain(world: Ground, outcome: Outcome) -> None:
 def _wait_for_the_spool(world: Ground) -> int:
     """Return how many files the workers have not shipped a minute after the load."""
     deadline = time.monotonic() + _SHIP_SECONDS
-    while (left := len(list(world.spool.glob("*")))) and time.monotonic() < deadline:
+    while (left := len(list(world.spool.glob("*.jsonl")))) and time.monotonic() < deadline:
         time.sleep(0.2)
     return left
 

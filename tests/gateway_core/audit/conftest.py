@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from django.db import connection
 from psycopg.sql import SQL, Identifier
+from pytest_django import Settings
 
 from gateway_core.audit.spool import Spool
 from gateway_core.context import RequestRecord
@@ -39,6 +40,11 @@ class RunProgram(Protocol):
 @pytest.fixture
 def spool_directory(tmp_path: Path) -> Path:
     return tmp_path / "spool"
+
+
+@pytest.fixture(autouse=True)
+def _no_heads_of_other_tests(settings: Settings, spool_directory: Path) -> None:
+    settings.AUDIT_SPOOL_DIR = spool_directory
 
 
 @pytest.fixture

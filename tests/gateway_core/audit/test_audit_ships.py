@@ -50,7 +50,7 @@ def test_ships_everything_and_removes_the_files_when_there_are_many_batches(
     assert ship(spool) == 1234
 
     assert _stored() == list(range(1234))
-    assert list(spool_directory.iterdir()) == []
+    assert list(spool_directory.glob("*.jsonl")) == []
 
 
 @pytest.mark.django_db
@@ -132,11 +132,11 @@ def test_loses_nothing_when_the_database_goes_and_comes_back(
         _append(spool, range(100, 200))
         assert not shipper.flush(0.3)
         _append(spool, range(200, 300))
-        assert list(spool_directory.iterdir()) != []
+        assert list(spool_directory.glob("*.jsonl")) != []
 
     assert shipper.flush(_SOON_SECONDS)
     assert _stored() == list(range(300))
-    assert list(spool_directory.iterdir()) == []
+    assert list(spool_directory.glob("*.jsonl")) == []
 
 
 def test_gives_up_waiting_and_leaves_the_file_when_stopped_while_the_database_is_down(
@@ -153,7 +153,7 @@ def test_gives_up_waiting_and_leaves_the_file_when_stopped_while_the_database_is
         shipper.stop(0.2)
         assert time.monotonic() - began < 2
 
-        assert list(spool_directory.iterdir()) != []
+        assert list(spool_directory.glob("*.jsonl")) != []
 
 
 @pytest.mark.django_db(transaction=True)

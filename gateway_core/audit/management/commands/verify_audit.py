@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from gateway_core.audit import stored
 from gateway_core.audit.batches import Batch, Head
 from gateway_core.audit.exports import reading
 from gateway_core.audit.exports.lines import About
+from gateway_core.audit.heads import Heads
 from gateway_core.audit.keys import PublicKeys, own_public_keys, parse_key
 from gateway_core.audit.verifying import Verifier
 from gateway_core.moments import moment
@@ -30,7 +32,7 @@ class Command(BaseCommand):
     help = (
         "Verify the audit trail: that no event, batch or signature was changed, removed or added. "
         "With --export it verifies a file, and needs no database, but the public key. That the end "
-        "was not cut off is proved by --head only."
+        "was not cut off is proved by the heads that lie beside the spool, and by --head."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -67,17 +69,19 @@ class Command(BaseCommand):
         if options["export"]:
             verifier, proven = self._verify_export(options["export"], keys, heads)
         else:
-            verifier = self._verify_database(keys, heads, options["since"])
-            proven = "nothing was changed, removed or added"
-            proven += f" since {options['since']}" if options["since"] else " up to the head"
+            verifier, proven = self._verify_database(keys, heads, options["since"])
         self._report(verifier, proven)
 
     def _verify_database(
         self, keys: PublicKeys, heads: list[Head], since: datetime | None
-    ) -> Verifier:
+    ) -> tuple[Verifier, str]:
+        kept = _kept()  # first: what is kept meanwhile need not be in the snapshot
         with stored.snapshot(), Progress() as progress:
             first = stored.first_batch_since(since) if since else None
             is_all = first is None or first == 1
+            # What was dropped with its month can't have its head; that the rest is there is proved.
+            begins = first or stored.first_batch() or 1
+            heads = heads + [head for head in kept if head.sequence >= begins]
             verifier = Verifier(keys, heads=heads, begins_later=not is_all)
             total = stored.count_events()
             for part in stored.batches(first=first):
@@ -87,7 +91,7 @@ class Command(BaseCommand):
             verifier.finish()
             for fault in stored.loose_ends(keys):
                 verifier.faults.add(fault)
-        return verifier
+        return verifier, _proven(since, heads)
 
     def _verify_export(
         self, path: Path, keys: PublicKeys, heads: list[Head]
@@ -139,6 +143,22 @@ def _in_turn(part: list[Batch]) -> Iterator[Batch | Sealed | Other]:
         while thing is not None and thing.batch == batch.sequence:
             yield thing.sealed()
             thing = next(things, None)
+
+
+def _proven(since: datetime | None, heads: list[Head]) -> str:
+    proven = "nothing was changed, removed or added" + (f" since {since}" if since else "")
+    if not heads:
+        return f"{proven}; that nothing was cut off at the end was not proved: there was no head"
+    newest = max(head.sequence for head in heads)
+    return f"{proven}; nothing was cut off up to batch {newest}, the newest head that was kept"
+
+
+def _kept() -> list[Head]:
+    heads = Heads(settings.AUDIT_SPOOL_DIR)
+    try:
+        return heads.read()
+    except OSError as exc:
+        raise CommandError(f"{heads.path} can't be read: {exc.strerror}.") from exc
 
 
 def _public_keys(texts: Iterable[str] | None) -> Iterable[bytes]:
