@@ -214,6 +214,49 @@ def test_does_not_let_a_caller_notice_that_litellm_has_lost_the_key(
     assert [again["token"] for again in litellm_admin.keys_of(person.id)] == [key["token"]]
 
 
+def test_goes_on_with_what_was_spent_when_litellm_has_lost_the_user(
+    erin: tuple[Person, openai.OpenAI],
+    own_gateway: KillableGateway,
+    staff: Staff,
+    litellm_admin: LiteLLMAdmin,
+) -> None:
+    person, client = erin
+    headers = {"authorization": f"Bearer {person.token}"}
+    wish = {"name": "nightly", "scopes": ["llm"], "budget": "0.03"}
+    made = httpx.post(f"{own_gateway.url}/api/v1/llm/keys", json=wish, headers=headers)
+    address = f"{own_gateway.url}/api/v1/llm/v1"
+    secret = made.raise_for_status().json()["secret"]
+    with openai.OpenAI(base_url=address, api_key=secret, max_retries=0) as server:
+        assert (ask(client), ask(server)) == ("", "")
+
+        def spent() -> float:
+            return float(litellm_admin.user(person.id)["spend"])
+
+        two = pytest.approx(2 * PRICE_OF_A_CALL)
+        assert eventually(spent, lambda seen: seen == two) == two
+        litellm_admin.delete_user(person.id)
+
+        # On a key of its own, so that no count that LiteLLM has in memory refuses it.
+        replace = "services.replace_virtual_key(virtual_key_id=VirtualKey.objects.get("
+        staff(f"{replace}user_id='{person.id}', kind='api_key').pk, by=staff)")
+        assert ask(server) == "quota_budget_exhausted"
+        assert ask(client) == ""
+        three = pytest.approx(3 * PRICE_OF_A_CALL)
+        assert eventually(spent, lambda seen: seen == three) == three
+
+
+def test_a_key_that_was_given_an_end_goes_on_after_it(
+    erin: tuple[Person, openai.OpenAI], litellm_admin: LiteLLMAdmin
+) -> None:
+    person, client = erin
+    assert ask(client) == ""
+    (key,) = litellm_admin.keys_of(person.id)
+    litellm_admin.change_key(key["token"], duration="0s", rpm_limit=100)
+    assert ask(client) == ""
+    (again,) = litellm_admin.keys_of(person.id)
+    assert (again["token"], again["expires"], again["rpm_limit"]) == (key["token"], None, None)
+
+
 def test_blocks_unblocks_and_replaces_a_key(
     erin: tuple[Person, openai.OpenAI], staff: Staff, litellm_admin: LiteLLMAdmin
 ) -> None:

@@ -115,6 +115,10 @@ class LiteLLMAdmin:
         """Delete a virtual key behind the gateway's back."""
         self._http.post("/key/delete", json={"keys": [token_hash]}).raise_for_status()
 
+    def delete_user(self, user_id: str) -> None:
+        """Delete a user and all keys of theirs behind the gateway's back."""
+        self._http.post("/user/delete", json={"user_ids": [user_id]}).raise_for_status()
+
     def all_keys(self) -> list[str]:
         """Return the hashes of everybody's virtual keys."""
         keys: list[str] = []
