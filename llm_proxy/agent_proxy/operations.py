@@ -39,7 +39,9 @@ def _refuse(_method: str, _path: str, methods: frozenset[str]) -> GatewayError:
     return ResourceNotFound(f"Agents call {', '.join(sorted(_CALLED))} here.")
 
 
-CATALOGUE: Final = Catalogue(
-    [_for_agents(operation) for operation in operations.OPERATIONS if operation.name in _CALLED],
-    refuse=_refuse,
-)
+_OPERATIONS: Final = [_for_agents(one) for one in operations.OPERATIONS if one.name in _CALLED]
+_CHAT: Final = next(one for one in _OPERATIONS if one.name == "chat/completions")
+# For what posts to the address that it was given, and adds nothing to it.
+_PLAIN: Final = replace(_CHAT, name="chat", path="/{user_id}/proxy")
+
+CATALOGUE: Final = Catalogue([*_OPERATIONS, _PLAIN], refuse=_refuse)

@@ -72,6 +72,18 @@ def test_passes_on_all_that_letta_sends_but_for_attribution(
     assert sent(litellm, "chat/completions$") == expected
 
 
+def test_answers_a_conversation_at_the_plain_address(alice: Agents, litellm: Running) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+    in_path = alice.gateway.post(f"{alice.base}/{alice.secret}", json=body)
+    bearer = {"authorization": f"Bearer {alice.secret}"}
+    as_bearer = alice.gateway.post(alice.base, json=body, headers=bearer)
+    nobody = alice.gateway.post(alice.base, json=body)
+
+    assert [one.status_code for one in (in_path, as_bearer, nobody)] == [200, 200, 401]
+    assert in_path.json()["choices"] == as_bearer.json()["choices"]
+    assert len(litellm.requests("chat/completions$")) == 2
+
+
 def test_passes_on_the_responses_api(alice: Agents, litellm: Running) -> None:
     body = {
         "model": MODEL,
