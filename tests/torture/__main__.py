@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-_PARTS: Final = ("audit", "described", "failures", "rolling_restart")
+_PARTS: Final = ("audit", "described", "failures", "rolling_restart", "sync_keys")
 _PROJECT: Final = Path(__file__).resolve().parents[2]
 
 
