@@ -80,7 +80,8 @@ class Month:
 
 def first_id(at: datetime) -> str:
     """Return the lowest id of an event of that time or later."""
-    return f"{int(at.timestamp() * 1000):012x}{0:020x}"
+    milliseconds = max(0, int(at.timestamp() * 1000))  # no id is of a time before 1970
+    return f"{milliseconds:012x}{0:020x}"
 
 
 def existing() -> list[Month]:

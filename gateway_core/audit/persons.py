@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Q, TextField
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Concat
 from django.utils.crypto import salted_hmac
 
 from gateway_core.audit import chain
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 _BATCH: Final = 500
 _PURPOSE: Final = "audit pseudonym"
 _UUID_BYTES: Final = 16
-# An event may be about somebody who did not make it, so the id is looked for wherever it may be.
+
+
+# An event may be about somebody who did not make it, and a caller may write an id in small letters
+# or large ones, with dashes or without, so it is looked for wherever and however it may be.
+def _sql_replaced(text: str) -> str:
+    dashed = f"regexp_replace({text}, %(user)s, %(pseudonym)s, 'gi')"
+    return f"regexp_replace({dashed}, %(user_hex)s, %(pseudonym_hex)s, 'gi')"
+
+
 _RENAME: Final = f"""
 WITH before AS (
     SELECT id, batch, {SQL_CONTENT} AS content, {SQL_LEAF} AS leaf, replaces
@@ -35,9 +43,11 @@ UPDATE audit_auditevent AS event SET
     user_id = CASE WHEN user_id = %(user)s::uuid THEN %(pseudonym)s::uuid ELSE user_id END,
     user_email = CASE WHEN user_id = %(user)s::uuid THEN '' ELSE user_email END,
     client_ip = CASE WHEN user_id = %(user)s::uuid THEN '' ELSE client_ip END,
-    path = replace(path, %(user)s, %(pseudonym)s),
-    resource = replace(resource, %(user)s, %(pseudonym)s),
-    facts = replace(facts::text, %(user)s, %(pseudonym)s)::jsonb,
+    path = {_sql_replaced("path")},
+    resource = {_sql_replaced("resource")},
+    request_id = {_sql_replaced("request_id")},
+    trace_id = {_sql_replaced("trace_id")},
+    facts = {_sql_replaced("facts::text")}::jsonb,
     batch = CASE WHEN event.batch IS NULL THEN NULL ELSE %(batch)s END,
     salt = gen_random_uuid(),
     replaces = coalesce(before.leaf, ''::bytea)
@@ -63,9 +73,10 @@ def rename(user_id: UUID) -> int:
 
     What the events said is forgotten, with the salts of its hashes. A batch says what they say now.
     """
-    name = str(user_id)
-    named = Q(path__contains=name) | Q(resource__contains=name) | Q(text_of_facts__contains=name)
-    events = AuditEvent.objects.alias(text_of_facts=Cast("facts", TextField()))
+    said = ("path", "resource", "request_id", "trace_id", Cast("facts", TextField()))
+    texts = Concat(*said, output_field=TextField())
+    events = AuditEvent.objects.alias(texts=texts)
+    named = Q(texts__iregex=f"{user_id}|{user_id.hex}")
     ids = list(events.filter(Q(user_id=user_id) | named).values_list("pk", flat=True))
     # A change's own signature is good for what it says now.
     seal_changes()
@@ -75,7 +86,13 @@ def rename(user_id: UUID) -> int:
 
 
 def _rename(user_id: UUID, ids: list[UUID]) -> None:
-    names = {"user": str(user_id), "pseudonym": str(pseudonym_of(user_id))}
+    pseudonym = pseudonym_of(user_id)
+    names = {
+        "user": str(user_id),
+        "user_hex": user_id.hex,
+        "pseudonym": str(pseudonym),
+        "pseudonym_hex": pseudonym.hex,
+    }
     with transaction.atomic(), connection.cursor() as cursor:
         last = chain.begin()
         cursor.execute(_RENAME, {**names, "ids": ids, "batch": last.sequence + 1})

@@ -113,6 +113,8 @@ def test_whole_chain_stays_provable_after_erasure_and_retention(file: Path) -> N
         (("--user", BOB), 2),
         (("--user", "nobody@example.com"), 0),
         (("--since", "2025-01-01"), 5),
+        (("--since", "1960-01-01"), 8),
+        (("--until", "0001-01-01"), 0),
         (("--until", "2025-01-01T00:00:00+00:00"), 3),
         (("--action", "thing.change"), 1),
         (("--code", "policy_forbidden"), 2),
@@ -131,6 +133,16 @@ def test_filtered_export_proves_that_its_events_belong_to_the_chain(
     proof = verify(file, "--head", head())
     assert f"{count} events in" in proof
     assert "can't be proved by an export with filters" in proof
+
+
+@pytest.mark.usefixtures("trail")
+@pytest.mark.parametrize("option", ["--action", "--route", "--user"])
+@pytest.mark.parametrize("value", ["\udcff", "a\0b"])
+def test_says_which_option_no_event_can_have(option: str, value: str, file: Path) -> None:
+    with pytest.raises(CommandError, match=f"{option} is no text in UTF-8"):
+        export(file, option, value)
+
+    assert not file.exists()
 
 
 @pytest.mark.usefixtures("trail")

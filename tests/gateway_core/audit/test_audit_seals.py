@@ -14,7 +14,7 @@ from gateway_core.audit import shipper as shipper_module
 from gateway_core.audit.keys import Signer
 from gateway_core.audit.leaves import SQL_CONTENT
 from gateway_core.audit.models import AuditBatch, AuditEvent, UnsealedChange
-from gateway_core.audit.persons import rename
+from gateway_core.audit.persons import pseudonym_of, rename
 from gateway_core.audit.sealing import seal_changes
 from gateway_core.audit.services import record_change
 from gateway_core.audit.shipper import Shipper, ship
@@ -183,6 +183,23 @@ def test_an_erasure_keeps_the_chain_good_and_leaves_nothing_personal() -> None:
     assert ALICE not in str(list(AuditEvent.objects.values()))
     assert not AuditEvent.objects.exclude(batch=4).exists()
     assert AuditBatch.objects.get(pk=4).kind == "erasure"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("field", ["path", "resource", "request_id", "trace_id", "facts"])
+@pytest.mark.parametrize("name", [ALICE, ALICE.upper(), UUID(ALICE).hex, UUID(ALICE).hex.upper()])
+def test_an_erasure_finds_the_id_wherever_and_however_a_caller_wrote_it(
+    field: str, name: str
+) -> None:
+    store(1, user_id=None, **{field: {"said": name} if field == "facts" else name})
+
+    assert rename(UUID(ALICE)) == 1
+
+    row = AuditEvent.objects.get()
+    assert UUID(ALICE).hex not in str(vars(row)).lower().replace("-", "")
+    left = row.facts["said"] if field == "facts" else getattr(row, field)
+    assert (UUID(left), len(left)) == (pseudonym_of(UUID(ALICE)), len(name))
+    assert "good" in verify()
 
 
 @pytest.mark.django_db

@@ -57,10 +57,13 @@ class Command(BaseCommand):
         """Export.
 
         Raises:
-            CommandError: the file can't be written.
+            CommandError: the file can't be written, or an option can't be looked for.
         """
         output: Path = options["output"]
         filters = {name: options[name] for name in _CONDITIONS if options[name] is not None}
+        for name, value in filters.items():
+            if not _is_text(str(value)):
+                raise CommandError(f"--{name} is no text in UTF-8: {value!a}.")
         kind = options["format"] or ("csv" if output.suffix == ".csv" else "jsonl")
         seal_changes()
         try:
@@ -81,6 +84,15 @@ class Command(BaseCommand):
             raise CommandError(f"{output} can't be written: {exc.strerror}") from exc
         what = "of the whole chain" if about.is_complete else "that the filters want"
         self.stdout.write(f"{events} events {what}; head {about.head or 'none'}")
+
+
+def _is_text(value: str) -> bool:
+    """Say whether PostgreSQL can have it; what a shell gives that is no UTF-8 has half pairs."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
 
 
 def _filter(filters: dict[str, Any]) -> stored.Filter:
