@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from django.urls import Resolver404, resolve
+from rest_framework.views import APIView
 
 from accounts.authentication import SupabaseAuthentication
 from accounts.principals.identify import identify
@@ -27,7 +28,7 @@ from gateway_core.logging import get_logger
 from gateway_core.memory import MEMORY
 from gateway_project.incoming import incoming
 from gateway_project.slashes import without_last_slash
-from gateway_project.throttling import held
+from gateway_project.throttling import count_stranger, held
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -67,6 +68,7 @@ class Entrance:
         most_bytes: of a body.
         takes_tokens: it is the API's, for users.
         takes_sessions: those of the admin let in, too.
+        is_limited: by the address of whoever comes without a token.
         goes_on_when_short: of memory; what staff, balancers and scrapers read.
     """
 
@@ -74,6 +76,7 @@ class Entrance:
     most_bytes: int
     takes_tokens: bool = False
     takes_sessions: bool = False
+    is_limited: bool = True
     goes_on_when_short: bool = False
 
 
@@ -102,6 +105,7 @@ def entrance(scope: Scope) -> Entrance:
         most_bytes=most_bytes(_handler(found.func, scope["method"])),
         takes_tokens=bool(tokens),
         takes_sessions=takes_sessions,
+        is_limited=bool(getattr(found.func, "cls", APIView).throttle_classes),
         goes_on_when_short=scope["method"] in _READS and (takes_sessions or not tokens),
     )
 
@@ -118,6 +122,8 @@ async def _let_in(scope: Scope, way: Entrance) -> AsyncIterator[UUID | None]:
     """
     authorization = first(scope["headers"], b"authorization")
     if not way.takes_tokens or (authorization is None and way.takes_sessions):
+        if way.is_limited:
+            await count_stranger(way.name.partition(":")[0])  # all pages of the admin are one kind
         yield None
         return
     principal = await identify(authorization)

@@ -1,19 +1,22 @@
 """Limits of the control plane: by user, and by address where there is none.
 
-Users have the limits that they have on the data plane, too. Sign-in to the admin and routes without
-a token are counted by django-ratelimit, in fixed windows, in the cache that ``RATELIMIT_USE_CACHE``
-names. What staff do in the admin is not limited.
+Users have the limits that they have on the data plane, too. Sign-in to the admin, and whatever asks
+for no token, are counted by django-ratelimit, in fixed windows, in the cache that
+``RATELIMIT_USE_CACHE`` names.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.locmem import LocMemCache
-from django.core.cache.backends.redis import RedisCache
+from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+from django.http import HttpRequest
 from django_ratelimit.core import get_usage
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -23,6 +26,7 @@ from rest_framework.throttling import BaseThrottle
 from accounts.plans.services import alimits_for, limits_for
 from gateway_core import context
 from gateway_core.addresses import subscriber
+from gateway_core.errors import RateLimited
 from gateway_core.logging import get_logger
 from gateway_core.outage import Outage
 from gateway_core.postgresql.away import required
@@ -32,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from uuid import UUID
 
-    from django.http import HttpRequest
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from gateway_core.context import RequestRecord
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+# Of each kind of what asks for no token, from one address: pages with all that they load.
+_RATE_OF_STRANGERS: Final = "300/m"
 ResultT = TypeVar("ResultT")
 
 
@@ -59,6 +64,33 @@ def seconds_to_wait(request: HttpRequest, *, group: str, rate: str, who: str) ->
 def address(request: HttpRequest) -> str:
     """Return whom a request comes from, as far as its address says."""
     return subscriber(request.META.get("REMOTE_ADDR", ""))
+
+
+async def count_stranger(kind: str) -> None:
+    """Count a request that is asked for no token, by the address that it comes from.
+
+    Args:
+        kind: of what it asks for. Each has a count of its own: whoever shares an address with
+            somebody who floods a page gets at the metrics all the same.
+
+    Raises:
+        RateLimited: so many have come from there.
+    """
+    record = context.current.get()
+    if not settings.ENABLE_RATE_LIMITING or record is None or not record.client_ip:
+        return
+    look = partial(
+        seconds_to_wait,
+        HttpRequest(),
+        group=f"strangers-{kind}",
+        rate=_RATE_OF_STRANGERS,
+        who=subscriber(record.client_ip),
+    )
+    if (wait := await sync_to_async(look, thread_sensitive=False)()) is not None:
+        raise RateLimited(
+            "Too many requests from this address. Wait for the seconds in Retry-After.",
+            retry_after=wait,
+        )
 
 
 @asynccontextmanager
@@ -111,30 +143,15 @@ class UserThrottle(BaseThrottle):
         return True
 
 
-class AddressThrottle(BaseThrottle):
-    """For views that need no token: so many requests from one address."""
-
-    rate: ClassVar[str] = "120/m"
-    _wait: int | None = None
-
-    def allow_request(self, request: Request, view: APIView) -> bool:
-        """Count the request and say whether it may go on."""
-        self._wait = seconds_to_wait(
-            request, group=type(view).__name__, rate=self.rate, who=address(request)
-        )
-        return self._wait is None
-
-    def wait(self) -> float | None:
-        """Return the seconds until the next window."""
-        return self._wait
-
-
 class ForgivingRedisCache(RedisCache):
     """Counters in Redis and, while Redis is away, in the memory of this process.
 
     Only what django-ratelimit calls is made safe. Django's own class would raise, which is a 500.
-    Django makes an object of this class for each request; what is kept in memory is shared.
+    Django makes an object of this class for each request; connections, and what is kept in memory,
+    are shared.
     """
+
+    _clients: ClassVar[dict[str, RedisCacheClient]] = {}
 
     outage: ClassVar[Outage] = Outage(
         get_logger("gateway.throttling"),
@@ -145,6 +162,9 @@ class ForgivingRedisCache(RedisCache):
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         params["OPTIONS"] = {**params.get("OPTIONS", {}), "retry": Retry(NoBackoff(), 0)}
         super().__init__(server, params)
+        if server not in self._clients:
+            self._clients[server] = RedisCacheClient([server], **params["OPTIONS"])
+        self._cache = self._clients[server]
         self._own = LocMemCache("limits", {})
 
     def add(

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
+
+from gateway_project import docs
 
 _PAGES = ["/docs", "/redoc", "/docs/", "/docs?script=1"]
 
@@ -44,6 +48,27 @@ def test_describes_the_api_as_json_and_as_yaml(client: Client) -> None:
 
     assert as_json.json()["openapi"].startswith("3.1")
     assert client.get("/api/schema").content.startswith(b"openapi: 3.1")
+
+
+def test_describes_the_api_once_however_many_ask(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    make: Any = SchemaGenerator.get_schema
+
+    def count(generator: object, **named: Any) -> Any:
+        made.append(generator)
+        return make(generator, **named)
+
+    monkeypatch.setattr(SchemaGenerator, "get_schema", count)
+    docs._description.cache_clear()
+    with ThreadPoolExecutor(4) as threads:
+        several = threads.map(lambda _: Client().get("/api/schema").content, range(8))
+        assert len(set(several)) == 1
+    as_json = {"accept": "application/vnd.oai.openapi+json"}
+    answers = [client.get("/api/schema", headers=as_json) for _ in range(3)]
+    assert {answer["content-type"] for answer in answers} == {as_json["accept"]}
+    assert len(made) == 2
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/redoc", "/api/schema"])
