@@ -39,7 +39,11 @@ def reshape(exchange: Exchange) -> Callable[[Any], Awaitable[Any]] | None:
         document = await only_own(exchange, document)
         if operation.creates:
             of = exchange.params.get("agent_id", "")
-            await record_created(exchange.principal.user_id, created(operation, document, of))
+            made = created(operation, document, of)
+            await record_created(exchange.principal.user_id, made)
+            if made and not exchange.params:
+                facts = exchange.record.facts
+                facts["resource"] = f"{made[0].kind}:{made[0].upstream_id}"
             await tell_of_answer(exchange, document)
         if operation.sets_models:
             await give_own_address(exchange.principal.user_id, document)

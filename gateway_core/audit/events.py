@@ -32,6 +32,9 @@ _NAMED_THING: Final = re.compile(
     r"/([a-z_-]+)/((?:[a-z]+-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=/(?!proxy)|$)"
 ).search
 
+# Whose name in paths is not what changes call them.
+_KINDS: Final = {"keys": "api_key"}
+
 _SUCCESSES: Final = range(200, 300)
 
 _VERSION_7: Final = 0x7 << 76
@@ -96,7 +99,7 @@ def line_of(record: RequestRecord) -> bytes:
 def _resource_of(record: RequestRecord) -> str:
     """Return type and id of what a request was about, as ``record_change`` names things."""
     if match := _NAMED_THING(record.path):
-        return f"{match[1].removesuffix('s')}:{match[2]}"
+        return f"{_KINDS.get(match[1]) or match[1].removesuffix('s')}:{match[2]}"
     model = record.facts.get("model")
     return f"model:{model}" if model else ""
 

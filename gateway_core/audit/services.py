@@ -33,8 +33,10 @@ def record_change(
     """
     request = context.current.get()
     facts = deepcopy(dict(facts or {}))
-    if request is not None and "api_key_id" in request.facts:
-        facts["api_key_id"] = request.facts["api_key_id"]
+    if request is not None:
+        if "api_key_id" in request.facts:
+            facts["api_key_id"] = request.facts["api_key_id"]
+        request.facts.setdefault("resource", resource)  # which the path of what is new does not say
     event = {
         "plane": Plane.CONTROL,
         "action": action,

@@ -16,6 +16,7 @@ from tests.gateway_project.waiting import sent
 ME = "/api/v1/me"
 LETTA = "/api/v1/letta/v1/agents/"
 MODELS = "/api/v1/llm/models"
+AGENT = {"model": "openai-proxy/stub-chat", "embedding": "openai/text-embedding-3-small"}
 
 
 def test_says_who_left_before_the_answer(
@@ -90,3 +91,26 @@ def test_says_with_which_api_key_somebody_came(
         alice.get(ME).json()["id"],
         key["id"],
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind"),
+    [
+        (LETTA, AGENT, "agent"),
+        ("/api/v1/llm/keys", {"name": "cron"}, "api_key"),
+    ],
+)
+def test_says_what_a_request_has_made(
+    client_for: Callable[[str], httpx.Client],
+    caller_id: str,
+    path: str,
+    body: dict[str, str],
+    kind: str,
+) -> None:
+    alice = client_for("alice@example.com")
+
+    made = alice.post(path, json=body, headers={"x-request-id": caller_id})
+
+    assert made.is_success, made.text
+    (event,) = kept(caller_id)
+    assert event.resource == f"{kind}:{made.json()['id']}"

@@ -182,6 +182,7 @@ def test_ids_differ_when_made_at_once() -> None:
         ("/api/v1/letta/agents/agent-{id}/core-memory/blocks/x", {}, "agent:agent-{id}"),
         ("/api/v1/letta/blocks/block-{id}", {}, "block:block-{id}"),
         ("/api/v1/templates/{id}/", {}, "template:{id}"),
+        ("/api/v1/llm/keys/{id}/rotate", {}, "api_key:{id}"),
         ("/api/v1/agents/{id}/proxy/[secret]/chat/completions", {"model": "m"}, "model:m"),
         ("/api/v1/llm/chat/completions", {"model": "small"}, "model:small"),
         ("/api/v1/llm/models", {}, ""),
