@@ -51,24 +51,55 @@ class SignOutScope(StrEnum):
     OTHERS = "others"
 
 
+def can_administer() -> bool:
+    """Say whether the gateway may look for users: that takes a secret key."""
+    return bool(settings.SUPABASE_URL and settings.SUPABASE_SERVICE_KEY)
+
+
 def find_user(user_id: UUID) -> SupabaseUser | None:
     """Return a user, None when it is certain that there is none."""
+    record = user_record(user_id)
+    return None if record is None else SupabaseUser.read(record)
+
+
+def user_record(user_id: UUID) -> dict[str, Any] | None:
+    """Return all that Supabase tells of a user, None when it is certain that there is none."""
     answer = _administer("GET", f"{_USERS}/{user_id}")
-    return None if is_not_there(answer) else SupabaseUser.read(good(answer).json())
+    if is_not_there(answer):
+        return None
+    record = good(answer).json()
+    if not isinstance(record, dict):
+        raise UpstreamAnswerInvalid
+    return record
 
 
-def list_users(*, page_size: int = PAGE_SIZE) -> Iterator[list[SupabaseUser]]:
+def find_users(email: str) -> list[SupabaseUser]:
+    """Return the users of an e-mail address: who came by single sign-on can share one.
+
+    Supabase looks for it as a part of addresses and full names, in which ``%`` and ``_`` stand for
+    anything. It keeps addresses in lower case.
+    """
+    wanted = email.lower()
+    pages = list_users(containing=wanted)
+    found = {user.id: user for page in pages for user in page if user.email.lower() == wanted}
+    return list(found.values())
+
+
+def list_users(*, page_size: int = PAGE_SIZE, containing: str = "") -> Iterator[list[SupabaseUser]]:
     """Yield all users in pages, the newest first, each page when the one before it is done with.
 
     Pages are counted, not marked: of users made or deleted meanwhile, some come twice and some not
     at all. Whoever is missing has to be looked for by id before they count as gone.
+
+    Args:
+        containing: only those whose address or full name has it somewhere.
 
     Raises:
         UpstreamAnswerInvalid: one page follows another without end.
     """
     before: list[SupabaseUser] = []
     number = 1
-    while page := _page(number, page_size):
+    while page := _page(number, page_size, containing):
         if page == before:
             raise UpstreamAnswerInvalid
         yield page
@@ -145,9 +176,11 @@ def version() -> str:
     return str(answer.get("version", ""))
 
 
-def _page(number: int, page_size: int) -> list[SupabaseUser]:
+def _page(number: int, page_size: int, containing: str) -> list[SupabaseUser]:
     # With page and per_page Auth counts pages also where cursors are switched on (2.194).
-    params = {"page": number, "per_page": page_size}
+    params: dict[str, Any] = {"page": number, "per_page": page_size}
+    if containing:
+        params["filter"] = containing
     answer = good(_administer("GET", _USERS, params=params, read_seconds=_PAGE_SECONDS)).json()
     users = answer.get("users") if isinstance(answer, dict) else None
     if not isinstance(users, list):

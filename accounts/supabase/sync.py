@@ -50,6 +50,7 @@ class Wish:
     Attributes:
         is_dry_run: look and count, and change nothing.
         makes_users: also make users who have not been here yet.
+        only: these users alone, asked for by id; None for all.
         most_gone: with more missing than this, nobody counts as gone; None for half of those who
             are known, at the most 100.
         tell: hears of each change of somebody's access, in words.
@@ -58,6 +59,7 @@ class Wish:
 
     is_dry_run: bool = False
     makes_users: bool = False
+    only: frozenset[UUID] | None = None
     most_gone: int | None = None
     page_size: int = client.PAGE_SIZE
     tell: Callable[[str], None] = lambda _line: None
@@ -84,6 +86,10 @@ def sync_users(wish: Wish) -> Tally:
         TooManyGone: everything is brought over but who is gone.
     """
     tally = Tally()
+    if wish.only is not None:
+        tally.seen = len(wish.only)
+        _look_for(sorted(wish.only), wish, tally)
+        return tally
     with missing() as not_seen:
         for asked_at, page in _pages(wish):
             not_seen.seen(user.id for user in page)
@@ -123,7 +129,9 @@ def _look_for(user_ids: list[UUID], wish: Wish, tally: Tally) -> None:
     there = [user for user in found.values() if user is not None]
     if there:
         _bring_over(there, asked_at, wish, tally)
-    gone = [user_id for user_id, user in found.items() if user is None]
+    nowhere = [user_id for user_id, user in found.items() if user is None]
+    from_supabase = User.objects.filter(pk__in=nowhere, claims_issued_at__isnull=False)
+    gone = list(from_supabase.order_by("pk").values_list("pk", flat=True))
     if gone:
         with transaction.atomic():
             _decide(gone, {(user_id, DenialReason.GONE): None for user_id in gone}, wish, tally)

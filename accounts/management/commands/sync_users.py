@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.people import ids_named
 from accounts.sessions.models import DenialReason
 from accounts.supabase import client
 from accounts.supabase.keys import KeyKind, kind_of
@@ -34,6 +35,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
+        parser.add_argument(
+            "user", nargs="?", help="only this one: the user's id, or the e-mail address"
+        )
         parser.add_argument("--dry-run", action="store_true", help="change nothing")
         parser.add_argument(
             "--create", action="store_true", help="also make users who have not been here yet"
@@ -74,11 +78,15 @@ class Command(BaseCommand):
         self.stdout.write(_last_line(tally, is_dry_run=options["dry_run"]))
 
     def _sync(self, options: dict[str, Any], progress: Progress) -> Tally:
-        total = client.count_users()
+        only = ids_named(options["user"]) if options["user"] else None
+        if only == set():
+            raise CommandError("Nobody has that e-mail address, neither here nor at Supabase.")
+        total = client.count_users() if only is None else len(only)
         return sync_users(
             Wish(
                 is_dry_run=options["dry_run"],
                 makes_users=options["create"],
+                only=None if only is None else frozenset(only),
                 most_gone=options["most_gone"],
                 page_size=options["batch_size"],
                 tell=self.stdout.write if options["verbosity"] else lambda _line: None,

@@ -161,6 +161,39 @@ def test_lists_users_in_pages_each_when_it_is_wanted(supabase: RunningSupabase) 
     ]
 
 
+@pytest.mark.usefixtures("_keys")
+def test_finds_users_by_their_whole_address(supabase: RunningSupabase) -> None:
+    headers = {"apikey": SECRET_KEY, "authorization": f"Bearer {SECRET_KEY}"}
+    others = ("anna@example.com", "joanna@example.com", "na@example.community", "na@example.com.au")
+    for address in ("na@example.com", *others):
+        wish = {"email": address, "user_metadata": {"full_name": "Called na@example.com"}}
+        path = "/auth/v1/admin/users"
+        supabase.client.post(path, json=wish, headers=headers).raise_for_status()
+
+    (found,) = client.find_users("Na@Example.com")
+
+    assert found.email == "na@example.com"
+    assert client.find_users("example.com") == []
+
+
+def test_finds_all_users_of_one_address(supabase: RunningSupabase) -> None:
+    """A user who comes by single sign-on can have the address of another."""
+    ids = {id_of(supabase.mint(email=f"{name}@example.com")["session"]) for name in ("a", "b")}
+    headers = {"apikey": SECRET_KEY, "authorization": f"Bearer {SECRET_KEY}"}
+    for user_id in ids:
+        path, wish = f"/auth/v1/admin/users/{user_id}", {"email": "both@example.com"}
+        supabase.client.put(path, json=wish, headers=headers).raise_for_status()
+
+    assert {user.id for user in client.find_users("both@example.com")} == ids
+
+
+def test_tells_all_that_supabase_has_of_a_user(alice: dict[str, Any]) -> None:
+    record = client.user_record(id_of(alice))
+    assert record is not None
+    assert record["identities"]
+    assert client.user_record(uuid4()) is None
+
+
 @pytest.mark.usefixtures("supabase")
 def test_lists_nobody_where_there_is_nobody() -> None:
     assert list(client.list_users()) == []

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -96,6 +96,34 @@ def test_takes_over_names_and_addresses(alice: Person, bob: Person) -> None:
     assert (alice.row.email, alice.row.display_name) == ("alice@new.example.com", "Alice Liddell")
     assert (bob.row.email, bob.row.display_name) == ("bob@example.com", "")
     assert last_line().startswith("2 users: 0 changed, ")
+
+
+@pytest.mark.parametrize("named", ["id", "address"])
+def test_takes_over_what_is_new_of_one_user_alone(alice: Person, bob: Person, named: str) -> None:
+    for person in (alice, bob):
+        person.change(ban_duration="24h", user_metadata={"full_name": "New"})
+    asked_for = str(alice.id) if named == "id" else "ALICE@example.com"
+
+    assert last_line(asked_for).startswith("1 users: 1 changed, 0 made, 1 banned, ")
+
+    assert (alice.row.display_name, reasons(alice)) == ("New", {BANNED})
+    assert (bob.row.display_name, reasons(bob)) == ("", set())
+
+
+def test_notes_that_one_user_is_gone_but_takes_nobody_else_for_gone(
+    alice: Person, bob: Person
+) -> None:
+    client.delete_user(alice.id)
+    staff = User.objects.create_superuser("root")
+    for other in (uuid4(), staff.pk):
+        run(str(other))
+    assert not Denial.objects.exists()
+
+    assert " 1 deleted, " in last_line(str(alice.id))
+
+    assert (reasons(alice), reasons(bob)) == ({GONE}, set())
+    with pytest.raises(CommandError, match="Nobody has that e-mail address"):
+        run("nobody@example.com")
 
 
 def test_takes_over_that_somebody_is_no_longer_anonymous(supabase: RunningSupabase) -> None:
