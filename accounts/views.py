@@ -7,7 +7,7 @@ from rest_framework.generics import RetrieveUpdateAPIView
 from rest_framework.response import Response
 
 from accounts.holdings.erasure import erase_user
-from accounts.holdings.serializers import JobSerializer
+from accounts.holdings.serializers import ErasureSerializer
 from accounts.models import User
 from accounts.serializers import MeSerializer
 from accounts.sessions.sensitive import sensitive
@@ -31,12 +31,17 @@ class MeView(RetrieveUpdateAPIView[User]):
         """Return the caller."""
         return cast("User", self.request.user)
 
-    @extend_schema(summary="Erase me", tags=["me"], request=None, responses={202: JobSerializer})
+    @extend_schema(
+        summary="Erase me", tags=["me"], request=None, responses={202: ErasureSerializer}
+    )
     def delete(self, request: Request) -> Response:
         """Erase the caller here and in Letta and LiteLLM: agents, keys, usage, everything.
 
         Within a second no token or key of theirs is good any more. The audit trail keeps what was
         done under a pseudonym. There is no way back.
+
+        What has come of it is told at the answer's `receipt`, an address that needs no token.
         """
         user = cast("User", request.user)
-        return Response(JobSerializer(erase_user(user_id=user.pk, by=user)).data, status=202)
+        answer = ErasureSerializer(erase_user(user_id=user.pk, by=user)).data
+        return Response(answer, status=202, headers={"Location": answer["receipt"]})

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from accounts.holdings import Document, Holder
 from templates_app.bundles import export_template
-from templates_app.models import Template
+from templates_app.models import Template, TemplateVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,15 @@ def _summarise(user_id: UUID) -> dict[str, Any]:
 
 def _export(user_id: UUID) -> Iterator[Document]:
     for template in Template.objects.filter(owner_id=user_id).order_by("name"):
-        content = b"".join(export_template(template))
-        yield Document(f"{template.name}.template.json", content)
+        yield Document(f"{template.name}.template.json", export_template(template))
+
+
+def _count(user_id: UUID) -> dict[str, int]:
+    versions = TemplateVersion.objects.filter(template__owner_id=user_id)
+    return {
+        "templates": Template.objects.filter(owner_id=user_id).count(),
+        "versions": versions.count(),
+    }
 
 
 def _erase(user_id: UUID) -> dict[str, int]:
@@ -34,4 +41,6 @@ def _erase(user_id: UUID) -> dict[str, int]:
     }
 
 
-HOLDER: Final = Holder(name="templates", summarise=_summarise, export=_export, erase=_erase)
+HOLDER: Final = Holder(
+    name="templates", summarise=_summarise, export=_export, count=_count, erase=_erase
+)

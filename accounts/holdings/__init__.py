@@ -4,6 +4,7 @@ Lower apps don't know what upper ones hold. So each app that holds something reg
 when it is ready, as models are registered with the admin.
 """
 
-from accounts.holdings.holder import Document, Holder, register
+from accounts.holdings.document import Document, json_document, lines_document
+from accounts.holdings.holder import Holder, register
 
-__all__ = ("Document", "Holder", "register")
+__all__ = ("Document", "Holder", "json_document", "lines_document", "register")

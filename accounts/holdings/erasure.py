@@ -6,6 +6,7 @@ and the denial until the last token is over: a token that is still good would ma
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -16,13 +17,16 @@ from accounts.holdings.holder import holders
 from accounts.models import User
 from accounts.sessions.models import DenialReason
 from accounts.sessions.services import deny_user, last_token_ends
+from accounts.supabase import client
 from gateway_core.audit.persons import pseudonym_of
 from gateway_core.audit.services import record_change
-from gateway_core.errors import PolicyError
+from gateway_core.errors import PolicyError, ResourceNotFound
 from gateway_core.jobs import services as jobs
 from gateway_core.jobs.models import Job
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from gateway_core.jobs.services import Progress
 
 KIND: Final = "erasure"
@@ -38,10 +42,9 @@ def erase_user(*, user_id: UUID, by: User | None) -> Job:
         by: the user, or staff; None for the gateway itself.
 
     Raises:
-        PolicyError: they are staff.
+        GatewayError: as ``require_erasable`` says.
     """
-    if User.objects.filter(pk=user_id, is_staff=True).exists():
-        raise PolicyError("Staff are not erased here. Take their access to the admin away first.")
+    require_erasable(user_id)
     with transaction.atomic():
         deny_user(user_id=user_id, by=by, reason=DenialReason.ERASED, until=last_token_ends())
         job = _last(user_id)
@@ -54,9 +57,62 @@ def erase_user(*, user_id: UUID, by: User | None) -> Job:
     return job
 
 
-def left_to_erase() -> tuple[str, ...]:
-    """Return the names of all stores, in the order in which they are erased."""
-    return tuple(holder.name for holder in holders())
+def require_erasable(user_id: UUID) -> None:
+    """Refuse to erase whom there is not, and whom there has to be.
+
+    Raises:
+        PolicyError: they are staff.
+        ResourceNotFound: neither the gateway nor Supabase knows them.
+        UpstreamError: Supabase does not say.
+    """
+    is_staff = User.objects.filter(pk=user_id).values_list("is_staff", flat=True).first()
+    if is_staff:
+        raise PolicyError("Staff are not erased here. Take their access to the admin away first.")
+    if is_staff is None and _last(user_id) is None and not _is_at_supabase(user_id):
+        raise ResourceNotFound("Nobody has that id, neither here nor at Supabase.")
+
+
+def left_to_erase(user_id: UUID) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """Yield all stores in the order in which they are erased, each with how many of what it has.
+
+    Raises:
+        UpstreamError: one of them does not say.
+    """
+    return ((holder.name, holder.count(user_id)) for holder in holders())
+
+
+@dataclass(frozen=True, slots=True)
+class StoreErasure:
+    """What an erasure has come to in one store.
+
+    Attributes:
+        erased: how many of what; None until it is done.
+        at: ISO 8601, None as long.
+    """
+
+    name: str
+    erased: Mapping[str, int] | None = None
+    at: str | None = None
+
+
+def stores_of(job: Job) -> list[StoreErasure]:
+    """Return the stores of an erasure, in its order."""
+    receipts = job.result.get(_RECEIPTS, {})
+    done = [StoreErasure(name, one["erased"], one["at"]) for name, one in receipts.items()]
+    left = [] if job.state == Job.State.DONE else [holder.name for holder in holders()]
+    return [*done, *(StoreErasure(name) for name in left if name not in receipts)]
+
+
+def find_erasure(job_id: UUID) -> Job:
+    """Return an erasure, for whoever knows its id.
+
+    Raises:
+        ResourceNotFound: there is none, or it was thrown away.
+    """
+    job = Job.objects.filter(pk=job_id, kind=KIND).first()
+    if job is None:
+        raise ResourceNotFound
+    return job
 
 
 def work(progress: Progress) -> None:
@@ -77,6 +133,10 @@ def work(progress: Progress) -> None:
         actor=None, action="user.erased", resource=f"user:{pseudonym}", facts={_RECEIPTS: receipts}
     )
     Job.objects.filter(subject=str(user_id)).update(subject=pseudonym)
+
+
+def _is_at_supabase(user_id: UUID) -> bool:
+    return client.can_administer() and client.find_user(user_id) is not None
 
 
 def _last(user_id: UUID) -> Job | None:

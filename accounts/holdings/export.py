@@ -81,16 +81,24 @@ def work(progress: Progress) -> None:
     everybody = holders()
     progress.note(done=0, total=len(everybody))
     with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(file, "w") as archive:
             for number, holder in enumerate(everybody, start=1):
                 for document in holder.export(user_id):
-                    archive.writestr(f"{holder.name}/{document.path}", document.content)
-                    progress.note()
+                    with archive.open(_entry(f"{holder.name}/{document.path}"), "w") as entry:
+                        for piece in document.pieces:
+                            entry.write(piece)
+                            progress.note()
                 progress.note(done=number)
         file.seek(0, os.SEEK_END)
         size = file.tell()
         sha256 = _store(progress.job, user_id, file)
     progress.note(bytes=size, sha256=sha256, until=(timezone.now() + KEPT).isoformat())
+
+
+def _entry(path: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(path, timezone.now().timetuple()[:6])
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry
 
 
 def _store(job: Job, user_id: UUID, file: IO[bytes]) -> str:

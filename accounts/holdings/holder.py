@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from uuid import UUID
 
-
-class Document(NamedTuple):
-    """A file of an export: its path in the ZIP, and its content."""
-
-    path: str
-    content: bytes
+    from accounts.holdings.document import Document
 
 
 def _nothing(_user_id: UUID) -> dict[str, Any]:
@@ -32,7 +27,8 @@ class Holder:
     Attributes:
         name: unique; users see it in receipts and as a folder of their export.
         summarise: returns members for ``GET /api/v1/me``; a few queries at the most, no secrets.
-        export: returns all that is held of a user, one document after the other.
+        export: returns all that is held of a user, one document after the other. No secrets.
+        count: returns how many of what ``erase`` would erase, as far as a look at it tells.
         erase: erases it and returns how many of what; nothing there is nothing erased. Safe to
             repeat after any failure. Raises UpstreamError when its upstream is away.
     """
@@ -40,6 +36,7 @@ class Holder:
     name: str
     summarise: Callable[[UUID], Mapping[str, Any]] = _nothing
     export: Callable[[UUID], Iterable[Document]] = _no_documents
+    count: Callable[[UUID], Mapping[str, int]] = _nothing
     erase: Callable[[UUID], Mapping[str, int]] = _nothing
 
 

@@ -4,15 +4,19 @@ from typing import TYPE_CHECKING, cast
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
+from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.holdings import export
-from accounts.holdings.serializers import JobSerializer
+from accounts.holdings.erasure import find_erasure
+from accounts.holdings.serializers import ErasureSerializer, JobSerializer
 from accounts.sessions.sensitive import sensitive
 from gateway_core.downloads import download
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from django.http import StreamingHttpResponse
     from rest_framework.request import Request
 
@@ -57,3 +61,19 @@ class ExportFileView(APIView):
         if size := job.result.get("bytes"):
             answer["Content-Length"] = str(size)
         return answer
+
+
+class ErasureView(APIView):
+    """For whoever knows the address: its id is random, and it tells nothing about a person."""
+
+    authentication_classes = ()
+    permission_classes = [AllowAny]
+
+    @extend_schema(summary="How far is my erasure", tags=["me"], responses=ErasureSerializer)
+    def get(self, _request: Request, job_id: UUID) -> Response:
+        """Tell what each store has erased, and when. `DELETE /api/v1/me` has named this address.
+
+        No token is asked for: after that call the account has none that is good.
+        """
+        answer = ErasureSerializer(find_erasure(job_id)).data
+        return Response(answer, headers={"cache-control": "no-store"})

@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ('session_id', models.UUIDField(blank=True, help_text='Empty: the user, in every session.', null=True, verbose_name='session id')),
                 ('reason', models.CharField(choices=[('staff', 'decided by staff'), ('signed_out', 'signed out'), ('banned', 'banned at Supabase'), ('gone', 'deleted at Supabase'), ('erased', 'erased here')], default='staff', max_length=16)),
                 ('until', models.DateTimeField(blank=True, help_text='Empty: until it is lifted.', null=True)),
-                ('note', models.CharField(blank=True, default='', help_text='For other staff.', max_length=200)),
+                ('note', models.CharField(blank=True, default='', help_text='For other staff; an export of the user has it.', max_length=200)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
             options={

@@ -66,7 +66,12 @@ class Denial(models.Model):
         max_length=16, choices=DenialReason.choices, default=DenialReason.STAFF
     )
     until = models.DateTimeField(null=True, blank=True, help_text="Empty: until it is lifted.")
-    note = models.CharField(max_length=200, blank=True, default="", help_text="For other staff.")
+    note = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        help_text="For other staff; an export of the user has it.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = DenialQuerySet.as_manager()

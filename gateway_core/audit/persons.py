@@ -19,6 +19,8 @@ from gateway_core.audit.sealing import seal_changes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from django.db.models import QuerySet
+
 _BATCH: Final = 500
 _PURPOSE: Final = "audit pseudonym"
 _UUID_BYTES: Final = 16
@@ -64,8 +66,13 @@ def pseudonym_of(user_id: UUID) -> UUID:
 
 
 def events_of(user_id: UUID) -> Iterator[AuditEvent]:
-    """Yield the events of a user, the oldest first."""
-    return AuditEvent.objects.filter(user_id=user_id).order_by("id").iterator(chunk_size=_BATCH)
+    """Yield what a user did and what others did about them, the oldest first."""
+    return _naming(user_id).order_by("id").iterator(chunk_size=_BATCH)
+
+
+def count_events(user_id: UUID) -> int:
+    """Return how many events name a user."""
+    return _naming(user_id).count()
 
 
 def rename(user_id: UUID) -> int:
@@ -73,16 +80,20 @@ def rename(user_id: UUID) -> int:
 
     What the events said is forgotten, with the salts of its hashes. A batch says what they say now.
     """
-    said = ("path", "resource", "request_id", "trace_id", Cast("facts", TextField()))
-    texts = Concat(*said, output_field=TextField())
-    events = AuditEvent.objects.alias(texts=texts)
-    named = Q(texts__iregex=f"{user_id}|{user_id.hex}")
-    ids = list(events.filter(Q(user_id=user_id) | named).values_list("pk", flat=True))
+    ids = list(_naming(user_id).values_list("pk", flat=True))
     # A change's own signature is good for what it says now.
     seal_changes()
     for start in range(0, len(ids), _BATCH):
         _rename(user_id, ids[start : start + _BATCH])
     return len(ids)
+
+
+def _naming(user_id: UUID) -> QuerySet[AuditEvent]:
+    said = ("path", "resource", "request_id", "trace_id", Cast("facts", TextField()))
+    texts = Concat(*said, output_field=TextField())
+    events = AuditEvent.objects.alias(texts=texts)
+    named = Q(texts__iregex=f"{user_id}|{user_id.hex}")
+    return events.filter(Q(user_id=user_id) | named)
 
 
 def _rename(user_id: UUID, ids: list[UUID]) -> None:

@@ -28,6 +28,10 @@ _UNFINISHED: Final = (Job.State.WAITING, Job.State.WORKING, Job.State.PAUSED)
 _workers: dict[str, Callable[[Progress], None]] = {}
 
 
+def _show_nobody(_done: int, _total: int) -> None:
+    pass
+
+
 class LeaseLost(Exception):
     """Somebody else works on the job, or it was paused or cancelled: stop, and change nothing."""
 
@@ -37,10 +41,11 @@ class Progress:
     """What a job's worker is given: the job, and the way to say how far it has come.
 
     A worker may be ended at any point and begun anew with the same job. So what it does is safe to
-    repeat, and ``result`` tells it what has been done.
+    repeat, and ``result`` tells it what has been done. ``show`` hears how much of what total is.
     """
 
     job: Job
+    show: Callable[[int, int], None] = _show_nobody
 
     def note(self, *, done: int | None = None, total: int | None = None, **result: Any) -> None:
         """Write down how far it is, and keep the lease. ``result`` is added to what is there.
@@ -60,6 +65,7 @@ class Progress:
         )
         if not kept:
             raise LeaseLost
+        self.show(job.done, job.total)
 
 
 def register(kind: str, work: Callable[[Progress], None]) -> None:
@@ -109,16 +115,20 @@ def work_once() -> bool:
     return _work(Job.objects.claim(tuple(_workers), timezone.now(), LEASE))
 
 
-def work_on(job_id: UUID) -> bool:
-    """Do one job now, if nobody else does; say whether it was free."""
-    return _work(Job.objects.claim(tuple(_workers), timezone.now(), LEASE, only=job_id))
+def work_on(job_id: UUID, *, show: Callable[[int, int], None] = _show_nobody) -> bool:
+    """Do one job now, if nobody else does; say whether it was free.
+
+    Args:
+        show: hears of each sign of progress, how much of what total is done.
+    """
+    return _work(Job.objects.claim(tuple(_workers), timezone.now(), LEASE, only=job_id), show)
 
 
-def _work(job: Job | None) -> bool:
+def _work(job: Job | None, show: Callable[[int, int], None] = _show_nobody) -> bool:
     if job is None:
         return False
     with _concluding(job):
-        _workers[job.kind](Progress(job))
+        _workers[job.kind](Progress(job, show))
     return True
 
 

@@ -10,6 +10,7 @@ from gateway_core.errors import GatewayError, UpstreamAnswerInvalid, UpstreamInt
 from letta_proxy.catalogue import shapes
 from letta_proxy.cloud import tag_of, without_tags
 from letta_proxy.direct.calls import call, call_or_none
+from letta_proxy.direct.pages import items
 from letta_proxy.direct.policing import admitted, shown
 from letta_proxy.direct.waiting import wait_for
 from letta_proxy.mode import is_cloud
@@ -150,18 +151,10 @@ def record_agent(*, user_id: UUID, document: Mapping[str, Any]) -> None:
 def list_agents(*, user_id: UUID, tag: str = "") -> Iterator[FoundAgent]:
     """Yield all of the user's agents that Letta has, or those with a tag, oldest first."""
     tags = [name for name in (tag, tag_of(user_id) if is_cloud() else "") if name]
-    query: dict[str, Any] = {"limit": _PAGE, "order": "asc", "include": "agent.tags"}
+    query: dict[str, Any] = {"order": "asc", "include": "agent.tags"}
     if tags:
         query |= {"tags": tags, "match_all_tags": "true"}
-    while True:
-        page = call(user_id, "GET", AGENTS, params=query)
-        if not isinstance(page, list):
-            raise UpstreamAnswerInvalid
-        for document in page:
-            yield _found(document)
-        if len(page) < _PAGE:
-            return
-        query["after"] = page[-1]["id"]
+    yield from map(_found, items(user_id, AGENTS, page_size=_PAGE, **query))
 
 
 def delete_agent(*, user_id: UUID, agent_id: str) -> None:

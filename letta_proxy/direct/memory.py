@@ -9,6 +9,7 @@ from gateway_core.errors import UpstreamAnswerInvalid, UpstreamFailed
 from letta_proxy.catalogue import shapes
 from letta_proxy.direct.agents import path_of
 from letta_proxy.direct.calls import call, call_or_none
+from letta_proxy.direct.pages import items
 from letta_proxy.direct.policing import admitted
 from letta_proxy.models import Kind
 from letta_proxy.ownership import Created, forget_deleted_sync, record_created_sync
@@ -31,16 +32,9 @@ _PASSAGES: Final = Each(memory.PASSAGE, most=100_000)
 
 def read_passages(*, user_id: UUID, agent_id: str) -> Iterator[dict[str, Any]]:
     """Yield text, tags and time of every passage of an agent, oldest first."""
-    query: dict[str, Any] = {"limit": _PAGE, "ascending": "true"}
-    while True:
-        page = call(user_id, "GET", f"{path_of(agent_id)}/archival-memory", params=query)
-        if not isinstance(page, list):
-            raise UpstreamAnswerInvalid
-        for passage in page:
-            yield {name: passage.get(name) for name in _PASSAGE if passage.get(name)}
-        if len(page) < _PAGE:
-            return
-        query["after"] = page[-1]["id"]
+    target = f"{path_of(agent_id)}/archival-memory"
+    for passage in items(user_id, target, page_size=_PAGE, ascending="true"):
+        yield {name: passage.get(name) for name in _PASSAGE if passage.get(name)}
 
 
 def policed_passages(passages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

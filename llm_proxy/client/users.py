@@ -53,6 +53,15 @@ async def update_user(user_id: UUID, *, terms: Mapping[str, Any]) -> None:
     check(*await send("POST", "/user/update", {"user_id": str(user_id), **terms}))
 
 
+async def user_with_keys(user_id: UUID) -> tuple[Mapping[str, Any], list[Any]] | None:
+    """Return all that LiteLLM holds of a user and of their keys; None when it has no such user."""
+    status, answer = await send("GET", f"/user/info?user_id={user_id}")
+    if lacks(status, answer, "not found"):
+        return None
+    check(status, answer)
+    return member(answer, "user_info", dict), member(answer, "keys", list)
+
+
 async def delete_users(user_ids: Collection[str]) -> None:
     """Delete users with their keys, one by one: it takes no list with an unknown one in it."""
     for user_id in user_ids:

@@ -40,6 +40,7 @@ def statuses(client: httpx.Client, path: str, times: int = 4) -> list[int]:
         ("/", 302),
         ("/nowhere", 404),
         ("/api/v1/nowhere", 404),
+        ("/api/v1/erasures/3f333df6-90a4-4fda-8dd3-9485d27cee36", 404),
         ("/static/nothing.css", 404),
     ],
 )

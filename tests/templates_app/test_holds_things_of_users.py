@@ -25,7 +25,7 @@ def test_exports_templates_as_they_can_be_imported(alice: User, bob: User) -> No
     (document,) = HOLDER.export(alice.pk)
 
     assert document.path == "helper.template.json"
-    assert orjson.loads(document.content) == exported(template)
+    assert orjson.loads(b"".join(document.pieces)) == exported(template)
 
 
 def test_erases_what_is_a_users_own(alice: User, bob: User) -> None:
@@ -33,6 +33,7 @@ def test_erases_what_is_a_users_own(alice: User, bob: User) -> None:
     publish(alice, "1.1.0")
     kept = {publish(bob).template_id, publish(None).template_id}
 
+    assert HOLDER.count(alice.pk) == {"templates": 1, "versions": 2}
     assert HOLDER.erase(alice.pk) == {"templates": 1, "versions": 2}
     assert HOLDER.erase(alice.pk) == {"templates": 0, "versions": 0}
     assert set(Template.objects.values_list("pk", flat=True)) == kept

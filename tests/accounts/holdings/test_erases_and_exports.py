@@ -7,22 +7,25 @@ import zipfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from accounts import services
 from accounts.holdings import holder as holding
-from accounts.holdings import own
-from accounts.holdings.holder import Document, Holder, register
+from accounts.holdings.document import Document
+from accounts.holdings.holder import Holder, register
 from accounts.models import Denial, ExportPart, User
+from accounts.supabase.client import find_users
 from gateway_core.audit.models import AuditEvent
 from gateway_core.audit.persons import pseudonym_of
 from gateway_core.audit.services import record_change
 from gateway_core.errors import UpstreamUnreachable
 from gateway_core.jobs.models import Job
 from gateway_core.jobs.services import work_once
+from gateway_core.progress import Progress
+from tests.conftest import RunningSupabase
 
 if TYPE_CHECKING:
     import httpx
@@ -53,8 +56,10 @@ def stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
                 name=name,
                 summarise=lambda _, name=name: {name: len(held[name])},  # type: ignore[misc]
                 export=lambda _, name=name: [  # type: ignore[misc]
-                    Document(f"{thing}.txt", thing.encode()) for thing in sorted(held[name])
+                    Document(f"{thing}.txt", (b"thing ", thing.encode()))
+                    for thing in sorted(held[name])
                 ],
+                count=lambda _, name=name: {"things": len(held[name])},  # type: ignore[misc]
                 erase=erase(name),
             )
         )
@@ -150,8 +155,11 @@ def test_is_asked_for_by_command_too(
 ) -> None:
     user_id = me(client_for("alice@example.com"))
     call_command("erase_user", "alice@example.com", "--dry-run")
-    assert "would be erased in: upper, lower" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.index("upper: 1 things") < said.index("lower: 2 things")
+    assert "nothing was changed" in said
     assert stores["upper"]
+    assert not Denial.objects.exists()
     stores["away"] = True
     with pytest.raises(CommandError, match="Stopped at lower"):
         call_command("erase_user", str(user_id))
@@ -159,8 +167,104 @@ def test_is_asked_for_by_command_too(
     Job.objects.update(not_before="2020-01-01T00:00:00Z")
     call_command("erase_user", str(user_id))
     assert "lower: 2 things" in capsys.readouterr().out
-    with pytest.raises(CommandError, match="Nobody has"):
-        call_command("erase_user", "alice@example.com")
+
+
+def test_shows_how_many_stores_a_command_has_erased(
+    client_for: SignIn, stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del stores
+    shown: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(Progress, "show", lambda _self, *progress: shown.append(progress))
+
+    call_command("erase_user", str(me(client_for("alice@example.com"))))
+
+    total = len(holding.holders())
+    assert [done for _, done, _ in shown] == sorted(done for _, done, _ in shown)
+    assert shown[-1] == ("stores", total, total)
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_refuses_by_command_whom_it_can_not_erase(
+    client_for: SignIn, stores: dict[str, Any], options: tuple[str, ...]
+) -> None:
+    user_id = me(client_for("alice@example.com"))
+    for nobody in ("nobody@example.com", str(uuid4())):
+        with pytest.raises(CommandError, match="Nobody has"):
+            call_command("erase_user", nobody, *options)
+    User.objects.filter(pk=user_id).update(is_staff=True)
+    with pytest.raises(CommandError, match="Staff are not erased"):
+        call_command("erase_user", str(user_id), *options)
+    assert stores["upper"]
+    assert not Denial.objects.exists()
+    assert not Job.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_finds_at_supabase_who_has_never_been_here(
+    supabase: RunningSupabase, stores: dict[str, Any], settings: Any
+) -> None:
+    settings.ERASE_SUPABASE_USERS = True
+    for address in ("eve@example.com", "steve@example.com"):
+        supabase.token(address)
+
+    call_command("erase_user", "Eve@example.com")
+
+    assert not stores["upper"]
+    assert not find_users("eve@example.com")
+    assert find_users("steve@example.com")
+
+
+def test_asks_which_of_two_is_meant_when_an_address_has_changed_hands(
+    client_for: SignIn, supabase: RunningSupabase, stores: dict[str, Any]
+) -> None:
+    user_id = me(client_for("alice@example.com"))
+    User.objects.filter(pk=user_id).update(email="eve@example.com")
+    supabase.token("eve@example.com")
+
+    with pytest.raises(CommandError, match="Several users have"):
+        call_command("erase_user", "eve@example.com")
+
+    assert stores["upper"]
+
+
+def test_gives_a_receipt_to_whom_no_token_is_good_for_any_more(
+    client_for: SignIn, stores: dict[str, Any]
+) -> None:
+    alice = client_for("alice@example.com")
+    user_id = me(alice)
+    stores["away"] = True
+    asked = alice.delete("/api/v1/me")
+    receipt = asked.json()["receipt"]
+    assert asked.headers["location"] == receipt
+    del alice.headers["authorization"]
+
+    begun = alice.get(receipt)
+    assert begun.status_code == 200
+    assert {store["name"]: store["erased"] for store in begun.json()["stores"]} == dict.fromkeys(
+        (holder.name for holder in holding.holders()), None
+    )
+    assert work_once()
+    waiting = {store["name"]: store for store in alice.get(receipt).json()["stores"]}
+    assert waiting["upper"]["erased"] == {"things": 1}
+    assert waiting["lower"] == {"name": "lower", "erased": None, "at": None}
+    stores["away"] = False
+    Job.objects.update(not_before="2020-01-01T00:00:00Z")
+    assert work_once()
+
+    done = alice.get(receipt)
+    assert done.headers["cache-control"] == "no-store"
+    told = done.json()
+    assert (told["state"], told["done"]) == ("done", told["total"])
+    assert all(store["at"] for store in told["stores"])
+    assert not any(text in done.text for text in (str(user_id), str(pseudonym_of(user_id)), "@"))
+
+
+def test_has_receipts_of_erasures_alone(client_for: SignIn, stores: dict[str, Any]) -> None:
+    del stores
+    alice = client_for("alice@example.com")
+    job_id = alice.post("/api/v1/me/export").json()["id"]
+    for other in (job_id, uuid4(), "1"):
+        assert alice.get(f"/api/v1/erasures/{other}").status_code == 404
 
 
 def test_erases_no_staff(client_for: SignIn) -> None:
@@ -189,7 +293,7 @@ def test_exports_what_every_store_holds_of_the_caller(
     assert answer.headers["content-length"] == str(told["result"]["bytes"])
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
     assert archive.testzip() is None
-    assert archive.read("lower/a.txt") == b"a"
+    assert archive.read("lower/a.txt") == b"thing a"
     assert json.loads(archive.read("account/profile.json"))["id"] == str(user_id)
     assert bob.get("/api/v1/me/export/file").status_code == 404
     User.objects.filter(pk=user_id).delete()
@@ -208,20 +312,42 @@ def test_keeps_the_newest_export_alone(client_for: SignIn, stores: dict[str, Any
         assert client.get("/api/v1/me/export/file").status_code == 200
 
 
-def test_exports_the_trail_in_files_that_fit_into_memory(
-    client_for: SignIn, stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_exports_the_trail_in_pieces_that_fit_into_memory(
+    client_for: SignIn, stores: dict[str, Any]
 ) -> None:
     del stores
-    monkeypatch.setattr(own, "_EVENTS_IN_FILE", 2)
     user_id = me(client_for("alice@example.com"))
     user = User.objects.get(pk=user_id)
-    for number in range(3):
+    for number in range(101):
         record_change(actor=user, action="test", resource=f"thing:{number}")
 
     trail = next(one for one in holding.holders() if one.name == "audit")
-    files = {one.path: one.content.count(b"\n") for one in trail.export(user_id)}
+    (document,) = trail.export(user_id)
 
-    assert files == {"events-0001.jsonl": 2, "events-0002.jsonl": 1}
+    assert [piece.count(b"\n") for piece in document.pieces] == [100, 1]
+
+
+def test_exports_what_others_did_about_the_caller_and_not_who_they_are(
+    client_for: SignIn, stores: dict[str, Any]
+) -> None:
+    del stores
+    alice = client_for("alice@example.com")
+    user_id = me(alice)
+    staff = User.objects.create_superuser("root", email="root@example.com")
+    services.suspend_user(user_id=user_id, by=staff)
+    services.resume_user(user_id=user_id, by=staff)
+
+    alice.post("/api/v1/me/export").raise_for_status()
+    assert work_once()
+    file = alice.get("/api/v1/me/export/file").raise_for_status().content
+    lines = zipfile.ZipFile(io.BytesIO(file)).read("audit/events.jsonl").decode()
+
+    by_action = {event["action"]: event for event in map(json.loads, lines.splitlines())}
+    assert by_action["user.suspend"]["resource"] == f"user:{user_id}"
+    assert by_action["user.suspend"]["user_id"] is None
+    assert by_action["user.export"]["user_id"] == str(user_id)
+    assert "root@example.com" not in lines
+    assert str(staff.pk) not in lines
 
 
 def test_tells_what_is_held_and_lets_preferences_be_changed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -108,9 +109,16 @@ async def search_passages(call: Call) -> list[Row]:
     if given.get("archive_id"):
         archive = call.store.own("archives", given["archive_id"], call.actor)
         rows = [row for row in rows if row["archive_id"] == archive["id"]]
-    words = (given.get("query") or "").lower()
+    words, since = (given.get("query") or "").lower(), given.get("start_date")
+    if since:
+        rows = [row for row in rows if _moment(row["created_at"]) >= _moment(since)]
+    rows.sort(key=lambda row: (_moment(row["created_at"]), row["id"]))
     found = [row for row in rows if words in row["text"].lower()][: given.get("limit", 50)]
     return [{"passage": public(row), "score": 1.0, "metadata": {}} for row in found]
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 async def _insert(call: Call, archive: Row, given: list[dict[str, Any]]) -> list[Row]:
@@ -129,4 +137,6 @@ async def _insert(call: Call, archive: Row, given: list[dict[str, Any]]) -> list
         )
         for passage, vector in zip(given, vectors, strict=True)
     ]
+    for row, passage in zip(rows, given, strict=True):
+        row["created_at"] = passage.get("created_at") or row["created_at"]
     return [public(call.store.add("passages", row, call.actor)) for row in rows]
