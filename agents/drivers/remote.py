@@ -184,7 +184,12 @@ class RemoteManager(LettaAgents):
         self, *, user_id: UUID, agent_id: str, wish: Mapping[str, Any], key: str = ""
     ) -> dict[str, Any] | None:
         """Have the AMS upgrade an agent: see ``AgentManager``."""
-        return self._ask("POST", path("agents", agent_id, "upgrade"), user_id, dict(wish), key)
+        where = path("agents", agent_id, "upgrade")
+        answer = self._ask("POST", where, user_id, dict(wish), key)
+        if not wish["dry_run"]:
+            with after_effect():  # blocks that it has added are the user's
+                letta.note_belongings(user_id=user_id, agent_id=agent_id)
+        return answer
 
     def set_suspended(self, *, user_id: UUID, agent_id: str, is_suspended: bool) -> None:
         """Tell the AMS: see ``AgentManager``."""

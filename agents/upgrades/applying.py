@@ -110,11 +110,10 @@ def carry_out(migration: Migration) -> Migration:
     content = migration.decrypt()
     try:
         if "remote" in content:
-            origin = remotely.carry_out(migration, content)
+            origin, document = remotely.carry_out(migration, content)
         else:
             _do_steps(migration, _steps_in(content))
-            origin = content["origin_after"]
-        document = existing(manager(), migration.agent)
+            origin, document = content["origin_after"], existing(manager(), migration.agent)
     except GatewayError as error:
         if not ("remote" in content and _is_open(error)):
             undo(migration, error.detail)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agents.models import Agent
     from agents.upgrades.plan import Plan
 
-_NO_TEMPLATE: Final = "The agent was not made from a template that is known here."
+NO_TEMPLATE: Final = "The agent was not made from a template that is known here."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def propose(agent: Agent, wish: Wish) -> Proposal:
     """
     driver = manager()
     if not agent.template_id or not agent.built_from:
-        raise ResourceConflict(_NO_TEMPLATE)
+        raise ResourceConflict(NO_TEMPLATE)
     former = all_variables(agent)
     blueprint = driver.plan(
         user=agent.user,

@@ -6,9 +6,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agents.blueprints import kept_of
 from agents.drivers import manager
-from agents.drivers.interface import Blueprint
+from agents.drivers.interface import Blueprint, after_effect
+from agents.upgrades.merging import Choice
+from agents.upgrades.models import Direction
+from agents.upgrades.performing import perform
+from agents.upgrades.plan import difference
+from agents.upgrades.proposing import NO_TEMPLATE, existing
+from agents.upgrades.states import State, state_of_agent
 from agents.variables import all_variables
-from gateway_core.errors import FieldInvalid, GatewayError, UpstreamAnswerInvalid
+from gateway_core.errors import FieldInvalid, GatewayError, ResourceConflict, UpstreamAnswerInvalid
 from templates_app.services import LATEST
 
 if TYPE_CHECKING:
@@ -25,12 +31,15 @@ _DECIDES_ITSELF: Final = (
 )
 
 
-def body_of(wish: Wish, *, is_dry_run: bool) -> dict[str, Any]:
+def body_of(agent: Agent, wish: Wish, *, is_dry_run: bool) -> dict[str, Any]:
     """Return what an AMS is asked for. Whether it is a dry run is always said.
 
     Raises:
+        ResourceConflict: the agent was made from no template.
         FieldInvalid: the AMS would not heed what was chosen.
     """
+    if not agent.template_id:
+        raise ResourceConflict(NO_TEMPLATE)
     target: dict[str, Any] = {"target_version": wish.target_version}
     if wish.target_version == LATEST:
         target = {"use_latest": True}
@@ -41,7 +50,7 @@ def body_of(wish: Wish, *, is_dry_run: bool) -> dict[str, Any]:
 def plan(agent: Agent, wish: Wish) -> dict[str, Any]:
     """Return the plan of an AMS for an agent, as the gateway's own are."""
     said = manager().upgrade(
-        user_id=agent.user_id, agent_id=agent.agent_id, wish=body_of(wish, is_dry_run=True)
+        user_id=agent.user_id, agent_id=agent.agent_id, wish=body_of(agent, wish, is_dry_run=True)
     )
     said = said or {}
     notes = () if manager().takes_choices() else (_DECIDES_ITSELF,)
@@ -55,8 +64,25 @@ def plan(agent: Agent, wish: Wish) -> dict[str, Any]:
     }
 
 
-def carry_out(migration: Migration, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Have an AMS upgrade an agent, once, and return what the agent is made from now.
+def way_back(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what more is written down of a rollback than of one that the gateway does alone.
+
+    An AMS goes back to the version first, so that it knows which one the agent has; what that
+    leaves of the agent is brought to what the rollback says afterwards.
+    """
+    wish = {"target_version": origin["version"], "variables": origin["variables"]}
+    if manager().takes_choices():
+        wish |= {"strategy": Choice.TAKE_TEMPLATE, "force": True}
+    return {"remote": {**wish, "dry_run": False}, "steps": []}
+
+
+def carry_out(
+    migration: Migration, content: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Have an AMS upgrade an agent, or take that back, once.
+
+    Returns:
+        What the agent is made from now, and Letta's document of it.
 
     Raises:
         GatewayError: it did not.
@@ -71,7 +97,32 @@ def carry_out(migration: Migration, content: Mapping[str, Any]) -> dict[str, Any
     version = (answer or {}).get("new_version")
     if not isinstance(version, str) or not version:
         raise UpstreamAnswerInvalid
-    migration.touch(plan=_lines((answer or {}).get("plan")))
+    with after_effect():
+        if migration.direction == Direction.ROLLBACK:
+            _bring_back(agent, State.from_json(content["after"]))
+            return content["origin_after"], existing(manager(), agent)
+        document, after = _state_now(agent)
+        lines = _lines((answer or {}).get("plan"))
+        migration.encrypt({**content, "after": after.as_json()})
+        migration.touch(plan=lines, steps_done=len(lines), encrypted=migration.encrypted)
+        return _origin(migration, content, version), document
+
+
+def _bring_back(agent: Agent, wanted: State) -> None:
+    _document, now = _state_now(agent)
+    for step in difference(now, wanted):
+        perform(step, agent=agent, driver=manager())
+
+
+def _state_now(agent: Agent) -> tuple[dict[str, Any], State]:
+    driver = manager()
+    document = existing(driver, agent)
+    environment = driver.environment(user_id=agent.user_id, agent_id=agent.agent_id)
+    return document, state_of_agent(document, environment)
+
+
+def _origin(migration: Migration, content: Mapping[str, Any], version: str) -> dict[str, Any]:
+    agent = migration.agent
     made_from = _blueprint(agent, version, content["remote"].get("variables") or {})
     return {
         "template_version_id": None,

@@ -9,8 +9,9 @@ from rest_framework import serializers
 from agents.serializers import AgentSerializer
 from agents.upgrades.merging import Choice, Strategy
 from agents.upgrades.models import Migration
-from agents.upgrades.plan import Op, Step
+from agents.upgrades.plan import Op, difference
 from agents.upgrades.proposing import Wish
+from agents.upgrades.states import State
 from gateway_core.intake import StrictSerializer
 from templates_app.services import LATEST
 
@@ -128,10 +129,11 @@ class MigrationDetailSerializer(MigrationSerializer):
 
     def get_diff(self, migration: Migration) -> list[dict[str, Any]]:
         """Return what changed; values of the tools' environment are masked."""
-        if not migration.encrypted:
+        content = migration.decrypt() if migration.encrypted else {}
+        if "after" not in content:  # a remote AMS has not done it
             return []
-        steps = [Step(**step) for step in migration.decrypt()["steps"]]
-        return [change for step in steps for change in step.differences()]
+        before, after = (State.from_json(content[side]) for side in ("before", "after"))
+        return [change for step in difference(before, after) for change in step.differences()]
 
 
 class UpgradedSerializer(serializers.Serializer[Any]):

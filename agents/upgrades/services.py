@@ -81,9 +81,10 @@ def roll_back(
     )
     with given_back(undoing):
         content = migration.decrypt()
-        if "remote" in content:
+        if ("remote" in content) != manager().upgrades_elsewhere:
             raise ResourceConflict(
-                "A remote AMS has done this upgrade. Upgrade to the version that you want instead."
+                "Another service managed agents when this upgrade was done. Upgrade to the version "
+                "that you want instead."
             )
         after = State.from_json(content["after"])
         document = existing(manager(), undoing.agent)
@@ -99,7 +100,10 @@ def roll_back(
             steps=plan.steps,
             to_version=migration.from_version,
             warnings=plan.warnings,
-            content=_content(plan, undoing.agent, document, content["origin_before"]),
+            content={
+                **_content(plan, undoing.agent, document, content["origin_before"]),
+                **(remotely.way_back(content["origin_before"]) if "remote" in content else {}),
+            },
             strategy=_strategy_as_json(taken),
         )
     return carry_out(undoing)
@@ -126,16 +130,19 @@ def _prepare(migration: Migration, wish: Wish) -> None:
 
 
 def _prepare_remotely(migration: Migration, wish: Wish) -> None:
-    document = existing(manager(), migration.agent)
+    agent, driver = migration.agent, manager()
+    document = existing(driver, agent)
+    environment = driver.environment(user_id=agent.user_id, agent_id=agent.agent_id)
     write_down(
         migration,
         steps=(),
         to_version="",
         warnings=(),
         content={
-            "remote": remotely.body_of(wish, is_dry_run=False),
+            "remote": remotely.body_of(agent, wish, is_dry_run=False),
+            "before": state_of_agent(document, environment).as_json(),
             "snapshot": body_of(document),
-            "origin_before": origin_of(migration.agent),
+            "origin_before": origin_of(agent),
         },
         strategy=_strategy_as_json(wish.strategy),
     )

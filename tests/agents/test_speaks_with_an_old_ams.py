@@ -119,6 +119,17 @@ def test_nothing_is_left_while_the_ams_is_away(alice: Caller, template: str, set
     assert rows() == []
 
 
+def test_keeps_what_an_ams_has_only_promised(alice: Caller, ams: Running, template: str) -> None:
+    ams.fault("^/agents/create$", status=202, body={"operation": {"id": "op-1"}})
+    body = {"template_id": template, "variables": {"user_name": "Ann"}}
+
+    answer = alice("POST", "/agents", json=body)
+
+    assert answer.status_code == 502
+    (row,) = rows()
+    assert (row.status, row.agent_id) == ("creating", "")
+
+
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [

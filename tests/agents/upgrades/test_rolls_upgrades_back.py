@@ -4,7 +4,7 @@ from typing import Any
 
 from agents.upgrades.models import Migration, MigrationState
 from gateway_core.audit.models import AuditEvent
-from tests.agents.conftest import Caller
+from tests.agents.conftest import BOTH_DRIVERS, Caller
 from tests.agents.upgrades.conftest import Memory, next_file
 from tests.conftest import Running
 
@@ -15,6 +15,7 @@ def upgrade(caller: Caller, agent: dict[str, Any], **body: Any) -> str:
     return f"/agents/{agent['id']}/migrations/{done['migration']['id']}"
 
 
+@BOTH_DRIVERS
 def test_brings_back_what_there_was_and_keeps_what_was_learned_elsewhere(
     alice: Caller, published: dict[str, Any], memory: Memory
 ) -> None:
@@ -43,6 +44,7 @@ def test_brings_back_what_there_was_and_keeps_what_was_learned_elsewhere(
     assert AuditEvent.objects.filter(action="agent.roll_back").count() == 1
 
 
+@BOTH_DRIVERS
 def test_can_be_upgraded_again_and_rolled_back_step_by_step(
     alice: Caller, published: dict[str, Any], memory: Memory
 ) -> None:
@@ -61,6 +63,7 @@ def test_can_be_upgraded_again_and_rolled_back_step_by_step(
     assert memory.document()["system"] == "You help Ann."
 
 
+@BOTH_DRIVERS
 def test_keeps_what_was_learned_in_changed_blocks_when_told_so(
     alice: Caller, published: dict[str, Any], memory: Memory
 ) -> None:

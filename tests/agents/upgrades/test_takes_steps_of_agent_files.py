@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.agents.conftest import Caller, agent_file
+from tests.agents.conftest import BOTH_DRIVERS, Caller, agent_file
 from tests.agents.upgrades.conftest import HUMAN, RULES, Memory
 
 BLOCKS = "/memory_layout/blocks"
@@ -64,6 +64,7 @@ def test_carries_what_an_agent_has_learned_over_to_a_block_of_another_name(
     assert memory.blocks() == {"human": "Name: Ann. Likes tea.", "rules": "Be kind."}
 
 
+@BOTH_DRIVERS
 def test_says_what_becomes_of_agents_that_are_there(
     alice: Caller, agent: dict[str, Any], memory: Memory
 ) -> None:
@@ -90,6 +91,7 @@ def test_says_what_becomes_of_agents_that_are_there(
     assert alice.letta("GET", f"/agents/{fresh['id']}").json()["system"] == "You help Ann."
 
 
+@BOTH_DRIVERS
 @pytest.mark.parametrize(
     "case",
     [
@@ -135,6 +137,7 @@ def test_leaves_it_to_the_caller_where_the_agent_has_learned_too(
     assert memory.blocks() == taken
 
 
+@BOTH_DRIVERS
 @pytest.mark.parametrize(
     ("choice", "value"), [("keep_agent", "Learned."), ("take_template", "Learned elsewhere.")]
 )
@@ -153,6 +156,7 @@ def test_carries_a_block_over_another_when_that_is_chosen(
     assert memory.blocks() == {"human": value, "rules": "Learned elsewhere."}
 
 
+@BOTH_DRIVERS
 def test_the_next_upgrade_tells_steps_from_what_the_agent_has_learned(
     alice: Caller, agent: dict[str, Any], memory: Memory
 ) -> None:
@@ -166,6 +170,7 @@ def test_the_next_upgrade_tells_steps_from_what_the_agent_has_learned(
     assert memory.document()["system"] == "Serve Ann."
 
 
+@BOTH_DRIVERS
 def test_leaves_settings_that_the_owner_has_changed_to_the_caller(
     alice: Caller, agent: dict[str, Any], memory: Memory
 ) -> None:
@@ -179,6 +184,7 @@ def test_leaves_settings_that_the_owner_has_changed_to_the_caller(
     assert memory.document()["system"] == "Know."
 
 
+@BOTH_DRIVERS
 def test_a_block_that_the_agent_has_lost_comes_back_when_that_is_chosen(
     alice: Caller, agent: dict[str, Any], memory: Memory
 ) -> None:
@@ -226,6 +232,7 @@ def test_warns_of_steps_that_begin_elsewhere(alice: Caller, agent: dict[str, Any
     assert "lead on from 1.0.0" in said["warnings"][0]
 
 
+@BOTH_DRIVERS
 @pytest.mark.parametrize(
     ("operation", "why"),
     [
@@ -253,6 +260,7 @@ def test_says_which_step_does_not_fit_the_agent(
     assert alice.get(f"/agents/{agent['id']}")["status"] == "active"
 
 
+@BOTH_DRIVERS
 def test_makes_no_more_blocks_than_a_template_may_have(
     alice: Caller, agent: dict[str, Any]
 ) -> None:

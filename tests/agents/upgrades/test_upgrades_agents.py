@@ -8,7 +8,7 @@ import pytest
 from agents.models import Agent, Status
 from agents.upgrades.models import Migration, MigrationState
 from gateway_core.audit.models import AuditEvent
-from tests.agents.conftest import MODEL, Caller, agent_file, rows
+from tests.agents.conftest import BOTH_DRIVERS, MODEL, Caller, agent_file, rows
 from tests.agents.upgrades.conftest import HUMAN, RULES, Memory, next_file
 from tests.conftest import Running
 
@@ -17,6 +17,7 @@ def upgrade(caller: Caller, agent: dict[str, Any], **body: Any) -> dict[str, Any
     return dict(caller.post(f"/agents/{agent['id']}/upgrade", json=body))
 
 
+@BOTH_DRIVERS
 def test_only_says_what_it_would_do_unless_told_otherwise(
     alice: Caller, published: dict[str, Any], memory: Memory, letta: Running
 ) -> None:
@@ -45,6 +46,7 @@ def test_only_says_what_it_would_do_unless_told_otherwise(
     assert alice.get(f"/agents/{published['id']}/migrations")["data"] == []
 
 
+@BOTH_DRIVERS
 def test_does_what_it_said(alice: Caller, published: dict[str, Any], memory: Memory) -> None:
     memory.learn("human", "Name: Ann. Likes tea.")
     said = upgrade(alice, published)
@@ -92,6 +94,7 @@ def test_shows_no_secret_that_another_version_would_show(alice: Caller, template
     assert done["agent"]["variables"]["search_key"] == "for all to see"
 
 
+@BOTH_DRIVERS
 def test_tells_what_an_agent_went_through(alice: Caller, published: dict[str, Any]) -> None:
     done = upgrade(alice, published, dry_run=False)
 
@@ -133,6 +136,7 @@ def test_does_no_other_plan_than_the_one_agreed_to(
     assert memory.blocks()["rules"] == "Be bold."
 
 
+@BOTH_DRIVERS
 def test_the_plan_of_another_version_is_another_one(
     alice: Caller, published: dict[str, Any], memory: Memory
 ) -> None:
@@ -148,6 +152,7 @@ def test_the_plan_of_another_version_is_another_one(
     assert alice.get(f"/agents/{published['id']}")["template"]["version"] == "1.1.0"
 
 
+@BOTH_DRIVERS
 def test_upgrades_the_agent_that_its_caller_knows(
     alice: Caller, published: dict[str, Any], memory: Memory
 ) -> None:
@@ -160,6 +165,7 @@ def test_upgrades_the_agent_that_its_caller_knows(
     assert memory.document()["system"] == "You help Ann."
 
 
+@BOTH_DRIVERS
 @pytest.mark.parametrize(
     ("choice", "value"), [("keep_agent", "Be bold."), ("take_template", "Be very kind.")]
 )
@@ -182,6 +188,7 @@ def test_leaves_conflicts_to_the_caller(
     assert memory.document()["system"] == "You serve Ann."
 
 
+@BOTH_DRIVERS
 def test_asks_for_variables_that_the_agent_lacks(
     alice: Caller, agent: dict[str, Any], memory: Memory
 ) -> None:
@@ -204,6 +211,7 @@ def test_asks_for_variables_that_the_agent_lacks(
     assert alice.get(f"/agents/{agent['id']}")["variables"] == {"user_name": "Ann", "city": "Rome"}
 
 
+@BOTH_DRIVERS
 def test_changes_model_settings_and_the_tools_environment(
     alice: Caller, template: str, letta: Running
 ) -> None:
@@ -228,6 +236,7 @@ def test_changes_model_settings_and_the_tools_environment(
     assert any("s3cr3t" in one["body"] for one in sent if one["method"] == "PATCH")
 
 
+@BOTH_DRIVERS
 def test_goes_to_higher_versions_only_unless_forced(
     alice: Caller, published: dict[str, Any], memory: Memory
 ) -> None:
@@ -253,12 +262,14 @@ def test_warns_of_a_deprecated_version(alice: Caller, published: dict[str, Any])
     assert said["warnings"] == ["Version 1.1.0 is deprecated."]
 
 
+@BOTH_DRIVERS
 def test_leaves_agents_of_no_template_alone(alice: Caller) -> None:
     made = alice.letta("POST", "/agents/", json={"name": "Bare", "model": MODEL}).json()
     answer = alice("POST", f"/agents/{made['id']}/upgrade", json={})
     assert (answer.status_code, answer.json()["code"]) == (409, "caller_conflict")
 
 
+@BOTH_DRIVERS
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -300,6 +311,7 @@ def test_leaves_the_agent_as_it_was_when_letta_fails_in_the_midst(
     assert alice.get(f"/agents/{published['id']}")["status"] == "suspended"
 
 
+@BOTH_DRIVERS
 def test_keeps_everything_else_from_an_agent_meanwhile(
     alice: Caller, published: dict[str, Any]
 ) -> None:
@@ -308,6 +320,7 @@ def test_keeps_everything_else_from_an_agent_meanwhile(
     assert (answer.status_code, answer.json()["code"]) == (409, "caller_conflict")
 
 
+@BOTH_DRIVERS
 def test_needs_letta(alice: Caller, published: dict[str, Any], letta: Running) -> None:
     letta.fault("^/v1/", status=500)
     for dry_run in (True, False):
@@ -317,12 +330,15 @@ def test_needs_letta(alice: Caller, published: dict[str, Any], letta: Running) -
     assert alice.get(f"/agents/{published['id']}")["status"] == "active"
 
 
-def test_needs_a_token(gateway: str) -> None:
+@BOTH_DRIVERS
+def test_needs_a_token(alice: Caller, gateway: str) -> None:
+    del alice
     for path in ("upgrade", "migrations"):
         method = "POST" if path == "upgrade" else "GET"
         assert httpx.request(method, f"{gateway}/api/v1/agents/a/{path}").status_code == 401
 
 
+@BOTH_DRIVERS
 def test_others_agents_do_not_exist(
     bob: Caller, alice: Caller, published: dict[str, Any], memory: Memory
 ) -> None:

@@ -36,7 +36,8 @@ def test_passes_upgrades_on_and_always_says_whether_it_is_a_dry_run(
     path = f"/agents/{published['id']}/upgrade"
 
     said = alice.post(path, json={})
-    assert (said["dry_run"], said["plan"]) == (True, [{"op": "change", "pointer": "/system"}])
+    assert (said["dry_run"], len(said["plan"])) == (True, 5)
+    assert {"op": "change", "pointer": "/persona/system_prompt"} in said["plan"]
     assert wishes(ams) == [{"use_latest": True, "dry_run": True}]
     assert memory.document()["system"] == "You help Ann."
 
@@ -49,8 +50,60 @@ def test_passes_upgrades_on_and_always_says_whether_it_is_a_dry_run(
     assert (agent["status"], agent["template"]["version"]) == ("active", "1.1.0")
     (told,) = alice.get(f"/agents/{published['id']}/migrations")["data"]
     assert (told["state"], told["to_version"]) == ("applied", "1.1.0")
-    answer = alice("POST", f"/agents/{published['id']}/migrations/{told['id']}/rollback", json={})
-    assert answer.status_code == 409
+
+
+def test_tells_the_ams_of_a_rollback_and_ends_it_by_the_same_key(
+    alice: Caller, published: dict[str, Any], memory: Memory, ams: Running, letta: Running
+) -> None:
+    path = f"/agents/{published['id']}"
+    memory.learn("rules", "Be bold.")
+    body = {"dry_run": False, "strategy": "take_template"}
+    made = alice.post(f"{path}/upgrade", json=body)["migration"]
+    assert {one["pointer"] for one in alice.get(f"{path}/migrations/{made['id']}")["diff"]} >= {
+        "/memory_layout/blocks/rules/value",
+        "/persona/system_prompt",
+    }
+    # The AMS brings back what the template said; what was learned only the gateway knows, and
+    # Letta fails it then.
+    letta.fault("/core-memory/blocks/rules$", method="PATCH", status=500)
+
+    answer = alice("POST", f"{path}/migrations/{made['id']}/rollback", json={})
+
+    assert answer.status_code == 502
+    assert alice.get(path)["status"] == "upgrading"
+    letta.mend()
+    call_command("reconcile_agents", grace=0.0, verbosity=0)
+    assert memory.blocks() == {"human": "Name: Ann", "rules": "Be bold."}
+    assert memory.document()["system"] == "You help Ann."
+    agent = alice.get(path)
+    assert (agent["status"], agent["template"]) == ("active", published["template"])
+    asked = ams.requests("/upgrade$")
+    assert [orjson.loads(one["body"]) for one in asked][-1] == {
+        "target_version": "1.0.0",
+        "variables": {"user_name": "Ann", "tone": "kind"},
+        "strategy": "take_template",
+        "force": True,
+        "dry_run": False,
+    }
+    keys = [one["headers"]["idempotency-key"] for one in asked]
+    assert (len(keys), len(set(keys))) == (3, 2)
+    # The AMS knows which version the agent has: it can be upgraded again as before.
+    assert alice.post(f"{path}/upgrade", json={"strategy": "keep_agent"})["plan"]
+
+
+def test_leaves_the_agent_upgraded_when_the_ams_does_not_go_back(
+    alice: Caller, published: dict[str, Any], memory: Memory, ams: Running
+) -> None:
+    path = f"/agents/{published['id']}"
+    made = alice.post(f"{path}/upgrade", json={"dry_run": False})["migration"]
+    ams.fault("/upgrade$", status=409, body={"detail": "only upwards"})
+
+    answer = alice("POST", f"{path}/migrations/{made['id']}/rollback", json={})
+
+    assert (answer.status_code, answer.json()["detail"]) == (409, "only upwards")
+    assert memory.document()["system"] == "You serve Ann."
+    agent = alice.get(path)
+    assert (agent["status"], agent["template"]["version"]) == ("active", "1.1.0")
 
 
 def test_tells_what_was_chosen_and_passes_on_what_is_in_the_way(
@@ -60,10 +113,13 @@ def test_tells_what_was_chosen_and_passes_on_what_is_in_the_way(
     alice.letta("PATCH", f"/agents/{published['id']}", json={"system": "Mine."}).raise_for_status()
 
     said = alice.post(path, json={})
-    assert [one["pointer"] for one in said["conflicts"]] == ["/system"]
+    assert [one["pointer"] for one in said["conflicts"]] == ["/persona/system_prompt"]
     assert (said["target_version"], len(said["plan_hash"])) == ("1.1.0", 64)
     refused = alice("POST", path, json={"dry_run": False})
-    assert (refused.status_code, refused.json()["error"]["param"]) == (409, "/system")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (
+        409,
+        "/persona/system_prompt",
+    )
     assert alice.get(f"/agents/{published['id']}")["status"] == "active"
 
     stale = {"dry_run": False, "strategy": "take_template", "plan_hash": said["plan_hash"]}
@@ -71,7 +127,7 @@ def test_tells_what_was_chosen_and_passes_on_what_is_in_the_way(
     assert (refused.status_code, refused.json()["error"]["param"]) == (409, "/plan_hash")
     assert memory.document()["system"] == "Mine."
 
-    choice = {"strategies": {"/system": "take_template"}}
+    choice = {"strategies": {"/persona/system_prompt": "take_template"}}
     agreed = alice.post(path, json=choice)["plan_hash"]
     alice.post(path, json={**choice, "dry_run": False, "plan_hash": agreed})
     assert wishes(ams)[-1] == {
@@ -91,7 +147,7 @@ def test_tells_what_was_chosen_and_passes_on_what_is_in_the_way(
     ("choice", "pointer"),
     [
         ({"strategy": "keep_agent"}, "/strategy"),
-        ({"strategies": {"/system": "keep_agent"}}, "/strategies"),
+        ({"strategies": {"/persona/system_prompt": "keep_agent"}}, "/strategies"),
         ({"force": True}, "/force"),
         ({"plan_hash": "0" * 64}, "/plan_hash"),
     ],
