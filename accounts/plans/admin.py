@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import label_for_field
 from django.db.models import Q
 
 from accounts.plans import services
-from accounts.plans.models import Plan, UserPlan
+from accounts.plans.models import Plan, Unlimited, UserPlan
 from gateway_core.admin import found_exactly
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     UserPlanBase = admin.ModelAdmin[UserPlan]
     InlineBase = admin.StackedInline[UserPlan, User]
     FormBase = forms.ModelForm[Plan]
+    UserPlanFormBase = forms.ModelForm[UserPlan]
 else:  # at run time not generic
     PlanBase = UserPlanBase = admin.ModelAdmin
     InlineBase = admin.StackedInline
-    FormBase = forms.ModelForm
+    FormBase = UserPlanFormBase = forms.ModelForm
 
 _LIMITS = (
     "allowed_models",
@@ -33,8 +35,10 @@ _LIMITS = (
     "tokens_per_minute",
     "max_parallel_calls",
     "max_agents",
+    "max_api_keys",
 )
 _RATES = ("rate_general", "rate_llm", "rate_proxy", "rate_uploads", "rate_writes")
+_OWN = ("budget", "budget_period", *_LIMITS, *_RATES)
 _RATES_FORM = (
     "How many requests an hour, in one go after a rest and, where that is limited, at once: "
     "1000/h:100:32. What is left empty is as in "
@@ -57,7 +61,7 @@ class PlanAdmin(PlanBase):
     """What users may use and spend."""
 
     form = PlanForm
-    list_display = ("name", "is_default", "budget", "budget_period", *_LIMITS[1:], "max_api_keys")
+    list_display = ("name", "is_default", "budget", "budget_period", *_LIMITS[1:])
     search_fields = ("name",)
     readonly_fields = ("created_at", "updated_at")
     fieldsets = (
@@ -65,7 +69,7 @@ class PlanAdmin(PlanBase):
         (
             "Limits of each user on it",
             {
-                "fields": ("budget", "budget_period", *_LIMITS, "max_api_keys"),
+                "fields": ("budget", "budget_period", *_LIMITS),
                 "description": "What is left empty is not limited. A change holds from the very "
                 "next call of everybody on the plan. Periods are calendar ones, in UTC.",
             },
@@ -92,11 +96,24 @@ class PlanAdmin(PlanBase):
         services.delete_plan(plan=obj, by=cast("User", request.user))
 
 
+class UserPlanForm(UserPlanFormBase):
+    """A user's own limits, with a box to tick for each that they don't have at all."""
+
+    unlimited = forms.MultipleChoiceField(
+        label="No limit on",
+        choices=Unlimited.choices,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Whatever the plan says.",
+    )
+
+
 class UserPlanInline(InlineBase):
     """On the user's page."""
 
     model = UserPlan
-    fields = ("plan", "budget", *_LIMITS, *_RATES)
+    form = UserPlanForm
+    fields = ("plan", "budget", "budget_period", *_LIMITS, "unlimited", *_RATES)
     can_delete = False
     verbose_name = "plan, and limits instead of the plan's"
 
@@ -105,7 +122,8 @@ class UserPlanInline(InlineBase):
 class UserPlanAdmin(UserPlanBase):
     """The same for staff who may not change users."""
 
-    list_display = ("user", "plan", "budget", *_LIMITS[1:], "updated_at")
+    form = UserPlanForm
+    list_display = ("user", "plan", "own_limits", "updated_at")
     list_filter = ("plan",)
     list_select_related = ("user", "plan")
     search_fields = ("user__email",)
@@ -119,7 +137,7 @@ class UserPlanAdmin(UserPlanBase):
         (
             "Instead of the plan's limits",
             {
-                "fields": ("budget", *_LIMITS, "updated_at"),
+                "fields": ("budget", "budget_period", *_LIMITS, "unlimited", "updated_at"),
                 "description": "What is left empty is as in the plan. For every model, write *.",
             },
         ),
@@ -129,6 +147,14 @@ class UserPlanAdmin(UserPlanBase):
         ),
     )
     actions = None
+
+    @admin.display(description="instead of the plan's")
+    def own_limits(self, obj: UserPlan) -> str:
+        """What is different for them, in words."""
+        named = ((name, _shown(obj, name)) for name in _OWN)
+        return ", ".join(
+            f"{label_for_field(name, UserPlan)}: {shown}" for name, shown in named if shown
+        )
 
     def get_readonly_fields(self, _request: HttpRequest, obj: UserPlan | None = None) -> Any:
         """Whose it is does not change."""
@@ -147,3 +173,13 @@ class UserPlanAdmin(UserPlanBase):
     def save_model(self, request: HttpRequest, obj: UserPlan, form: Any, change: bool) -> None:  # noqa: ARG002, FBT001
         """Save with an audit event."""
         services.save_user_plan(user_plan=obj, by=cast("User", request.user))
+
+
+def _shown(own: UserPlan, name: str) -> str:
+    """Return a limit in words; nothing where it is the plan's."""
+    if name in own.unlimited:
+        return "no limit"
+    value = getattr(own, name)
+    if isinstance(value, list):
+        return " ".join(value)
+    return "" if value is None else str(value)

@@ -39,7 +39,7 @@ class Limits:
     tokens_per_minute: int | None
     max_parallel_calls: int | None
     max_agents: int | None
-    max_api_keys: int
+    max_api_keys: int | None
     rate_general: str = ""
     rate_llm: str = ""
     rate_proxy: str = ""
@@ -72,6 +72,8 @@ def covers(patterns: Iterable[str], name: str) -> bool:
 
 
 def _value(name: str, plan: Plan, own: UserPlan | None) -> Any:
+    if own is not None and name in own.unlimited:
+        return None
     value = getattr(own, name, None)
     if value is None or value in ([], ""):
         value = getattr(plan, name)

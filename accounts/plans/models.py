@@ -37,8 +37,8 @@ class BudgetPeriod(models.TextChoices):
     MONTH = "30d", "a month"
 
 
-def _whole(help_text: str) -> models.PositiveIntegerField[Any, Any]:
-    return models.PositiveIntegerField(null=True, blank=True, help_text=help_text)
+def _whole(help_text: str, **options: Any) -> models.PositiveIntegerField[Any, Any]:
+    return models.PositiveIntegerField(null=True, blank=True, help_text=help_text, **options)
 
 
 def check_rate(form: str) -> None:
@@ -59,7 +59,8 @@ class LimitFields(models.Model):
     """The limits that plans have and users may have of their own.
 
     What is empty here is no limit in a plan, and the plan's limit for a user. One more is a line
-    here and a line in ``Limits``. Rates that are empty in both are those of the settings.
+    here, a line in ``Limits``, and one in ``Unlimited`` if a user may be without it. Rates that are
+    empty in both are those of the settings.
     """
 
     budget = models.DecimalField(
@@ -80,6 +81,7 @@ class LimitFields(models.Model):
     tokens_per_minute = _whole("Of model calls, in and out.")
     max_parallel_calls = _whole("Model calls under way at once, on each key.")
     max_agents = _whole("Agents, however they were made.")
+    max_api_keys = _whole("Those that have not ended.", verbose_name="max API keys")
     rate_general = _rate("general requests", "Reading, and changing agents and their memory.")
     rate_llm = _rate("model calls and messages", "What has a model or an agent work.")
     rate_proxy = _rate("agents' model calls", "What agents ask of models meanwhile.")
@@ -100,7 +102,7 @@ class Plan(LimitFields):
     budget_period = models.CharField(
         max_length=8, choices=BudgetPeriod.choices, default=BudgetPeriod.MONTH
     )
-    max_api_keys = models.PositiveIntegerField("API keys at the most", default=20)
+    max_api_keys = _whole("Those that have not ended.", verbose_name="max API keys", default=20)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -123,6 +125,17 @@ class Plan(LimitFields):
         """Leave to ``save_plan`` that there is one default: it takes that from another plan."""
 
 
+class Unlimited(models.TextChoices):
+    """Limits that single users may be freed of. For every model there is ``*``."""
+
+    BUDGET = "budget", "budget"
+    REQUESTS = "requests_per_minute", "requests per minute"
+    TOKENS = "tokens_per_minute", "tokens per minute"
+    PARALLEL_CALLS = "max_parallel_calls", "parallel calls"
+    AGENTS = "max_agents", "agents"
+    API_KEYS = "max_api_keys", "API keys"
+
+
 class UserPlan(LimitFields):
     """The plan that a user was put on, and the limits that are different for them."""
 
@@ -140,6 +153,19 @@ class UserPlan(LimitFields):
         related_name="users",
         help_text="None: the default plan.",
     )
+    budget_period = models.CharField(
+        max_length=8,
+        choices=(("", "as in the plan"), *BudgetPeriod.choices),
+        blank=True,
+        default="",
+    )
+    unlimited = ArrayField(
+        models.CharField(max_length=32, choices=Unlimited.choices),
+        verbose_name="no limit on",
+        default=list,
+        blank=True,
+        help_text="Whatever the plan says.",
+    )
     updated_at = models.DateTimeField(auto_now=True)
 
     objects: ClassVar[models.Manager[UserPlan]] = models.Manager()
@@ -150,3 +176,9 @@ class UserPlan(LimitFields):
 
     def __str__(self) -> str:
         return f"{self.user_id} on {self.plan or 'the default plan'}"
+
+    def clean(self) -> None:
+        """Refuse a limit that is given and taken away."""
+        both = [name for name in self.unlimited if getattr(self, name) is not None]
+        if both:
+            raise ValidationError(dict.fromkeys(both, "Leave it empty, or take the tick away."))

@@ -79,9 +79,10 @@ def save_user_plan(*, user_plan: UserPlan, by: User | None) -> None:
     """Store a user's plan and own limits.
 
     Raises:
-        ValidationError: a limit can't be.
+        ValidationError: a limit can't be, or is given and taken away.
     """
     user_plan.clean_fields()
+    user_plan.clean()
     user_id = user_plan.user_id
     with transaction.atomic():
         before = UserPlan.objects.select_for_update().filter(pk=user_id).first()
@@ -141,7 +142,7 @@ def _user_changed(user_id: UUID) -> None:
 def _changes(before: LimitFields | None, after: LimitFields) -> list[str]:
     """Return ``name: old -> new`` for each field that was changed."""
     names = [field.name for field in fields(Limits) if hasattr(after, field.name)]
-    names += [name for name in ("name", "is_default", "plan") if hasattr(after, name)]
+    names += [name for name in ("name", "is_default", "plan", "unlimited") if hasattr(after, name)]
     shown = ((name, _shown(before, name), _shown(after, name)) for name in names)
     return [f"{name}: {old} -> {new}" for name, old, new in shown if old != new]
 

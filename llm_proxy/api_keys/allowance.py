@@ -44,6 +44,8 @@ def check_room(user_id: UUID) -> None:
     """
     get_user_model().objects.select_for_update(no_key=True).get(pk=user_id)
     allowed = limits_for(user_id).max_api_keys
+    if allowed is None:
+        return
     active = ApiKey.objects.for_user(user_id).in_state(State.ACTIVE, timezone.now())
     if active.count() >= allowed:
         raise CountExhausted(

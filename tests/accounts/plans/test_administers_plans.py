@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -9,12 +10,21 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from accounts.models import Plan, User, UserPlan
+from accounts.plans.services import limits_for
+from gateway_core import cache
 from gateway_core.audit.models import AuditEvent
 
 pytestmark = pytest.mark.django_db
 PLANS = "/admin/accounts/plan/"
 USER_PLANS = "/admin/accounts/userplan/"
 INLINE = {"user_plan-TOTAL_FORMS": "1", "user_plan-INITIAL_FORMS": "0"}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known() -> Iterator[None]:
+    cache.clear_all()
+    yield
+    cache.clear_all()
 
 
 @pytest.fixture
@@ -98,6 +108,42 @@ def test_a_user_page_without_changes_makes_no_plan(admin_client: Client, alice: 
     answer = admin_client.post(f"/admin/accounts/user/{alice.pk}/change/", INLINE)
     assert answer.status_code == 302
     assert not UserPlan.objects.exists()
+
+
+def test_a_user_is_freed_of_limits_by_boxes(admin_client: Client, alice: User) -> None:
+    page = f"/admin/accounts/user/{alice.pk}/change/"
+    fields = {"user_plan-0-user": str(alice.pk), "user_plan-0-budget_period": "1d"}
+    ticked = {"user_plan-0-unlimited": ["budget", "max_api_keys"]}
+    assert admin_client.post(page, {**INLINE, **fields, **ticked}).status_code == 302
+    own = UserPlan.objects.get()
+    assert (own.budget_period, own.unlimited) == ("1d", ["budget", "max_api_keys"])
+    limits = limits_for(alice.pk)
+    assert (limits.budget, limits.budget_period, limits.max_api_keys) == (None, "1d", None)
+    shown = admin_client.get(USER_PLANS).content.decode()
+    assert "budget: no limit, budget period: 1d, max API keys: no limit" in shown
+    shown = admin_client.get(f"{USER_PLANS}{alice.pk}/change/").content.decode()
+    assert shown.count("checked") == 2
+    event = AuditEvent.objects.get()
+    assert event.facts["changes"] == [
+        "budget_period: none -> 1d",
+        "unlimited: none -> budget max_api_keys",
+    ]
+    assert admin_client.post(f"{USER_PLANS}{alice.pk}/change/", {}).status_code == 302
+    assert UserPlan.objects.get().unlimited == []
+
+
+def test_a_limit_that_is_given_and_taken_away_is_explained(
+    admin_client: Client, alice: User
+) -> None:
+    fields = {"user": str(alice.pk), "budget": "0", "unlimited": ["budget"]}
+    page = admin_client.post(f"{USER_PLANS}add/", fields)
+    assert page.status_code == 200
+    assert set(page.context["adminform"].errors) == {"budget"}
+
+
+def test_a_plan_without_a_number_of_api_keys_has_no_limit(admin_client: Client) -> None:
+    assert admin_client.post(f"{PLANS}add/", form(max_api_keys="")).status_code == 302
+    assert Plan.objects.get(name="Team").max_api_keys is None
 
 
 def test_staff_who_may_not_change_users_put_them_on_plans(staff: Client, alice: User) -> None:

@@ -121,6 +121,15 @@ def test_tells_whoever_asked_of_the_user_whose_limits_change(
     assert told == [alice]
 
 
+def test_a_limit_that_is_given_and_taken_away_is_not_saved(alice: UUID, staff: User) -> None:
+    own = UserPlan(user_id=alice, max_agents=0, unlimited=["max_agents"])
+    with pytest.raises(ValidationError):
+        services.save_user_plan(user_plan=own, by=staff)
+    with pytest.raises(ValidationError):
+        services.save_user_plan(user_plan=UserPlan(user_id=alice, unlimited=["sleep"]), by=staff)
+    assert not UserPlan.objects.exists()
+
+
 def test_a_new_default_takes_the_place_of_the_old_one(staff: User) -> None:
     services.save_plan(plan=Plan(name="Free", is_default=True), by=staff)
     assert [plan.name for plan in Plan.objects.filter(is_default=True)] == ["Free"]

@@ -9,10 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 from channels.db import database_sync_to_async
 from django.core.exceptions import FieldDoesNotExist
+from django.db import models
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.models import Plan, User, UserPlan
 from accounts.plans.limits import Limits, covers
+from accounts.plans.models import LimitFields, Unlimited
 from accounts.plans.services import alimits_for, limits_for, limits_of
 from gateway_core import cache
 from gateway_core.rates import RateClass
@@ -65,6 +67,28 @@ def test_a_user_may_have_own_limits_on_the_default_plan(user_id: UUID) -> None:
     UserPlan.objects.create(user_id=user_id, allowed_models=["gpt-4o"], budget=0)
     limits = limits_for(user_id)
     assert (limits.allowed_models, limits.budget) == (("gpt-4o",), Decimal(0))
+
+
+def test_a_user_may_have_another_period_and_other_counts_of_keys(user_id: UUID) -> None:
+    UserPlan.objects.create(user_id=user_id, budget_period="1d", max_api_keys=0)
+    limits = limits_for(user_id)
+    assert (limits.budget, limits.budget_period) == (Decimal(10), "1d")
+    assert limits.max_api_keys == 0
+
+
+@pytest.mark.parametrize("name", Unlimited.values)
+def test_a_user_may_be_without_a_limit_that_the_plan_has(user_id: UUID, name: str) -> None:
+    plan = Plan.objects.create(name="Team", **dict.fromkeys(Unlimited.values, 3))
+    UserPlan.objects.create(user_id=user_id, plan=plan, unlimited=[name])
+    limits = limits_for(user_id)
+    given = {other: getattr(limits, other) for other in Unlimited.values}
+    assert given == {other: None if other == name else 3 for other in Unlimited.values}
+
+
+def test_every_number_is_one_that_users_may_be_without() -> None:
+    numbers = (models.DecimalField, models.PositiveIntegerField)
+    given = {field.name for field in LimitFields._meta.get_fields() if isinstance(field, numbers)}
+    assert given == set(Unlimited.values)
 
 
 def test_rates_are_the_users_else_the_plans_else_the_settings(

@@ -11,8 +11,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from accounts.models import Plan, User
-from accounts.plans.services import save_plan
+from accounts.models import Plan, User, UserPlan
+from accounts.plans.services import save_plan, save_user_plan
 from gateway_core import cache
 from gateway_core.audit.models import AuditEvent
 from gateway_core.errors import CountExhausted, FieldInvalid, ModelNotAllowed
@@ -59,6 +59,13 @@ def test_a_user_has_as_many_keys_as_their_plan_allows(alice: User) -> None:
     assert ApiKey.objects.count() == 2
     assert AuditEvent.objects.filter(action="api_key.create").count() == 2
     make(User.objects.create(pk=uuid4()))  # others have their own number
+
+
+def test_a_user_without_that_limit_has_any_number(alice: User) -> None:
+    allow(max_api_keys=1)
+    save_user_plan(user_plan=UserPlan(user=alice, unlimited=["max_api_keys"]), by=None)
+    make(alice)
+    make(alice)
 
 
 def test_dead_keys_do_not_count(alice: User) -> None:
