@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 from django.views.generic import RedirectView
 from django_prometheus.exports import ExportToDjangoView
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import (
     SpectacularAPIView,
     SpectacularRedocView,
@@ -52,6 +53,7 @@ class SchemaView(SpectacularAPIView):
     It is made once for each of its forms: that takes half a second of a core.
     """
 
+    @extend_schema(exclude=True)
     def get(self, request: Request, *_args: object, **_named: object) -> HttpResponse:
         """Return the form that is asked for."""
         form = request.accepted_renderer
