@@ -51,7 +51,8 @@ def _leaves_event(kind: Kind, outcome: Outcome) -> bool:
         return False
     if outcome.code == "gateway_keys_unavailable":
         return False
-    return kind not in _PROVED_BY_DATABASE or outcome.code != "gateway_database_unavailable"
+    is_away = outcome.status == httpx.codes.SERVICE_UNAVAILABLE
+    return not (is_away and kind in _PROVED_BY_DATABASE)
 
 
 def _check_usage(cast: Cast) -> None:
