@@ -1,7 +1,8 @@
 """One structured line for each event, the same for our own code, Django and libraries.
 
 JSON in production, a coloured console in development. Never bodies, tokens or prompts: values
-under sensitive names are replaced before they are rendered.
+under sensitive names are replaced before they are rendered, and what has the form of a secret in
+what was rendered, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,16 @@ _SENSITIVE: Final = re.compile(
     r"|(^|_)(token|key|auth)$",
     re.IGNORECASE,
 )
+# By which secrets are known wherever they stand: first whether there may be any, which costs less,
+# then which. The gateway's own, LiteLLM's, signed tokens, and what a header presents.
+_MARKS: Final = ("gwk_", "gws_", "sk-", "eyJ", "earer ")
+_SECRETS: Final = re.compile(
+    r"gw[ks]_[\w%-]{16,}|\bsk-[\w-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*"
+    r"|(?<=\b[Bb]earer )[\w.~+/=-]{16,}",
+    re.ASCII,
+)
+# Servers that write a line of their own for each request, with its whole path and query.
+_SERVERS: Final = ("uvicorn.access", "django.channels.server", "django.server")
 # Libraries that speak of every request or query at INFO.
 _NOISY: Final = ("asyncio", "aiohttp", "urllib3", "daphne", "httpx", "httpcore")
 
@@ -55,6 +66,14 @@ def _redacted(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_redacted(item) for item in value]
     return value
+
+
+def mask(_logger: Any, _method: str, line: Any) -> str:
+    """Replace what has the form of a secret, in a line that is ready to be written."""
+    for mark in _MARKS:
+        if mark in line:
+            return _SECRETS.sub(REDACTED, line)
+    return str(line)
 
 
 def _name_logger(
@@ -113,7 +132,7 @@ def configure(options: dict[str, str]) -> None:
         )
     level = logging.getLevelNamesMapping().get(options["level"], logging.INFO)
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[*shared, renderer, mask],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
@@ -126,7 +145,7 @@ def _configure_stdlib(level: int, shared: list[Any], renderer: Any) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer, mask],
         )
     )
     root = logging.getLogger()
@@ -142,9 +161,11 @@ def _configure_stdlib(level: int, shared: list[Any], renderer: Any) -> None:
     # The canonical line tells of each 4xx. What broke a view is told here.
     logging.getLogger("django.request").setLevel(logging.ERROR)
     logging.getLogger("django.security.DisallowedHost").setLevel(logging.CRITICAL)
-    # The canonical line replaces the server's own; with neither handler nor parent, uvicorn
-    # doesn't even format it.
-    logging.getLogger("uvicorn.access").propagate = False
+    # The canonical line replaces the server's own. With neither handler nor parent, uvicorn doesn't
+    # even format it; others' warnings would go to Python's last resort then.
+    for name in _SERVERS:
+        logger = logging.getLogger(name)
+        logger.propagate, logger.disabled = False, True
 
 
 def get_logger(name: str) -> Any:

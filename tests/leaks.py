@@ -41,12 +41,20 @@ def watch() -> None:
 
 @contextmanager
 def watched_log() -> Iterator[None]:
-    """Have what is set up in the block write its log to where it is looked through."""
-    file, sys.stderr = sys.stderr, _Log(sys.stderr)
+    """Have lines of a log that is set up in the block looked through before secrets are masked."""
+    from gateway_core import logging  # noqa: PLC0415 - of this checkout, once it can be imported
+
+    mask = logging.mask
+
+    def scanning_mask(_logger: Any, _method: str, line: Any) -> str:
+        scan(line.encode(errors="replace"), "the log")
+        return mask(_logger, _method, line)
+
+    logging.mask = scanning_mask
     try:
         yield
     finally:
-        sys.stderr = file
+        logging.mask = mask
 
 
 def scan(data: bytes, place: str) -> None:
@@ -121,17 +129,3 @@ def _note_results_of(make: Callable[..., str]) -> None:
     for module in list(sys.modules.values()):
         if getattr(module, make.__name__, None) is make:
             setattr(module, make.__name__, noting)
-
-
-class _Log:
-    """What the log is written to."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-    def write(self, text: str) -> int:
-        scan(text.encode(errors="replace"), "the log")
-        return int(self._file.write(text))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway_core.logging import REDACTED, is_sensitive, redact
+from gateway_core.logging import REDACTED, is_sensitive, mask, redact
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _PROGRAM = """
@@ -98,8 +98,10 @@ def test_is_quiet_about_what_libraries_do_every_time(name: str) -> None:
     assert _written(f'logging.getLogger("{name}.inner").info("connected")') == []
 
 
-def test_writes_no_line_of_the_servers_own_for_a_request() -> None:
-    assert _written('logging.getLogger("uvicorn.access").info("GET / 200")') == []
+@pytest.mark.parametrize("name", ["uvicorn.access", "django.channels.server", "django.server"])
+def test_writes_no_line_of_the_servers_own_for_a_request(name: str) -> None:
+    assert _written(f'logging.getLogger("{name}").info("GET / 200")') == []
+    assert _written(f'logging.getLogger("{name}").warning("GET / 404")') == []
 
 
 def test_writes_no_second_line_for_a_request_that_was_refused() -> None:
@@ -161,3 +163,43 @@ def test_writes_no_secret_in_either_form(form: str) -> None:
 
     assert len(lines) == 3
     assert not [line for line in lines if "s-1" in line or "s-7" in line]
+
+
+_FORMS = {
+    "an API key": "gwk_" + "k1" * 24,
+    "an agent secret": "gws_" + "-a_b" * 17,
+    "a virtual key": "sk-AbC_dEf-012345678",
+    "an access token": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+}
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("secret", _FORMS.values(), ids=_FORMS)
+def test_masks_what_has_the_form_of_a_secret_wherever_it_stands(secret: str, form: str) -> None:
+    program = f"""
+get_logger("a").info("said {secret}", path="/proxy/{secret}/models", deep=["{secret}"])
+logging.getLogger("b").warning("HTTP GET /x?key=%s 404", "{secret}")
+try:
+    raise ValueError("{secret}")
+except ValueError:
+    get_logger("a").exception("broke")
+    logging.getLogger("b").exception("broke")
+"""
+    lines = "\n".join(_written(program, form=form))
+
+    assert secret not in lines
+    assert lines.count(REDACTED) == 6
+    assert "/models" in lines
+
+
+def test_masks_what_a_header_presents() -> None:
+    (event,) = _events('get_logger("a").info("sent Authorization: Bearer opaque0123456789abc, x")')
+
+    assert event["event"] == f"sent Authorization: Bearer {REDACTED}, x"
+
+
+@pytest.mark.parametrize(
+    "text", ["a risk-averse task-manager", "disk-usage", "the hint gwk_Ab12", "a Bearer token"]
+)
+def test_masks_nothing_that_only_looks_like_it(text: str) -> None:
+    assert mask(None, "", text) == text
