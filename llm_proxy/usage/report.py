@@ -84,7 +84,7 @@ def report_usage(
     if len(rows) > MOST_GROUPS:
         raise FieldInvalid(
             f"There are more than {MOST_GROUPS} groups. Ask for a shorter time, or group by less.",
-            param="group_by",
+            param="/group_by",
         )
     if "key" in group_by:
         _name_keys(user_id, rows)

@@ -24,7 +24,7 @@ class UsageQuerySerializer(serializers.Serializer[Any]):
         """Add the fields whose names are words of Python."""
         since = serializers.DateTimeField(
             required=False,
-            help_text="Date or time; the beginning of this budget period.",
+            help_text="Date or time; the beginning of the budget period that `to` ends or is in.",
             error_messages={"invalid": _NO_TIME},
         )
         until = serializers.DateTimeField(

@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 
 from gateway_core.errors import FieldInvalid
 from gateway_core.intake import valid
-from llm_proxy.usage.budget import budget_of
+from llm_proxy.usage.budget import budget_of, period_around
 from llm_proxy.usage.report import report_usage
 from llm_proxy.usage.serializers import UsageQuerySerializer, UsageSerializer
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = timedelta(days=366)
 _USUAL: Final = timedelta(days=30)
+_MOMENT: Final = timedelta(microseconds=1)
 
 
 class MyUsageView(APIView):
@@ -60,9 +61,12 @@ def answer(
     """
     wish = valid(UsageQuerySerializer(data=request.query_params))
     until = wish.get("to", now)
-    since = wish.get("from") or budget.began_at or until - _USUAL
+    since = wish.get("from") or _beginning(budget, until)
     if not timedelta() < until - since <= _LONGEST:
-        raise FieldInvalid("from must be before to, by 366 days at the most.", param="from")
+        raise FieldInvalid(
+            "from must be before to, or before now without a to, by 366 days at the most.",
+            param="/from",
+        )
     report = report_usage(
         user_id=user_id,
         since=since,
@@ -78,3 +82,11 @@ def answer(
         "budget": budget,
     }
     return Response(UsageSerializer(told).data)
+
+
+def _beginning(budget: Budget, until: datetime) -> datetime:
+    """Return when the budget period began that ends with, or is under way at, a time."""
+    if budget.began_at is not None and budget.began_at < until:
+        return budget.began_at
+    span = period_around(budget.period, until - _MOMENT)
+    return span[0] if span else until - _USUAL

@@ -210,21 +210,31 @@ def test_asks_litellm_once_in_a_few_seconds(alice: httpx.Client, litellm: Runnin
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("query", "param"),
     [
-        {"from": "yesterday"},
-        {"to": "2026-13-01"},
-        {"group_by": "weather"},
-        {"from": "2026-04-01", "to": "2026-03-01"},
-        {"from": "2025-01-01", "to": "2026-03-01"},
-        {"from": "2099-01-01"},
+        ({"from": "yesterday"}, "/from"),
+        ({"to": "2026-13-01"}, "/to"),
+        ({"group_by": "weather"}, "/group_by"),
+        ({"from": "2026-04-01", "to": "2026-03-01"}, "/from"),
+        ({"from": "2025-01-01", "to": "2026-03-01"}, "/from"),
+        ({"from": "2099-01-01"}, "/from"),
     ],
 )
-def test_refuses_what_makes_no_sense(alice: httpx.Client, query: dict[str, str]) -> None:
+def test_refuses_what_makes_no_sense(
+    alice: httpx.Client, query: dict[str, str], param: str
+) -> None:
     answer = alice.get(PATH, params=query)
 
     assert answer.status_code == 422
     assert answer.json()["code"] == "caller_field_invalid"
+    assert answer.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize(("to", "since"), [("2025-03-15", "03-01"), ("2025-04-01", "03-01")])
+def test_begins_with_the_period_that_the_end_is_in(
+    alice: httpx.Client, to: str, since: str
+) -> None:
+    assert of(alice, to=to)["from"] == f"2025-{since}T00:00:00Z"
 
 
 def test_says_that_a_date_will_do(alice: httpx.Client) -> None:
