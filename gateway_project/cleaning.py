@@ -15,7 +15,7 @@ from accounts.models import Denial, User
 from gateway_core.audit import months
 from gateway_core.idempotency.services import expired
 from letta_proxy.orphans import delete_organizations, orphaned_organizations
-from llm_proxy.api_keys.models import ApiKey, State
+from llm_proxy.api_keys.models import ApiKey
 from llm_proxy.api_keys.services import revoke_expired
 from llm_proxy.leftovers import (
     delete_orphaned_users,
@@ -96,7 +96,7 @@ def _older(queryset: QuerySet[Any], column: str, days: int) -> QuerySet[Any]:
 
 
 def _expired_keys() -> QuerySet[ApiKey]:
-    return ApiKey.objects.in_state(State.EXPIRED, timezone.now())
+    return ApiKey.objects.left_over(timezone.now())
 
 
 def _forgotten_keys() -> QuerySet[ApiKey]:

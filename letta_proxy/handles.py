@@ -13,10 +13,10 @@ from uuid import UUID
 
 from django.conf import settings
 
-from accounts.plans.services import EVERYBODY, alimits_for
+from accounts.plans.services import EVERYBODY, alimits_for, covers
 from accounts.plans.services import INVALIDATION_SUBJECT as LIMITS
 from gateway_core.cache import LocalCache, on_invalidate
-from gateway_core.errors import ResourceNotFound, UpstreamUnreachable
+from gateway_core.errors import ModelNotAllowed, ResourceNotFound, UpstreamUnreachable
 from letta_proxy import client
 from letta_proxy.mode import has_provider
 from letta_proxy.model_provider import EMBEDDING_PREFIX, MODEL_PREFIX, NAME, set_provider
@@ -27,6 +27,7 @@ from llm_proxy.services import agent_models
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from accounts.principals.principal import Principal
     from letta_proxy.provisioning import Account
 
 # For so long nobody asks again for a handle that was not there.
@@ -63,6 +64,28 @@ async def require_models(user_id: UUID, handles: Mapping[str, str]) -> None:
         raise ResourceNotFound(UNKNOWN_HANDLE, param=pointer)
 
 
+def hold_to_key(principal: Principal, handles: Mapping[str, str]) -> None:
+    """Refuse handles, given with their pointers, of models that an API key is not for.
+
+    What an agent has already it keeps, whoever talks to it: nothing here asks which that is.
+
+    Raises:
+        ModelNotAllowed: one is.
+    """
+    for handle, pointer in handles.items():
+        if not _is_for(principal, handle):
+            raise ModelNotAllowed(
+                "This API key may not give that model to an agent. GET /api/v1/letta/models lists "
+                "those it may.",
+                param=pointer,
+            )
+
+
+def _is_for(principal: Principal, handle: str) -> bool:
+    name = handle.removeprefix(MODEL_PREFIX).removeprefix(EMBEDDING_PREFIX)
+    return not principal.models or not has_provider() or covers(principal.models, name)
+
+
 async def is_offered(user_id: UUID, handle: str) -> bool:
     """Return whether the gateway offers a user this model. Letta is not asked, nor told."""
     return not has_provider() or handle in await _wanted(user_id)
@@ -75,8 +98,9 @@ async def renew_models(user_id: UUID) -> None:
         await _offered(user_id, account)
 
 
-async def only_offered(user_id: UUID, models: Any) -> Any:
-    """Return of a list of models, or embedding models, what the user's agents may use."""
+async def only_offered(principal: Principal, models: Any) -> Any:
+    """Return of a list of models, or embedding models, what may be given to the user's agents."""
+    user_id = principal.user_id
     account = await account_for(user_id)
     if account.address is None or not isinstance(models, list):
         return models
@@ -85,10 +109,13 @@ async def only_offered(user_id: UUID, models: Any) -> Any:
     return [
         model
         for model in models
-        if (handle := str(model.get("handle"))) in offered
-        or (
-            handle.startswith(EMBEDDING_PREFIX)
-            and limits.allow_model(handle.removeprefix(EMBEDDING_PREFIX))
+        if _is_for(principal, handle := str(model.get("handle")))
+        and (
+            handle in offered
+            or (
+                handle.startswith(EMBEDDING_PREFIX)
+                and limits.allow_model(handle.removeprefix(EMBEDDING_PREFIX))
+            )
         )
     ]
 

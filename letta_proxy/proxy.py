@@ -16,7 +16,7 @@ from letta_proxy.catalogue import CATALOGUE
 from letta_proxy.catalogue.operation import Use, operation_of
 from letta_proxy.cloud import mark_as_own
 from letta_proxy.cursors import hide_unlisted
-from letta_proxy.handles import renew_models, require_models
+from letta_proxy.handles import hold_to_key, renew_models, require_models
 from letta_proxy.observe import StreamObserver
 from letta_proxy.once import once
 from letta_proxy.ownership import owns_all
@@ -66,6 +66,7 @@ async def _authorize(exchange: Exchange) -> None:
         await refuse_shut(exchange, demands.claims)
         await hide_unlisted(exchange, demands.cursors)
         await require_allowed(user_id, demands.tools)
+        hold_to_key(exchange.principal, demands.models)
         await require_models(user_id, demands.models)
     if operation_of(exchange).lists_models:
         await renew_models(user_id)

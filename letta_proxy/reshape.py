@@ -48,7 +48,7 @@ def reshape(exchange: Exchange) -> Callable[[Any], Awaitable[Any]] | None:
         if operation.sets_models:
             await give_own_address(exchange.principal.user_id, document)
         if operation.lists_models:
-            document = await only_offered(exchange.principal.user_id, document)
+            document = await only_offered(exchange.principal, document)
         if operation.shows:
             await record_shown(exchange.principal.user_id, things(operation.shows, document, ""))
         if operation.streams and isinstance(document, dict):

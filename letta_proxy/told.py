@@ -89,7 +89,11 @@ def told(failure: Any) -> Any:
 
 _CODES: Final = frozenset(Code)
 _MEANINGS: Final[Mapping[Code, Callable[[], GatewayError]]] = {
-    Code.QUOTA_BUDGET_EXHAUSTED: BudgetExhausted,
+    # Agents spend on nothing else, also where an API key has sent the message.
+    Code.QUOTA_BUDGET_EXHAUSTED: lambda: BudgetExhausted(
+        "The budget of this account is spent, which its agents spend on. It is renewed with the "
+        "next budget period; GET /api/v1/me/limits says when."
+    ),
     Code.QUOTA_RATE_LIMITED: lambda: RateLimited(
         "The model calls or tokens that this account may use in a minute are used up.",
         retry_after=10,

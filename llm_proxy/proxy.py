@@ -6,10 +6,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
+from django.utils import timezone
 
 from accounts.plans.rates import quota_for
 from accounts.principals.identify import identify
-from gateway_core.errors import UpstreamCredentialRejected, UpstreamFailed
+from gateway_core.errors import BudgetExhausted, UpstreamCredentialRejected, UpstreamFailed
 from gateway_core.headers import first
 from gateway_core.logging import get_logger
 from gateway_core.proxy.exchange import Route
@@ -19,6 +20,7 @@ from llm_proxy.client import connections
 from llm_proxy.describe import QUERY, describes
 from llm_proxy.operations import CATALOGUE
 from llm_proxy.policy import FormPolicy, check_model_allowed, police
+from llm_proxy.spent import budget_exhausted
 from llm_proxy.usage.calls import ask_for_usage, call_headers, note_cost_of_failure
 from llm_proxy.usage.observer import observe
 from llm_proxy.virtual_keys.grants import grant_for
@@ -87,6 +89,8 @@ def _translate(exchange: Exchange, status: int, body: bytes) -> GatewayError:
     error = refusals.meaning(refusal)
     if isinstance(error, UpstreamCredentialRejected):
         _log.error("credential rejected", kind=refusal.kind, said=readable(refusal.message))
+    if isinstance(error, BudgetExhausted):
+        return budget_exhausted(refusal.message, exchange.notes[_GRANT], timezone.now())
     if refusal.kind in refusals.KEY_LOST:
         exchange.notes[_KEY_IS_LOST] = True
         return UpstreamFailed(

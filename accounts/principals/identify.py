@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from accounts.principals import memory, proving, refusals
+from accounts.principals.principal import Scheme
 from accounts.tokens import guesses
 from accounts.tokens.bearer import bearer_token
 from gateway_core.errors import AccountSuspended, Code, PolicyError, TokenRejected
@@ -19,8 +20,8 @@ async def identify(authorization: bytes | None, *, known: Principal | None = Non
     """Return the principal of an Authorization header.
 
     Args:
-        known: what it was when the request began that is still under way. That its token has
-            expired meanwhile does not hide then that the user was shut out.
+        known: what it was when the request began that is still under way. What an access token
+            has begun may end after it, unless the user was shut out meanwhile.
 
     Raises:
         TokenRejected: no token, or one that proves nothing here.
@@ -63,9 +64,10 @@ async def _found(token: bytes, known: Principal | None, *, is_counted: bool) -> 
             with guesses.counted() if is_counted else nullcontext():
                 entry = await proving.prove(token)
         except TokenRejected as error:
-            if known is not None and error.code is Code.CALLER_TOKEN_EXPIRED:
-                _admitted(await proving.look_up(known))
-            raise
+            is_over = error.code is Code.CALLER_TOKEN_EXPIRED
+            if known is None or known.scheme is not Scheme.SUPABASE or not is_over:
+                raise
+            return _admitted(await proving.look_up(known))
         memory.remember(digest, entry, since=epoch)
     return _admitted(entry)
 

@@ -28,10 +28,11 @@ class Principal:
 
     Attributes:
         session_id: the Supabase session, None for other schemes.
-        expires_at: Unix seconds after which nothing may go on in this principal's name; the
+        expires_at: Unix seconds after which nothing may begin in this principal's name; the
             tolerance for clocks is in it.
         scopes: what the credential is limited to, None when it is not.
         api_key_id: of the API key that was presented.
+        models: names and patterns of models that the credential is limited to; none: it is not.
     """
 
     user_id: UUID
@@ -42,6 +43,16 @@ class Principal:
     session_id: UUID | None = None
     scopes: frozenset[str] | None = None
     api_key_id: UUID | None = None
+    models: tuple[str, ...] = ()
+
+    @property
+    def stands_until(self) -> float:
+        """Return when what is under way has to prove itself again, in Unix seconds.
+
+        What an access token has begun may end after it. An API key's end is its owner's wish, which
+        counts for streams, too.
+        """
+        return self.expires_at if self.scheme is Scheme.API_KEY else math.inf
 
 
 def _always() -> bool:

@@ -40,6 +40,11 @@ class Principal(Protocol):
         """The API key that was presented, None when it was none."""
         ...
 
+    @property
+    def stands_until(self) -> float:
+        """Unix seconds at which what is under way has to prove itself again; infinity: never."""
+        ...
+
 
 class AnswerFailed(Exception):
     """The upstream says in its stream that it has failed, in words that are not for the caller.

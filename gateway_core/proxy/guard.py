@@ -14,7 +14,6 @@ from gateway_core import cache
 from gateway_core.errors import (
     CallerError,
     CallerGone,
-    Code,
     GatewayError,
     GatewayOverloaded,
     PolicyError,
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 _SWEEP_SECONDS: Final = 0.1
 # A call that has waited for its client for so long, in all, is the first to go when others wait.
 _CLIENT_SECONDS: Final = 5.0
+# Between two tries at proving again what has ended, where nobody could say.
+_PROOF_SECONDS: Final = 0.5
 
 _NONE: Final[set[Guard]] = set()
 _under_way: dict[asyncio.AbstractEventLoop, set[Guard]] = {}
@@ -49,7 +50,10 @@ class Guard:
         deadline: of the upstream, or of the client who does not read what has come.
     """
 
-    __slots__ = ("_error", "_exchange", "_listener", "_loop", "_seconds", "_task", "deadline")
+    __slots__ = (
+        *("_error", "_exchange", "_listener", "_loop", "_proof_at", "_seconds", "_task"),
+        "deadline",
+    )
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -58,6 +62,7 @@ class Guard:
         self._listener: asyncio.Task[None] | None = None
         self._error: GatewayError | None = None
         self._seconds = 0.0
+        self._proof_at = 0.0
         self.deadline = Deadline(exchange.upstream.timeouts(), self._loop.time)
 
     def end(self, error: GatewayError) -> None:
@@ -95,6 +100,12 @@ class Guard:
             self.end(CallerGone("The answer was read slowly while others waited."))
         else:
             self.end(GatewayOverloaded("Others wait. Send the body faster.", retry_after=1))
+
+    def prove_when_over(self, now: float) -> None:
+        """Have the block prove itself again once what has let it in is over."""
+        if self._exchange.principal.stands_until <= time.time() and self._proof_at <= now:
+            self._proof_at = now + _PROOF_SECONDS
+            spawn(self._prove_again())
 
     def listen(self) -> None:
         """Begin to hear the client's leaving, which ends the block with CallerGone.
@@ -145,9 +156,7 @@ class Guard:
         try:
             await identify(self._exchange)
         except (CallerError, PolicyError) as error:
-            # What was begun while the token was good may end after it.
-            if error.code is not Code.CALLER_TOKEN_EXPIRED:
-                self.end(error)
+            self.end(error)
         except (GatewayError, *AWAY):
             return  # nobody can say right now
 
@@ -186,7 +195,9 @@ def _sweep(loop: asyncio.AbstractEventLoop) -> None:
     for guard in list(guards):
         if guard.deadline.is_over(now):
             guard.time_is_over()
-        elif guard.is_to_give_way():
+            continue
+        guard.prove_when_over(now)
+        if guard.is_to_give_way():
             in_the_way = guard
     if in_the_way is not None:  # one at a time: the others may be the share of their users then
         in_the_way.give_way()

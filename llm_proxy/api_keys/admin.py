@@ -10,7 +10,6 @@ from django.utils.formats import localize
 from gateway_core.admin import ReadOnlyAdmin, confirmation, found_exactly
 from llm_proxy.api_keys import services
 from llm_proxy.api_keys.models import ApiKey, State
-from llm_proxy.usage.services import usage_by_api_key
 
 if TYPE_CHECKING:
     from typing import Any
@@ -74,8 +73,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     @admin.display(description="last used")
     def last_used_at(self, obj: ApiKey) -> str:
-        """When its latest model call began."""
-        return str(localize(usage_by_api_key([obj.pk])[obj.pk].last_used_at or "-"))
+        """When its latest model call or agent turn began."""
+        found: Any = ApiKey.objects.with_last_use().get(pk=obj.pk)
+        return str(localize(found.last_used_at or "-"))
 
     @admin.action(permissions=["revoke"], description="Revoke selected API keys")
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:

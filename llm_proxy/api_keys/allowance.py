@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.plans.services import limits_for
 from gateway_core.errors import CountExhausted, FieldInvalid, ModelNotAllowed
-from llm_proxy.api_keys.models import ApiKey, State
+from llm_proxy.api_keys.models import ApiKey, Scope, State
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -34,6 +34,20 @@ def check_traits(user_id: UUID, traits: Traits) -> None:
     _check_budget(traits.get("budget"))
     _check_expiry(traits.get("expires_at"))
     _check_models(user_id, traits.get("allowed_models", []))
+
+
+def check_budget_has_use(scopes: Collection[str], budget: Decimal | None) -> None:
+    """Refuse a budget that nothing would be paid from: agents spend on their user's.
+
+    Raises:
+        FieldInvalid: it is one.
+    """
+    if budget is not None and Scope.LLM not in scopes:
+        raise FieldInvalid(
+            "Agents spend on the account's budget. A key's own is for model calls: give it the "
+            "scope llm, too, or no budget.",
+            param="/budget",
+        )
 
 
 def check_room(user_id: UUID) -> None:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import F, OuterRef, Q, Subquery
 
 from accounts.plans.models import BudgetPeriod
 from llm_proxy.usage.models import UsageRecord
@@ -30,7 +30,7 @@ class Scope(models.TextChoices):
 
 
 class State(models.TextChoices):
-    """What has become of a key. Nothing leads back from the last two."""
+    """What has become of a key; of the last two what came first. Nothing leads back from them."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -46,10 +46,18 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
     def in_state(self, state: State, at: datetime) -> ApiKeyQuerySet:
         """Those that are in a state at that time."""
-        if state is State.REVOKED:
-            return self.exclude(revoked_at=None)
-        is_over = Q(expires_at__lte=at)
-        return self.filter(is_over if state is State.EXPIRED else ~is_over, revoked_at=None)
+        is_revoked = Q(revoked_at__isnull=False)
+        is_over = Q(expires_at__lte=at) & (~is_revoked | Q(revoked_at__gte=F("expires_at")))
+        wanted = {
+            State.ACTIVE: ~is_over & ~is_revoked,
+            State.EXPIRED: is_over,
+            State.REVOKED: is_revoked & ~is_over,
+        }
+        return self.filter(wanted[state])
+
+    def left_over(self, at: datetime) -> ApiKeyQuerySet:
+        """Those that have expired by that time, and that nobody has revoked since."""
+        return self.filter(expires_at__lte=at, revoked_at=None)
 
     def with_last_use(self) -> ApiKeyQuerySet:
         """Each with ``last_used_at``."""
@@ -130,8 +138,6 @@ class ApiKey(models.Model):
 
     def state(self, at: datetime) -> State:
         """Return what has become of it by that time."""
-        if self.revoked_at is not None:
-            return State.REVOKED
-        if self.expires_at is not None and self.expires_at <= at:
+        if self.expires_at is not None and self.expires_at <= min(self.revoked_at or at, at):
             return State.EXPIRED
-        return State.ACTIVE
+        return State.ACTIVE if self.revoked_at is None else State.REVOKED

@@ -25,7 +25,10 @@ class Reason(StrEnum):
     """Why a key is refused; the value is the detail of the answer. None repeats any of the key."""
 
     MALFORMED = "This is not a whole API key: its check digits don't match. Copy it again."
-    UNKNOWN = "There is no such API key. Make one at /api/v1/llm/keys."
+    UNKNOWN = (
+        "No API key has this secret. One that had it was rotated more than once since, or is no "
+        "longer kept. See /api/v1/llm/keys."
+    )
     REVOKED = "This API key was revoked. Make another one at /api/v1/llm/keys."
     EXPIRED = "This API key has expired. Make another one at /api/v1/llm/keys."
     REPLACED = "This API key was rotated, and the old secret is over. Use the new one."
@@ -63,11 +66,9 @@ def prove(token: bytes) -> Proof:
 
 
 def _fault(key: ApiKey, secret_hash: str, now: datetime) -> Reason | None:
-    """Return what is wrong with a key; what ends requests under way comes first."""
-    if key.state(now) is State.REVOKED:
-        return Reason.REVOKED
-    if key.state(now) is State.EXPIRED:
-        return Reason.EXPIRED
+    state = key.state(now)
+    if state is not State.ACTIVE:
+        return Reason.REVOKED if state is State.REVOKED else Reason.EXPIRED
     if _ends_at(key, secret_hash) <= now.timestamp():
         return Reason.REPLACED
     return None
@@ -82,6 +83,7 @@ def _principal(key: ApiKey, secret_hash: str) -> Principal:
         expires_at=_ends_at(key, secret_hash),
         scopes=frozenset(key.scopes),
         api_key_id=key.pk,
+        models=tuple(key.allowed_models),
     )
 
 

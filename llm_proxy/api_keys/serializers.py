@@ -30,7 +30,8 @@ class ApiKeySerializer(StrictSerializer, serializers.ModelSerializer[ApiKey]):
         child=serializers.RegexField(_MODEL, max_length=256),
         default=list,
         max_length=_MOST_MODELS,
-        help_text="Names and patterns such as `openai/*`; none: all that the plan has.",
+        help_text="Names and patterns such as `openai/*`; none: all that the plan has. For model "
+        "calls, and for what is given to agents with this key; what an agent has it keeps.",
     )
     budget = serializers.DecimalField(
         max_digits=12,
@@ -40,7 +41,8 @@ class ApiKeySerializer(StrictSerializer, serializers.ModelSerializer[ApiKey]):
         allow_null=True,
         default=None,
         help_text="US dollars in each period for model calls with this key. The account's own "
-        "budget counts as well, and agents spend on that one only.",
+        "budget counts as well. Agents spend on that one only: a key without the scope `llm` "
+        "can't have a budget.",
     )
     budget_period = serializers.ChoiceField(BudgetPeriod.choices, default=BudgetPeriod.MONTH)
     expires_at = serializers.DateTimeField(

@@ -16,7 +16,7 @@ from gateway_core import cache
 from gateway_core.audit.services import record_change
 from gateway_core.errors import PolicyError, ResourceConflict, ResourceNotFound
 from llm_proxy.api_keys import allowance
-from llm_proxy.api_keys.models import ApiKey, State
+from llm_proxy.api_keys.models import ApiKey, Scope, State
 from llm_proxy.api_keys.secret import hash_of, hint_of, new_secret
 from llm_proxy.virtual_keys.services import retire_virtual_key
 
@@ -65,6 +65,7 @@ def create_api_key(*, user: User, traits: Traits) -> Issued:
     if user.is_anonymous_user:
         raise PolicyError("Anonymous accounts can't have API keys. Sign in with an account.")
     allowance.check_traits(user.pk, traits)
+    allowance.check_budget_has_use(traits.get("scopes", [Scope.LLM]), traits.get("budget"))
     secret = new_secret()
     with transaction.atomic():
         allowance.check_room(user.pk)
@@ -92,8 +93,8 @@ def rotate_api_key(
     with transaction.atomic():
         key = _locked(key_id)
         now = _require_active(key)
-        ends = now + timedelta(seconds=overlap_seconds) if overlap_seconds else None
-        key.previous_hash, key.previous_valid_until = (key.secret_hash if ends else None), ends
+        key.previous_hash = key.secret_hash
+        key.previous_valid_until = now + timedelta(seconds=overlap_seconds)
         key.secret_hash, key.hint = hash_of(secret.encode()), hint_of(secret)
         key.rotated_at = now
         key.save(
@@ -125,6 +126,8 @@ def update_api_key(*, key_id: UUID, by: User, traits: Traits) -> ApiKey:
         allowance.check_traits(key.user_id, changes)
         for name, value in changes.items():
             setattr(key, name, value)
+        if changes.keys() & {"scopes", "budget"}:
+            allowance.check_budget_has_use(key.scopes, key.budget)
         key.save(update_fields=tuple(changes))
         _record(key, by=by, action="update", facts=changes)
         _prove_anew(key)
@@ -156,7 +159,7 @@ def revoke_api_key(*, key_id: UUID, by: User | None) -> bool:
 def revoke_expired(batch_size: int) -> Iterator[int]:
     """Revoke the keys that have expired, so many between two pauses; yields how many each time."""
     while True:
-        expired = ApiKey.objects.in_state(State.EXPIRED, timezone.now()).order_by("expires_at")
+        expired = ApiKey.objects.left_over(timezone.now()).order_by("expires_at")
         ids = list(expired.values_list("pk", flat=True)[:batch_size])
         if not ids:
             return

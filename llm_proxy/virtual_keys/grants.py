@@ -42,6 +42,8 @@ class Grant:
         authorization: the header's value.
         models: lists of names and patterns; a model has to be on each that is not empty.
         is_blocked: known, so that hammering does not reach the database.
+        budget_period: of the user's budget, a ``BudgetPeriod``.
+        key_budget_period: of the API key's own; empty without an API key.
     """
 
     virtual_key_id: UUID
@@ -49,6 +51,8 @@ class Grant:
     authorization: str = field(repr=False)
     models: tuple[tuple[str, ...], ...]
     is_blocked: bool
+    budget_period: str = ""
+    key_budget_period: str = ""
 
     def allow_model(self, name: str) -> bool:
         """Say whether a model may be called."""
@@ -101,6 +105,8 @@ async def _granted(user_id: UUID, api_key_id: UUID | None) -> Grant:
         authorization="" if is_blocked else f"Bearer {value_of(key)}",
         models=standing.models,
         is_blocked=is_blocked,
+        budget_period=standing.terms.user["budget_duration"],
+        key_budget_period=standing.terms.key["budget_duration"] or "",
     )
 
 

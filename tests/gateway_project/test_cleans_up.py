@@ -20,6 +20,7 @@ from gateway_core.audit.months import Month
 from gateway_project.cleaning import CHORES, Chore
 from letta_proxy.models import LettaAccount
 from llm_proxy.api_keys import services
+from llm_proxy.api_keys.models import State
 from llm_proxy.models import ApiKey, UsageRecord, VirtualKey
 from llm_proxy.virtual_keys.standing import installation_id
 from tests.conftest import Running
@@ -142,6 +143,7 @@ def test_revokes_expired_keys(alice: User) -> None:
     assert "3 expired API keys" in cleanup("--batch-size", "2")
     revoked = ApiKey.objects.exclude(revoked_at=None)
     assert {key.pk for key in revoked} == {key.pk for key in dead}
+    assert {key.state(timezone.now()) for key in revoked} == {State.EXPIRED}
     assert alive.pk not in {key.pk for key in revoked}
     events = AuditEvent.objects.filter(action="api_key.revoke", user_id=None)
     assert events.count() == 3

@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from gateway_core import access
+from gateway_core.audit.events import line_of
+from gateway_core.audit.models import AuditEvent
 from tests.timing import wait_until
 
 if TYPE_CHECKING:
@@ -62,6 +64,24 @@ def test_notes_tokens_and_agent_of_a_turn(
     facts = facts_of(ended)
     assert (facts["turn"], facts["agent"]) == (True, agent_id)
     assert facts["tokens_out"] == 10
+
+
+def test_notes_with_which_api_key_a_turn_was_asked_for(
+    alice: Caller, agent_id: str, ended: list[RequestRecord]
+) -> None:
+    wish = {"name": "cron", "scopes": ["letta"]}
+    key = alice.client.post("/api/v1/llm/keys", json=wish).raise_for_status().json()
+    headers = {"authorization": f"Bearer {key['secret']}"}
+    path = f"/agents/{agent_id}/messages"
+    alice("POST", path, json={"input": "hi"}, headers=headers).raise_for_status()
+    facts = facts_of(ended)
+    AuditEvent.objects.store([line_of(ended[-1])])
+
+    assert (facts["turn"], str(facts["api_key_id"])) == (True, key["id"])
+    used = alice.client.get(f"/api/v1/llm/keys/{key['id']}/usage").raise_for_status().json()
+    assert used["totals"]["turns"] == 1
+    kept = alice.client.get(f"/api/v1/llm/keys/{key['id']}").json()
+    assert kept["last_used_at"] is not None
 
 
 def test_notes_the_agent_of_a_chat_completion(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from accounts.models import User
@@ -50,6 +51,33 @@ def test_lists_what_the_plan_allows_as_soon_as_it_does(alice: Caller) -> None:
     (embedding,) = alice.get("/models/embedding")
     assert embedding["handle"] == "gateway/text-embedding-3-small"
     alice.say(alice.create_agent()["id"])
+
+
+def test_holds_what_an_api_key_gives_to_agents_to_the_keys_models(alice: Caller) -> None:
+    agent_id = alice.create_agent()["id"]
+    wish = {"name": "cron", "scopes": ["letta"], "models": ["gpt-4o-*", "text-*"]}
+    key = alice.client.post("/api/v1/llm/keys", json=wish).raise_for_status().json()
+    with httpx.Client(
+        base_url=alice.client.base_url, headers={"authorization": f"Bearer {key['secret']}"}
+    ) as client:
+        program = Caller(client)
+        assert handles(program) == {"openai-proxy/gpt-4o-mini"}
+        assert program.get("/models/embedding") != []
+        refused = [
+            program("POST", "/agents/", json={"model": MODEL, "embedding": EMBEDDING}),
+            program("PATCH", f"/agents/{agent_id}", json={"model": MODEL}),
+            program(
+                "POST",
+                f"/agents/{agent_id}/messages",
+                json={"input": "hi", "override_model": MODEL},
+            ),
+        ]
+        program.create_agent(model="openai-proxy/gpt-4o-mini")
+        program.say(agent_id)
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [
+        (403, "policy_model_not_allowed")
+    ] * 3
 
 
 def test_lists_what_everybodys_plan_allows_as_soon_as_it_does(alice: Caller) -> None:

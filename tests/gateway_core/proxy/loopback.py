@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -114,6 +115,7 @@ STREAM_HEAD = (
 class Somebody:
     user_id: UUID
     scopes: frozenset[str] | None = None
+    stands_until: float = math.inf
     api_key_id: UUID | None = None
 
 

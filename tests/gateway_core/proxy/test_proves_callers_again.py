@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -70,6 +72,22 @@ async def test_stops_a_request_whose_token_lost_its_worth_on_the_way_to_the_upst
     async with asyncio.timeout(30):
         answer = await gateway.client.post("/api/v1/test/say", json={})
     assert (answer.status_code, answer.json()["code"]) == (401, "caller_token_invalid")
+
+
+async def test_ends_a_stream_when_what_has_let_it_in_is_over(
+    gateway: Gateway, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.answer = _endless
+    ends = time.time() + 0.3
+    monkeypatch.setitem(TOKENS, b"good", replace(TOKENS[b"good"], stands_until=ends))
+    async with gateway.client.stream("POST", "/api/v1/test/say", json={}) as answer:
+        pieces = answer.aiter_bytes()
+        await anext(pieces)
+        monkeypatch.delitem(TOKENS, b"good")
+        async with asyncio.timeout(30):
+            last = b"".join([piece async for piece in pieces])
+    assert b"caller_token_invalid" in last
+    assert time.time() >= ends
 
 
 async def test_ends_a_stream_whose_key_has_lost_the_scope(

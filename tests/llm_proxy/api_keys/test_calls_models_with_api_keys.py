@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -136,6 +137,7 @@ def test_stops_at_its_own_budget(alice: httpx.Client, sdk: Use) -> None:
         chat(sdk(key))
 
     assert code_of(caught) == (429, "quota_budget_exhausted")
+    assert "of this API key is spent. It is renewed at 2" in caught.value.message
     assert chat(sdk(other))
     assert alice.post(CHAT, json={"model": PRICED, "messages": HI}).status_code == 200
 
@@ -179,17 +181,38 @@ def test_ends_its_streams_in_band_within_a_second_when_revoked(
         chat(sdk(key))
 
 
-@pytest.mark.parametrize(("overlap", "code"), [(0, "caller_token_invalid"), (60, None)])
+@pytest.mark.parametrize(
+    ("overlap", "model", "code"),
+    [
+        (0, SLOW, "caller_token_expired"),
+        (1, SLOW, "caller_token_expired"),
+        (60, "stub/s-n30-d50", None),
+    ],
+)
 def test_old_streams_go_on_as_long_as_the_old_secret_does(
-    alice: httpx.Client, sdk: Use, overlap: int, code: str | None
+    alice: httpx.Client, sdk: Use, overlap: int, model: str, code: str | None
 ) -> None:
     key = make(alice)
-    stream = sdk(key).chat.completions.create(model="stub/s-n30-d50", messages=HI, stream=True)
+    stream = sdk(key).chat.completions.create(model=model, messages=HI, stream=True)
     next(iter(stream))
     rotated = alice.post(f"{KEYS}/{key['id']}/rotate", json={"overlap_seconds": overlap}).json()
 
     assert rest_of(stream)[0] == code
     assert chat(sdk(rotated))
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_takes_along_what_is_under_way_when_it_expires(
+    alice: httpx.Client, sdk: Use, *, is_stream: bool
+) -> None:
+    ends = datetime.now(UTC) + timedelta(seconds=5)
+    key = make(alice, expires_at=ends.isoformat())
+    with pytest.raises(openai.APIError) as caught:
+        for _ in sdk(key).chat.completions.create(model=SLOW, messages=HI, stream=is_stream):
+            pass
+
+    assert caught.value.code == "caller_token_expired"
+    assert datetime.now(UTC) >= ends
 
 
 def test_keeps_its_virtual_key_when_rotated(alice: httpx.Client, sdk: Use) -> None:

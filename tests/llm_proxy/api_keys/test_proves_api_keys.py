@@ -18,7 +18,7 @@ from accounts.services import suspend_user
 from gateway_core import cache
 from gateway_core.errors import AccountSuspended, TokenRejected
 from llm_proxy.api_keys import services
-from llm_proxy.api_keys.models import ApiKey
+from llm_proxy.api_keys.models import ApiKey, State
 from llm_proxy.api_keys.prover import prove
 from llm_proxy.api_keys.secret import new_secret
 from llm_proxy.api_keys.services import Issued
@@ -91,12 +91,24 @@ def test_is_over_at_once_when_revoked(alice: User, issued: Issued) -> None:
     assert refusal(issued.secret) == "caller_token_invalid"
 
 
-def test_revoked_says_more_than_expired(alice: User, issued: Issued) -> None:
-    """Requests under way may outlast a key that expires, but not one that is revoked."""
-    shift(issued, expires_at=timezone.now())
+@pytest.mark.parametrize(
+    ("expired", "state", "code"),
+    [(True, "expired", "caller_token_expired"), (False, "revoked", "caller_token_invalid")],
+)
+def test_says_of_a_key_that_is_expired_and_revoked_what_came_first(
+    alice: User, issued: Issued, *, expired: bool, state: str, code: str
+) -> None:
+    now = timezone.now()
+    if expired:
+        shift(issued, expires_at=now)
     services.revoke_api_key(key_id=issued.key.pk, by=alice)
+    if not expired:
+        shift(issued, expires_at=timezone.now())
 
-    assert refusal(issued.secret) == "caller_token_invalid"
+    assert refusal(issued.secret) == code
+    assert ApiKey.objects.get().state(timezone.now()) == state
+    for one in State:
+        assert ApiKey.objects.in_state(one, timezone.now()).exists() is (one == state)
 
 
 def test_both_secrets_work_for_a_while_when_rotated(alice: User, issued: Issued) -> None:
@@ -128,7 +140,7 @@ def test_the_old_secret_is_over_at_once_when_rotated_without_overlap(
     identify_token_sync(issued.secret.encode())
     second = services.rotate_api_key(key_id=issued.key.pk, by=alice, overlap_seconds=0)
 
-    assert refusal(issued.secret) == "caller_token_invalid"
+    assert refusal(issued.secret) == "caller_token_expired"
     assert identify_token_sync(second.secret.encode()).user_id == alice.pk
 
 

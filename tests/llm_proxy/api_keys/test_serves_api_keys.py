@@ -139,6 +139,7 @@ def test_makes_one_key_when_a_request_is_repeated(alice: httpx.Client) -> None:
         ({"models": ["a+a+*"]}, "/models"),
         ({"budget": "0.00001"}, "/budget"),
         ({"budget": 1e9}, "/budget"),
+        ({"budget": "1", "scopes": ["letta"]}, "/budget"),
         ({"budget_period": "1h"}, "/budget_period"),
         ({"expires_at": "tomorrow"}, "/expires_at"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "/expires_at"),
@@ -234,6 +235,17 @@ def test_revokes_as_often_as_asked(alice: httpx.Client) -> None:
     assert kept["state"] == "revoked"
     assert kept["revoked_at"]
     assert AuditEvent.objects.filter(action="api_key.revoke").count() == 1
+
+
+def test_keeps_a_budget_from_a_key_that_spends_on_no_budget_of_its_own(alice: httpx.Client) -> None:
+    key, other = make(alice, budget="1"), make(alice, scopes=["letta"])
+    answers = [
+        alice.patch(f"{KEYS}/{key['id']}", json={"scopes": ["letta"]}),
+        alice.patch(f"{KEYS}/{other['id']}", json={"budget": "1"}),
+    ]
+    assert [code_of(answer) for answer in answers] == [(422, "caller_field_invalid", "/budget")] * 2
+    both = {"scopes": ["letta"], "budget": None}
+    assert alice.patch(f"{KEYS}/{key['id']}", json=both).is_success
 
 
 @pytest.mark.parametrize("dead", ["revoked_at", "expires_at"])
