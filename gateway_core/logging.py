@@ -163,9 +163,15 @@ def _configure_stdlib(level: int, shared: list[Any], renderer: Any) -> None:
     logging.getLogger("django.security.DisallowedHost").setLevel(logging.CRITICAL)
     # The canonical line replaces the server's own. With neither handler nor parent, uvicorn doesn't
     # even format it; others' warnings would go to Python's last resort then.
+    logging.getLogger("uvicorn.error").addFilter(_is_about_the_server)
     for name in _SERVERS:
         logger = logging.getLogger(name)
         logger.propagate, logger.disabled = False, True
+
+
+def _is_about_the_server(record: logging.LogRecord) -> bool:
+    """Say whether a line of uvicorn's is about itself; of WebSockets it tells path and query."""
+    return '"WebSocket ' not in str(record.msg)
 
 
 def get_logger(name: str) -> Any:

@@ -104,6 +104,16 @@ def test_writes_no_line_of_the_servers_own_for_a_request(name: str) -> None:
     assert _written(f'logging.getLogger("{name}").warning("GET / 404")') == []
 
 
+def test_writes_no_line_of_the_servers_own_for_a_websocket() -> None:
+    program = """
+logger = logging.getLogger("uvicorn.error")
+logger.info('%s - "WebSocket %s" [accepted]', "127.0.0.1:1", "/path?query")
+logger.info("Application startup complete.")
+"""
+
+    assert [event["event"] for event in _events(program)] == ["Application startup complete."]
+
+
 def test_writes_no_second_line_for_a_request_that_was_refused() -> None:
     program = """
 logging.getLogger("django.request").warning("Not Found: /x")
