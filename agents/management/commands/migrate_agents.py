@@ -9,7 +9,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 from agents.upgrades.fleets import services
 from agents.upgrades.fleets.models import Result
-from agents.upgrades.fleets.working import work
 from agents.upgrades.merging import Choice
 from gateway_core.errors import GatewayError
 from gateway_core.jobs import services as jobs
@@ -74,9 +73,8 @@ class Command(BaseCommand):
             raise CommandError(error.detail) from error
         with Progress() as progress:
             show = partial(progress.show, "migrating")
-            jobs.register(services.KIND, partial(work, show=show))
             while job.state in _UNDER_WAY:
-                if not jobs.work_on(job.pk):
+                if not jobs.work_on(job.pk, show=show):
                     time.sleep(_LOOK_SECONDS)
                 job.refresh_from_db()
                 show(job.done, job.total)

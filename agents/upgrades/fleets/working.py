@@ -20,8 +20,6 @@ from gateway_core.jobs.services import LeaseLost
 from gateway_core.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gateway_core.jobs.models import Job
     from gateway_core.jobs.services import Progress
 
@@ -31,11 +29,8 @@ _CANARY: Final = "canary"
 _ERRORS: Final = "error rate"
 
 
-def work(progress: Progress, *, show: Callable[[int, int], None] = lambda _d, _t: None) -> None:
+def work(progress: Progress) -> None:
     """Do the next batch of a fleet's migration, and give way to other jobs.
-
-    Args:
-        show: told how many agents are done, and of how many.
 
     Raises:
         UpstreamUnreachable: Letta is away; a later attempt goes on.
@@ -53,7 +48,6 @@ def work(progress: Progress, *, show: Callable[[int, int], None] = lambda _d, _t
         _save(line, Result.WORKING)
         _migrate(line, wish, by)
         _count(progress, line.result)
-        show(job.done, job.total)
         failed = job.result["counts"][Result.FAILED] - failed_before
         if failed > wish["max_error_rate"] * size and job.done < job.total:
             _rest(progress, _ERRORS)
