@@ -38,6 +38,7 @@ __all__ = (
     "limits_of",
     "save_plan",
     "save_user_plan",
+    "when_plan_changes",
     "when_user_changes",
 )
 
@@ -45,6 +46,8 @@ __all__ = (
 INVALIDATION_SUBJECT: Final = "limits"
 EVERYBODY: Final = "*"
 
+# Told of a plan that has changed, in the transaction that changes it.
+when_plan_changes: list[Callable[[Plan], None]] = []
 # Told of a user whose own limits have changed, after the commit, in the process that did it.
 when_user_changes: list[Callable[[UUID], None]] = []
 
@@ -109,6 +112,8 @@ def save_plan(*, plan: Plan, by: User | None) -> None:
             raise ResourceConflict("One plan has to be the default. Make another one that first.")
         plan.save()
         _announce(plan, "change" if before else "create", by, changes=_changes(before, plan))
+        for tell in when_plan_changes:
+            tell(plan)
 
 
 def delete_plan(*, plan: Plan, by: User | None) -> None:

@@ -1,4 +1,7 @@
-"""What is left of a user's budget: as LiteLLM counts, since it is LiteLLM that says no."""
+"""What is left of a user's budget: as LiteLLM counts, since it is LiteLLM that says no.
+
+What it counts against are the user's limits, which it may be about to be told of.
+"""
 
 from __future__ import annotations
 
@@ -82,12 +85,16 @@ def budget_of(user_id: UUID, now: datetime) -> Budget:
         return _estimated(user_id, now, is_exact=not told.is_away)
     if spend.resets_at is not None and spend.resets_at <= now:
         return _estimated(user_id, now, is_exact=False)
+    limits = limits_for(user_id)
+    # LiteLLM keeps what was spent, and sets the end anew, when it is told of another period.
+    is_told = spend.period == limits.budget_period and spend.resets_at is not None
+    span = None if is_told else period_around(limits.budget_period, now)
     return Budget(
-        limit=spend.budget,
+        limit=limits.budget,
         spent=spend.spent,
-        period=spend.period,
-        began_at=began_at(spend),
-        resets_at=spend.resets_at,
+        period=limits.budget_period,
+        began_at=span[0] if span else began_at(spend),
+        resets_at=span[1] if span else spend.resets_at,
         is_exact=True,
     )
 

@@ -72,13 +72,11 @@ class UserSpend:
 
     Attributes:
         spent: US dollars since the period began; since ever, when there is no period.
-        budget: US dollars; None: no limit.
         period: such as ``30d``; None: the budget is never renewed.
         resets_at: when ``spent`` begins at zero again.
     """
 
     spent: Decimal
-    budget: Decimal | None
     period: str | None
     resets_at: datetime | None
 
@@ -142,10 +140,9 @@ class Books:
         if answer is None:
             return None
         with _understanding():
-            budget, resets_at = answer["max_budget"], answer["budget_reset_at"]
+            resets_at = answer["budget_reset_at"]
             return UserSpend(
                 spent=_money(answer["spend"] or 0),
-                budget=None if budget is None else _money(budget),
                 period=answer["budget_duration"],
                 resets_at=None if resets_at is None else _moment(resets_at),
             )

@@ -49,7 +49,7 @@ async def establish(standing: Standing, *, is_doubtful: bool = False) -> Standin
         key = standing.key
         if key.state == _State.RETIRING:
             return standing
-        if _is_told(standing) and not is_doubtful:
+        if is_told(standing) and not is_doubtful:
             return standing
         await _tell(standing)
         if await _noted(standing):
@@ -64,6 +64,12 @@ async def establish(standing: Standing, *, is_doubtful: bool = False) -> Standin
     raise UpstreamUnreachable(retry_after=1)
 
 
+def is_told(standing: Standing) -> bool:
+    """Say whether LiteLLM was told of the key, and of its terms as they are now."""
+    key = standing.key
+    return key.state != _State.CREATING and key.applied_limits == standing.terms.fingerprint
+
+
 @sensitive_variables("value")
 def value_of(key: VirtualKey) -> str:
     """Return the key itself; raises SecretUnreadable, with a line in the log."""
@@ -72,11 +78,6 @@ def value_of(key: VirtualKey) -> str:
     except SecretUnreadable as exc:
         _log.error("virtual key unreadable", virtual_key_id=str(key.pk), reason=exc.reason)
         raise
-
-
-def _is_told(standing: Standing) -> bool:
-    key = standing.key
-    return key.state != _State.CREATING and key.applied_limits == standing.terms.fingerprint
 
 
 async def _tell(standing: Standing) -> None:

@@ -13,7 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.plans.models import Plan, UserPlan
+from accounts.plans.models import BudgetPeriod, Plan, UserPlan
+from accounts.plans.services import save_plan
 from gateway_core import cache
 from gateway_core.errors import FieldInvalid
 from llm_proxy.api_keys.models import ApiKey
@@ -139,6 +140,7 @@ def test_counts_this_budget_period_unless_told_otherwise(
 def test_tells_what_litellm_counts(
     alice: httpx.Client, alice_id: UUID, books: LiteLLMBooks
 ) -> None:
+    UserPlan.objects.create(user_id=alice_id, budget=Decimal("0.12"), budget_period="1d")
     limits = {"max_budget": 0.12, "budget_duration": "1d"}
     books.post("/user/new", {"user_id": str(alice_id), "auto_create_key": False, **limits})
     key = books.post("/key/generate", {"user_id": str(alice_id)})["key"]
@@ -158,6 +160,27 @@ def test_tells_what_litellm_counts(
         "resets_at": tomorrow.strftime("%Y-%m-%dT00:00:00Z"),
         "is_exact": True,
     }
+
+
+def test_tells_the_limits_of_a_plan_that_litellm_is_about_to_be_told_of(
+    alice: httpx.Client, alice_id: UUID, books: LiteLLMBooks
+) -> None:
+    known = {"max_budget": 10, "budget_duration": "30d", "spend": 1.5}
+    books.post("/user/new", {"user_id": str(alice_id), "auto_create_key": False, **known})
+    plan = Plan.objects.get(is_default=True)
+    plan.budget, plan.budget_period = Decimal(3), BudgetPeriod.DAY
+    save_plan(plan=plan, by=None)
+
+    answer = of(alice)
+    budget = answer["budget"]
+
+    assert (budget["limit"], budget["spent"], budget["remaining"]) == ("3", "1.5", "1.5")
+    assert (budget["period"], budget["is_exact"]) == ("1d", True)
+    today = timezone.now()
+    assert budget["resets_at"] == (today + days(1)).strftime("%Y-%m-%dT00:00:00Z")
+    assert answer["from"] == today.strftime("%Y-%m-%dT00:00:00Z")
+    me = alice.get("/api/v1/me").raise_for_status().json()
+    assert me["limits"]["budget"] == me["holdings"]["budget"]["limit"] == "3"
 
 
 def test_tells_the_plan_of_whom_litellm_does_not_know_yet(
