@@ -134,6 +134,14 @@ def test_rotates_without_a_gap(http: httpx.Client, sdk: Use) -> None:
             chat(sdk(over))
 
 
+def test_ends_streams_of_the_old_secret_with_it(http: httpx.Client, sdk: Use) -> None:
+    key = make(http)
+    stream = begin(sdk(key), SLOW)
+    http.post(f"{KEYS}/{key['id']}/rotate", json={"overlap_seconds": 1}).raise_for_status()
+
+    assert rest_of(stream) == "caller_token_expired"
+
+
 def test_keeps_a_key_for_agents_away_from_models(http: httpx.Client, sdk: Use) -> None:
     with pytest.raises(openai.PermissionDeniedError) as caught:
         chat(sdk(make(http, scopes=["letta"])))
@@ -150,6 +158,7 @@ def test_spends_a_budget_of_its_own_and_its_users(
     with pytest.raises(openai.RateLimitError) as caught:
         chat(sdk(key))
     assert caught.value.code == "quota_budget_exhausted"
+    assert "of this API key is spent. It is renewed at" in caught.value.message
 
     chat(clients.openai(carol))
     expected = pytest.approx(3 * PRICE_OF_A_CALL)
