@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from django.urls import Resolver404, resolve
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.views import APIView
 
 from accounts.authentication import SupabaseAuthentication
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from gateway_core.asgi import Application, Receive, Scope, Send
     from gateway_project.incoming import Incoming
 
-
-_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _log = get_logger("gateway.entrance")
 
@@ -106,7 +105,7 @@ def entrance(scope: Scope) -> Entrance:
         takes_tokens=bool(tokens),
         takes_sessions=takes_sessions,
         is_limited=bool(getattr(found.func, "cls", APIView).throttle_classes),
-        goes_on_when_short=scope["method"] in _READS and (takes_sessions or not tokens),
+        goes_on_when_short=scope["method"] in SAFE_METHODS and (takes_sessions or not tokens),
     )
 
 

@@ -1,26 +1,23 @@
 """Limits of the control plane: by user, and by address where there is none.
 
-Users have the limits that they have on the data plane, too. Sign-in to the admin, and whatever asks
-for no token, are counted by django-ratelimit, in fixed windows, in the cache that
-``RATELIMIT_USE_CACHE`` names.
+Users have the limits that they have on the data plane, too. Sign-in to the admin is counted by
+django-ratelimit, in fixed windows, in the cache that ``RATELIMIT_USE_CACHE`` names.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
-from django.http import HttpRequest
 from django_ratelimit.core import get_usage
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.throttling import BaseThrottle
 
 from accounts.plans.services import alimits_for, limits_for
@@ -30,21 +27,21 @@ from gateway_core.errors import RateLimited
 from gateway_core.logging import get_logger
 from gateway_core.outage import Outage
 from gateway_core.postgresql.away import required
-from gateway_core.rates import LIMITER, RateClass
+from gateway_core.rates import LIMITER, Quota, RateClass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from uuid import UUID
 
+    from django.http import HttpRequest
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
     from accounts.models import User
     from gateway_core.context import RequestRecord
 
-_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # Of each kind of what asks for no token, from one address: pages with all that they load.
-_RATE_OF_STRANGERS: Final = "300/m"
+_STRANGERS: Final = Quota(name="strangers", per_hour=300 * 60, burst=300)
 ResultT = TypeVar("ResultT")
 
 
@@ -79,18 +76,14 @@ async def count_stranger(kind: str) -> None:
     record = context.current.get()
     if not settings.ENABLE_RATE_LIMITING or record is None or not record.client_ip:
         return
-    look = partial(
-        seconds_to_wait,
-        HttpRequest(),
-        group=f"strangers-{kind}",
-        rate=_RATE_OF_STRANGERS,
-        who=subscriber(record.client_ip),
-    )
-    if (wait := await sync_to_async(look, thread_sensitive=False)()) is not None:
+    try:
+        async with LIMITER.hold(f"{kind}:{subscriber(record.client_ip)}", _STRANGERS):
+            return
+    except RateLimited as exc:
         raise RateLimited(
             "Too many requests from this address. Wait for the seconds in Retry-After.",
-            retry_after=wait,
-        )
+            retry_after=exc.retry_after,
+        ) from exc
 
 
 @asynccontextmanager
@@ -126,7 +119,7 @@ def count(user: User) -> None:
 
 
 def _class_of(record: RequestRecord) -> RateClass:
-    return RateClass.GENERAL if record.method in _READS else RateClass.WRITES
+    return RateClass.GENERAL if record.method in SAFE_METHODS else RateClass.WRITES
 
 
 class UserThrottle(BaseThrottle):

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from pytest_django import Settings
 
+from gateway_core.rates import Quota
 from gateway_project import throttling
 
 INFO = "/api/v1/system/info"
@@ -17,9 +18,9 @@ INFO = "/api/v1/system/info"
 def stranger(
     gateway: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[httpx.Client]:
-    """Somebody without a token, where three requests a minute may come from an address."""
+    """Somebody without a token, where three requests may come in one go from an address."""
     settings.ENABLE_RATE_LIMITING = True
-    monkeypatch.setattr(throttling, "_RATE_OF_STRANGERS", "3/m")
+    monkeypatch.setattr(throttling, "_STRANGERS", Quota(name="strangers", per_hour=60, burst=3))
     with httpx.Client(base_url=gateway) as client:
         yield client
 
