@@ -18,11 +18,6 @@ from tests.timing import wait_until
 
 
 @pytest.fixture(autouse=True)
-def _hash_passwords_quickly(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
-@pytest.fixture(autouse=True)
 def _forget_counters() -> Iterator[None]:
     caches["limits"].clear()
     yield
