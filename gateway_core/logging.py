@@ -161,9 +161,9 @@ def _configure_stdlib(level: int, shared: list[Any], renderer: Any) -> None:
     # The canonical line tells of each 4xx. What broke a view is told here.
     logging.getLogger("django.request").setLevel(logging.ERROR)
     logging.getLogger("django.security.DisallowedHost").setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn.error").addFilter(_is_about_the_server)
     # The canonical line replaces the server's own. With neither handler nor parent, uvicorn doesn't
     # even format it; others' warnings would go to Python's last resort then.
-    logging.getLogger("uvicorn.error").addFilter(_is_about_the_server)
     for name in _SERVERS:
         logger = logging.getLogger(name)
         logger.propagate, logger.disabled = False, True
