@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from gateway_core.context import RequestRecord
 
 # Of each kind of what asks for no token, from one address: pages with all that they load.
-_STRANGERS: Final = Quota(name="strangers", per_hour=300 * 60, burst=300)
+_STRANGERS: Final = Quota(name="strangers", per_hour=600 * 60, burst=600)
 ResultT = TypeVar("ResultT")
 
 
