@@ -1,11 +1,26 @@
-"""Whom a command names."""
+"""Whom staff and commands name."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from accounts.models import User
 from accounts.supabase import client
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+
+def users_named(text: str) -> QuerySet[User]:
+    """Return the users here of an id or a whole e-mail address, which may belong to several.
+
+    Addresses are in lower case here as at Supabase, but for those of staff who were made by hand.
+    """
+    try:
+        return User.objects.filter(pk=UUID(text))
+    except ValueError:
+        return User.objects.filter(email__in={text, text.lower()})
 
 
 def ids_named(text: str) -> set[UUID]:
@@ -20,7 +35,7 @@ def ids_named(text: str) -> set[UUID]:
     try:
         return {UUID(text)}
     except ValueError:
-        found = set(User.objects.filter(email__iexact=text).values_list("pk", flat=True))
+        found = set(users_named(text).values_list("pk", flat=True))
     if client.can_administer():
         found |= {user.id for user in client.find_users(text)}
     return found

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from accounts.authentication import SupabaseAuthentication
 from accounts.models import User
+from accounts.people import users_named
 from accounts.staff import Staff
 from gateway_core.intake import valid
 from letta_proxy.rules.coverage import complaint
@@ -22,7 +23,6 @@ from letta_proxy.rules.explain import Question, explain
 from letta_proxy.rules.history import MOST_EVENTS, tally
 from letta_proxy.rules.models import Effect, Method, Role
 from letta_proxy.rules.patterns import normalised
-from letta_proxy.rules.people import find_user
 from letta_proxy.rules.steps import Answer, Outcome
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class SimulationSerializer(serializers.Serializer[Any]):
     def validate_user(self, term: str) -> User:
         """Find the user."""
         try:
-            return find_user(term)
+            return users_named(term).get()
         except User.DoesNotExist as exc:
             raise serializers.ValidationError("There is no such user.") from exc
         except User.MultipleObjectsReturned as exc:

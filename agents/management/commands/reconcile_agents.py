@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Q
 
-from accounts.models import User
+from accounts.people import users_named
 from agents.reconcile import GRACE_SECONDS, Repair, reconcile
 from gateway_core.advisory import AlreadyRunning, only_one
 from gateway_core.errors import GatewayError
@@ -16,6 +13,7 @@ from gateway_core.progress import Progress
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from uuid import UUID
 
     from agents.reconcile import Finding, Outcome
 
@@ -69,10 +67,7 @@ class Command(BaseCommand):
     def _users(self, named: str | None) -> list[UUID] | None:
         if named is None:
             return None
-        wanted = Q(email=named)
-        with suppress(ValueError):
-            wanted |= Q(pk=UUID(named))
-        ids = list(User.objects.filter(wanted).values_list("pk", flat=True))
+        ids = list(users_named(named).values_list("pk", flat=True))
         if not ids:
             raise CommandError(f"There is no user {named}.")
         return ids

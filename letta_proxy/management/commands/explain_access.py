@@ -11,10 +11,10 @@ from asgiref.sync import async_to_sync
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import User
+from accounts.people import users_named
 from letta_proxy import client
 from letta_proxy.rules.explain import Question, explain
 from letta_proxy.rules.models import Method
-from letta_proxy.rules.people import find_user
 from letta_proxy.rules.steps import Answer, Outcome
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ async def _explain(question: Question) -> Explanation:
 
 def _user(term: str) -> User:
     try:
-        return find_user(term)
+        return users_named(term).get()
     except User.DoesNotExist as exc:
         raise CommandError(f"There is no user {term!r}.", returncode=_NO_ANSWER) from exc
     except User.MultipleObjectsReturned as exc:
