@@ -223,7 +223,7 @@ def test_takes_one_user_by_id_or_address(
     in_letta("DELETE", f"/agents/{mine['id']}")
     in_letta("DELETE", f"/agents/{bobs['id']}", email="bob@example.com")
 
-    assert "1 rows of lost agents dropped" in command(user="bob@example.com", grace=0.0)
+    assert "1 rows of lost agents dropped" in command(user="Bob@example.com", grace=0.0)
     assert [row.agent_id for row in rows()] == [mine["id"]]
     assert "1 rows of lost agents dropped" in command(user=mine["user_id"], grace=0.0)
     assert rows() == []
