@@ -66,6 +66,13 @@ def no_connection() -> ModelError:
     return ModelError(status, kind, message, detail)
 
 
+def in_a_stream(error: object) -> ModelError:
+    """Return the error for what a provider says in place of the rest of a stream."""
+    status, kind, message, prefix = _OTHER
+    told = error.get("message") if isinstance(error, dict) else error
+    return ModelError(status, kind, message, f"{prefix}: {told}")
+
+
 def not_an_answer() -> DetailError:
     """Return the error for a 2xx that is no chat completion."""
     return DetailError(400, "1 validation errors for ChatCompletionResponse\nchoices")

@@ -128,7 +128,11 @@ def _payload(prompt: Prompt) -> dict[str, Any]:
 async def _completions(
     response: UpstreamResponse, *, stream: bool
 ) -> AsyncIterator[dict[str, Any]]:
-    """Yield the answer's completion objects: the chunks of a stream, or the only one."""
+    """Yield the answer's completion objects: the chunks of a stream, or the only one.
+
+    Raises:
+        ModelError: a chunk is an error, at which OpenAI's SDK ends the stream as well.
+    """
     if not stream:
         body = _parsed(await response.read(_LIMIT_BYTES))
         if not isinstance(body, dict) or "choices" not in body:
@@ -141,7 +145,10 @@ async def _completions(
         for line in lines:
             data = line.removeprefix(b"data:").strip()
             if line.startswith(b"data:") and data != b"[DONE]":
-                yield json.loads(data)
+                completion = json.loads(data)
+                if completion.get("error"):
+                    raise model_errors.in_a_stream(completion["error"])
+                yield completion
 
 
 def _deltas(completion: dict[str, Any]) -> list[Delta]:

@@ -29,6 +29,7 @@ class Model:
     url: str = ""
     calls: list[tuple[str, str | None, dict[str, Any]]] = field(default_factory=list)
     status: int = 200
+    breaks_off: bool = False
     most_texts: int = 2048
     headers: dict[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ("stub-chat", "own-model")
@@ -52,6 +53,8 @@ class Model:
             choice = {"message": {"role": "assistant", "content": "from afar"}}
             return JSONResponse({"choices": [choice], "usage": usage})
         chunks = [{"choices": [{"delta": {"content": word}}]} for word in ("from ", "afar")]
+        if self.breaks_off:
+            chunks[1:] = [{"error": {"message": "broken off", "code": "upstream_interrupted"}}]
         lines = [b"data: " + orjson.dumps(c) + b"\n\n" for c in [*chunks, {"usage": usage}]]
         return Response(b"".join(lines) + b"data: [DONE]\n\n", media_type="text/event-stream")
 
@@ -105,6 +108,17 @@ def test_streams_from_the_organizations_model(alice: Tenant, own: str, model: Mo
     words = [e["content"] for e in events if e["message_type"] == "assistant_message"]
     assert words == ["from ", "afar"]
     assert model.calls[-1][2]["stream_options"] == {"include_usage": True}
+
+
+def test_reports_a_model_whose_stream_ends_with_an_error(
+    alice: Tenant, own: str, model: Model
+) -> None:
+    model.breaks_off = True
+    events = alice.stream(own, "hello", stream_tokens=True)
+    assert [e["content"] for e in events if "content" in e] == ["from "]
+    assert next(e for e in events if "stop_reason" in e)["stop_reason"] == "llm_api_error"
+    (error,) = [e for e in events if "error_type" in e]
+    assert (error["error_type"], "broken off" in error["detail"]) == ("llm_error", True)
 
 
 @pytest.mark.parametrize(("status", "answered"), [(402, 402), (429, 429), (500, 500)])
