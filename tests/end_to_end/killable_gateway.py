@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +15,6 @@ from uuid import uuid4
 
 import psycopg
 
-from gateway_project.sandbox.store import free_port
 from tests.end_to_end.gateway_process import no_settings
 from tests.serving import CHECKOUT, start_gateway, wait_until_it_answers
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 class KillableGateway:
     """One process with a database and a spool of its own.
 
+    Its port is kept for it, bound and without a listener, from the beginning to ``close``: nobody
+    else gets it while the process starts, or is between two lives.
+
     Attributes:
         settings: what the process gets.
         url: without a path; stays the same.
@@ -37,11 +40,15 @@ class KillableGateway:
     log: Path
     url: str = field(init=False)
     is_up: threading.Event = field(default_factory=threading.Event)
+    _keeper: socket.socket = field(init=False)
     _port: int = field(init=False)
     _process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
-        self._port = free_port()
+        self._keeper = socket.socket()
+        self._keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._keeper.bind(("127.0.0.1", 0))
+        self._port = self._keeper.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
@@ -56,6 +63,11 @@ class KillableGateway:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def close(self) -> None:
+        """End it for good."""
+        self.kill()
+        self._keeper.close()
 
     def manage(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a management command beside it."""
@@ -98,10 +110,10 @@ def killable_gateway(data: Path, settings: Mapping[str, str]) -> Iterator[Killab
             },
             log=data / "gateway.log",
         )
-        gateway.manage("migrate", "--verbosity", "0").check_returncode()
         try:
+            gateway.manage("migrate", "--verbosity", "0").check_returncode()
             gateway.start()
             yield gateway
         finally:
-            gateway.kill()
+            gateway.close()
             keeper.execute(f"DROP DATABASE {name} WITH (FORCE)")

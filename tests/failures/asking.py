@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 _BEGIN_SECONDS: Final = 10.0
 _MODEL: Final = "stub/fast"
 _STREAM: Final = "stub/s-n12-d100"
+_STREAMS_SLOWLY: Final = "SLOW:12:0.1"
 _HI: Final = [{"role": "user", "content": "hi"}]
+_CHAT: Final = "/api/v1/llm/v1/chat/completions"
+_QUICK_CHAT: Final = {"model": _MODEL, "messages": _HI}
+_SLOW_CHAT: Final = {"model": _STREAM, "messages": _HI, "stream": True}
 
 
 class Kind(StrEnum):
@@ -36,6 +40,8 @@ class Kind(StrEnum):
     STREAM = "a stream under way"
     LETTA_READ = "a Letta read"
     LETTA_TURN = "a Letta turn"
+    LETTA_STREAM = "a Letta stream under way"
+    AGENT_CALL = "an agent's model call"
     AGENT = "an agent's creation"
     ME = "/me"
     NEW_ME = "a new user's /me"
@@ -47,9 +53,21 @@ class Kind(StrEnum):
     ADMIN = "a page of the admin"
 
 
+STREAMS: Final = (Kind.STREAM, Kind.LETTA_STREAM)
+# What is answered before anything fails, so that the process knows who asks.
+_KNOWN_FROM: Final = (
+    Kind.MODEL_CALL,
+    Kind.LETTA_READ,
+    Kind.LETTA_TURN,
+    Kind.AGENT_CALL,
+    Kind.ME,
+    Kind.ADMIN,
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a request; of a stream, the code is what its last event says."""
+    """What came of a request; of a stream, the code is what its last error says."""
 
     status: int
     code: str
@@ -70,19 +88,24 @@ class Cast:
     gateway: KillableGateway
     known: Person = field(init=False)
     agent_id: str = field(init=False)
+    agents_secret: str = field(init=False)
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[tuple[Kind, Outcome]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.known = self.world.person("known")
+        self.agents_secret = self.world.agents_secret(self.known)
         self.template_id = self.world.template(self.gateway, self.known)
-        order = {**self._order(), "agent_name": "first"}
-        made = self.send("POST", "/api/v1/agents", self.known, json=order)
-        self.agent_id = made.raise_for_status().json()["agent"]["id"]
+        self.agent_id = self._make_agent()
+        self._streaming_id = self._make_agent()  # an agent has one turn at a time
         self._shut_out()
-        for kind in (Kind.MODEL_CALL, Kind.LETTA_READ, Kind.LETTA_TURN, Kind.ME, Kind.ADMIN):
+        for kind in _KNOWN_FROM:
             healthy = self.ask(kind)
             assert healthy.status == httpx.codes.OK, (kind, healthy)
+
+    def _make_agent(self) -> str:
+        made = self.send("POST", "/api/v1/agents", self.known, json=self._order())
+        return str(made.raise_for_status().json()["agent"]["id"])
 
     def _shut_out(self) -> None:
         self._suspended = self.world.person("suspended")
@@ -104,11 +127,11 @@ class Cast:
         """Make a request and return what came of it."""
         return self._outcome(kind, *self._request(kind))
 
-    def begin_stream(self) -> Future[Outcome]:
-        """Begin a stream, and return when its first piece is there."""
+    def begin_stream(self, kind: Kind) -> Future[Outcome]:
+        """Begin one of ``STREAMS``, and return when its first words are there."""
         begun = threading.Event()
         future: Future[Outcome] = Future()
-        thread = threading.Thread(target=self._stream, args=(begun, future), daemon=True)
+        thread = threading.Thread(target=self._stream, args=(kind, begun, future), daemon=True)
         thread.start()
         assert begun.wait(_BEGIN_SECONDS)
         return future
@@ -138,12 +161,19 @@ class Cast:
 
     def _request(self, kind: Kind) -> _Request:
         agent = f"/api/v1/letta/v1/agents/{self.agent_id}"
+        stream = f"/api/v1/letta/v1/agents/{self._streaming_id}/messages/stream"
         messages = {"json": {"messages": _HI}}
+        told = [{"role": "user", "content": _STREAMS_SLOWLY}]
+        slow = {"json": {"messages": told, "streaming": True, "stream_tokens": True}}
+        proxy = f"/api/v1/agents/{self.known.id}/proxy/chat/completions"
         requests: dict[Kind, Callable[[], _Request]] = {
             Kind.MODEL_CALL: lambda: _chat(self.known),
             Kind.NEW_MODEL_CALL: lambda: _chat(self.world.person("new")),
             Kind.LETTA_READ: lambda: ("GET", agent, self.known, {}),
             Kind.LETTA_TURN: lambda: ("POST", f"{agent}/messages", self.known, messages),
+            Kind.LETTA_STREAM: lambda: ("POST", stream, self.known, slow),
+            Kind.STREAM: lambda: ("POST", _CHAT, self.known, {"json": _SLOW_CHAT}),
+            Kind.AGENT_CALL: lambda: ("POST", proxy, self.agents_secret, {"json": _QUICK_CHAT}),
             Kind.AGENT: self._new_order,
             Kind.ME: lambda: ("GET", "/api/v1/me", self.known, {}),
             Kind.NEW_ME: lambda: ("GET", "/api/v1/me", self.world.person("new"), {}),
@@ -194,31 +224,28 @@ class Cast:
             headers = {**headers, "authorization": f"Bearer {token}"}
         return self.world.client.request(method, self.gateway.url + path, headers=headers, **parts)
 
-    def _stream(self, begun: threading.Event, future: Future[Outcome]) -> None:
+    def _stream(self, kind: Kind, begun: threading.Event, future: Future[Outcome]) -> None:
         began = time.monotonic()
-        last = b""
-        body = {"model": _STREAM, "messages": _HI, "stream": True}
-        headers = {"authorization": f"Bearer {self.known.token}"}
-        url = f"{self.gateway.url}/api/v1/llm/v1/chat/completions"
-        with self.world.client.stream("POST", url, json=body, headers=headers) as answer:
+        method, path, who, parts = self._request(kind)
+        headers = {"authorization": f"Bearer {getattr(who, 'token', who)}"}
+        url, code = self.gateway.url + path, "broken off"
+        with self.world.client.stream(method, url, headers=headers, **parts) as answer:
             for line in answer.iter_lines():
-                if line.startswith("data:"):
+                if '"content"' in line:  # and no ping: the model is answering
                     begun.set()
-                    last = line.removeprefix("data:").strip().encode()
-        code = "" if last == b"[DONE]" else str(orjson.loads(last).get("code", "broken off"))
+                code = _code_of_line(line, code)
         outcome = Outcome(
             status=answer.status_code,
             code=code,
             seconds=time.monotonic() - began,
             request_id=answer.headers["x-request-id"],
         )
-        self.asked.append((Kind.STREAM, outcome))
+        self.asked.append((kind, outcome))
         future.set_result(outcome)
 
 
 def _chat(who: Person | str) -> _Request:
-    hi = {"model": _MODEL, "messages": _HI}
-    return "POST", "/api/v1/llm/v1/chat/completions", who, {"json": hi}
+    return "POST", _CHAT, who, {"json": _QUICK_CHAT}
 
 
 def _new_key(who: Person) -> _Request:
@@ -229,3 +256,14 @@ def _code(answer: httpx.Response) -> str:
     if "problem" not in answer.headers.get("content-type", ""):
         return ""
     return str(answer.json()["code"])
+
+
+def _code_of_line(line: str, before: str) -> str:
+    """Return what a line of a stream says of its end: the code of an error, or none at [DONE]."""
+    data = line.removeprefix("data:").strip()
+    if data == "[DONE]":
+        return "" if before == "broken off" else before
+    if not line.startswith("data:"):
+        return before
+    event = orjson.loads(data)
+    return str(event.get("code") or event.get("error_type") or before)

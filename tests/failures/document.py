@@ -20,6 +20,7 @@ PATH: Final = Path(__file__).resolve().parents[2] / "docs" / "FAILURES.md"
 _NAMES: Final = {
     "postgres": "PostgreSQL",
     "valkey": "Valkey",
+    "postgres and valkey": "PostgreSQL and Valkey at once",
     "key server": "The key server (Supabase's JWKS)",
     "supabase": "Supabase's API",
     "letta": "Letta",
@@ -49,12 +50,16 @@ about in front of a running gateway and compares; `make failures` does so and wr
   others are known to it.
 - Nobody who is suspended, signed out or has a revoked key gets in by any of these failures. While
   Valkey is away, what one process decides others find out within 10 s.
-- Every request leaves one audit event if it was known who asked, every answered model call one
-  usage record, and an agent that was ordered with an `Idempotency-Key` is made once, however often
-  the order is repeated.
-- Two failures at once: without PostgreSQL and Valkey nobody is known for longer than some seconds,
-  and requests are answered as without PostgreSQL.
-- The log says once that something is away, and once that it is back.
+- Every request leaves one audit event if it was known who asked, and none otherwise: nobody asks
+  for /ready, 401 is for those who prove nothing, and without the key server nobody can. Without
+  PostgreSQL nobody knows whose a key, an agent's secret or a session of the admin is. Every
+  answered model call leaves one usage record, and an agent that was ordered with an
+  `Idempotency-Key` is made once, however often the order is repeated.
+- Without PostgreSQL and Valkey at once nobody is known for longer than some seconds; the table has
+  what is answered from then on.
+- The log says once that PostgreSQL, Valkey or the key server is away, and once that it is back, for
+  each of the things that are shared over Valkey. Of an upstream it says what became of each
+  request, and when its circuit opens and closes.
 - A stream whose chunks turn to rubbish half-way ends only after `UPSTREAM_IDLE_TIMEOUT`: aiohttp
   (3.14.5) closes the connection then, but tells nobody who reads the body.
 
@@ -103,7 +108,8 @@ def _answer(kind: Kind, promise: Promise) -> str:
     healthy = HEALTHY[kind]
     if (promise.status, promise.code) == (healthy.status, healthy.code):
         return "as ever"
-    return f"{promise.status} `{promise.code}`" if promise.code else f"{promise.status}"
+    codes = " or ".join(f"`{code}`" for code in (promise.code, promise.or_code) if code)
+    return f"{promise.status} {codes}".rstrip()
 
 
 def _defaults() -> dict[str, str]:

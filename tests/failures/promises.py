@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from tests.failures.asking import Kind
+from tests.failures.asking import STREAMS, Kind
 from tests.failures.wire import Fault
 
 if TYPE_CHECKING:
@@ -38,11 +38,13 @@ class Promise:
 
     Attributes:
         code: of the envelope, or of the last event of a stream; empty without one.
+        or_code: the other one that it may be, where two clocks run out at once.
     """
 
     status: int
     code: str = ""
     within: Bound = Bound(1)
+    or_code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +68,14 @@ HEALTHY: Final[Mapping[Kind, Promise]] = {
     **{kind: Promise(200) for kind in Kind},
     Kind.AGENT: Promise(201),
     Kind.API_KEY: Promise(201),
-    Kind.STREAM: Promise(200, within=Bound(3)),
+    **dict.fromkeys(STREAMS, Promise(200, within=Bound(3))),
     Kind.SUSPENDED: Promise(403, "policy_account_suspended"),
     Kind.REVOKED: Promise(401, "caller_token_invalid"),
     Kind.SIGNED_OUT: Promise(401, "caller_token_revoked"),
 }
+# Streams under way whose upstream breaks off, or says nothing more.
+_BROKEN_OFF: Final = Promise(200, "upstream_interrupted")
+_STALLED: Final = Promise(200, "upstream_timeout", Bound(1, ("UPSTREAM_IDLE_TIMEOUT",)))
 _SHUT_OUT: Final = (Kind.SUSPENDED, Kind.REVOKED, Kind.SIGNED_OUT)
 _PROBE: Final = Bound(2.5)
 
@@ -129,7 +134,7 @@ def _without_valkey(within: Bound) -> Case:
         promises={
             kind: Promise(promise.status, promise.code, within)
             for kind, promise in HEALTHY.items()
-            if kind is not Kind.STREAM
+            if kind not in STREAMS
         }
         if within.seconds > 1
         else {},
@@ -146,6 +151,25 @@ _VALKEY: Final = {
     Fault.GARBAGE: _without_valkey(Bound(1)),
 }
 
+# -- both: whoever was known is not for longer than some seconds.
+_NEEDS_NOBODY_KNOWN: Final = (*STREAMS, Kind.READY, Kind.ADMIN)
+_WITHOUT_BOTH: Final[Mapping[Fault, Case]] = {
+    fault: replace(
+        case,
+        promises={
+            **dict.fromkeys(
+                (kind for kind in Kind if kind not in _NEEDS_NOBODY_KNOWN),
+                case.promises[Kind.ME],
+            ),
+            Kind.READY: case.promises[Kind.READY],
+            Kind.ADMIN: case.promises[Kind.ADMIN],
+        },
+        back=Bound(6),
+    )
+    for fault, case in _POSTGRES.items()
+    if fault in {Fault.DOWN, Fault.HANGING}
+}
+
 # -- the key server: known tokens go on, and new ones for as long as the keys in hand are trusted.
 _ASKS_FOR_KEYS: Final = (
     Kind.NEW_MODEL_CALL,
@@ -160,7 +184,10 @@ _KEYS_AWAY: Final = Case(
         Kind.READY: Promise(503, within=_PROBE),
     },
     back=Bound(30),
-    data="From `JWKS_HARD_TTL_SECONDS` on; before that nobody notices.",
+    data=(
+        "From `JWKS_HARD_TTL_SECONDS` on; before that only whose token is signed with a key that "
+        "the process has not met."
+    ),
 )
 _KEY_SERVER: Final = {
     Fault.DOWN: _KEYS_AWAY,
@@ -195,7 +222,10 @@ _ASKS_LETTA: Final = (Kind.LETTA_READ, Kind.LETTA_TURN, Kind.AGENT)
 _NO_HALF_AGENT: Final = "No half agent stays: what Letta had begun is taken back, or reconciled."
 _LETTA: Final = {
     Fault.DOWN: Case(
-        promises=dict.fromkeys(_ASKS_LETTA, Promise(503, "upstream_unreachable")),
+        promises={
+            **dict.fromkeys(_ASKS_LETTA, Promise(503, "upstream_unreachable")),
+            Kind.LETTA_STREAM: _BROKEN_OFF,
+        },
         data="Nothing was sent; an order with its key may be repeated.",
     ),
     Fault.SLOW: Case(promises={Kind.AGENT: Promise(201, within=Bound(3))}),
@@ -208,33 +238,47 @@ _LETTA: Final = {
             Kind.AGENT: Promise(
                 504, "upstream_timeout", Bound(1, ("LETTA_QUICK_TIMEOUT", "LETTA_QUICK_TIMEOUT"))
             ),
+            Kind.LETTA_STREAM: _STALLED,
             Kind.READY: Promise(200, within=_PROBE),
         },
         data=_NO_HALF_AGENT,
     ),
     Fault.RESET: Case(
-        promises=dict.fromkeys(_ASKS_LETTA, Promise(502, "upstream_interrupted")),
+        promises={
+            **dict.fromkeys(_ASKS_LETTA, Promise(502, "upstream_interrupted")),
+            Kind.LETTA_STREAM: _BROKEN_OFF,
+        },
         data=_NO_HALF_AGENT,
     ),
     Fault.GARBAGE: Case(
-        promises=dict.fromkeys(_ASKS_LETTA, Promise(502, "upstream_answer_invalid")),
+        promises={
+            **dict.fromkeys(_ASKS_LETTA, Promise(502, "upstream_answer_invalid")),
+            Kind.LETTA_STREAM: _STALLED,
+        },
         data=_NO_HALF_AGENT,
     ),
     Fault.OPEN: Case(
-        promises=dict.fromkeys(_ASKS_LETTA, Promise(503, "upstream_circuit_open")),
+        promises={
+            **dict.fromkeys(_ASKS_LETTA, Promise(503, "upstream_circuit_open")),
+            Kind.LETTA_STREAM: _BROKEN_OFF,
+        },
         back=Bound(3, ("CIRCUIT_BREAKER_RECOVERY_TIMEOUT",)),
         data="Nothing is sent.",
     ),
 }
 
 # -- LiteLLM
-_MODEL_CALLS: Final = (Kind.MODEL_CALL, Kind.NEW_MODEL_CALL)
+_MODEL_CALLS: Final = (Kind.MODEL_CALL, Kind.NEW_MODEL_CALL, Kind.AGENT_CALL)
+_MODEL_FAILED: Final = Promise(200, "upstream_failed")
+# Letta's stream waits as long as that of the model which it waits for, from its last ping on.
+_MODEL_STALLED: Final = replace(_STALLED, code="upstream_failed", or_code="upstream_timeout")
 _COST_LATER: Final = "What it cost is looked up in LiteLLM's log."
 _LITELLM: Final = {
     Fault.DOWN: Case(
         promises={
             **dict.fromkeys((*_MODEL_CALLS, Kind.LETTA_TURN), Promise(503, "upstream_unreachable")),
-            Kind.STREAM: Promise(200, "upstream_interrupted"),
+            Kind.STREAM: _BROKEN_OFF,
+            Kind.LETTA_STREAM: _MODEL_FAILED,
         },
         data=f"The stream ends with an error event. {_COST_LATER}",
     ),
@@ -246,16 +290,15 @@ _LITELLM: Final = {
     ),
     Fault.HANGING: Case(
         promises={
-            Kind.MODEL_CALL: Promise(
-                504, "upstream_timeout", Bound(1, ("UPSTREAM_FIRST_BYTE_TIMEOUT",))
+            **dict.fromkeys(
+                (Kind.MODEL_CALL, Kind.AGENT_CALL, Kind.LETTA_TURN),
+                Promise(504, "upstream_timeout", Bound(1, ("UPSTREAM_FIRST_BYTE_TIMEOUT",))),
             ),
             Kind.NEW_MODEL_CALL: Promise(
                 504, "upstream_timeout", Bound(1, ("LITELLM_QUICK_TIMEOUT",))
             ),
-            Kind.LETTA_TURN: Promise(
-                504, "upstream_timeout", Bound(1, ("UPSTREAM_FIRST_BYTE_TIMEOUT",))
-            ),
-            Kind.STREAM: Promise(200, "upstream_timeout", Bound(1, ("UPSTREAM_IDLE_TIMEOUT",))),
+            Kind.STREAM: _STALLED,
+            Kind.LETTA_STREAM: _MODEL_STALLED,
             Kind.NEW_ME: Promise(200, within=Bound(4)),
             Kind.READY: Promise(200, within=_PROBE),
         },
@@ -265,7 +308,8 @@ _LITELLM: Final = {
         promises={
             **dict.fromkeys(_MODEL_CALLS, Promise(502, "upstream_interrupted")),
             Kind.LETTA_TURN: Promise(502, "upstream_failed"),
-            Kind.STREAM: Promise(200, "upstream_interrupted"),
+            Kind.STREAM: _BROKEN_OFF,
+            Kind.LETTA_STREAM: _MODEL_FAILED,
         },
         data=_COST_LATER,
     ),
@@ -273,7 +317,8 @@ _LITELLM: Final = {
         promises={
             **dict.fromkeys(_MODEL_CALLS, Promise(502, "upstream_answer_invalid")),
             Kind.LETTA_TURN: Promise(502, "upstream_failed"),
-            Kind.STREAM: Promise(200, "upstream_timeout", Bound(1, ("UPSTREAM_IDLE_TIMEOUT",))),
+            Kind.STREAM: _STALLED,
+            Kind.LETTA_STREAM: _MODEL_STALLED,
         },
         data=_COST_LATER,
     ),
@@ -282,7 +327,8 @@ _LITELLM: Final = {
             **dict.fromkeys(
                 (*_MODEL_CALLS, Kind.LETTA_TURN), Promise(503, "upstream_circuit_open")
             ),
-            Kind.STREAM: Promise(200, "upstream_interrupted"),
+            Kind.STREAM: _BROKEN_OFF,
+            Kind.LETTA_STREAM: _MODEL_FAILED,
         },
         back=Bound(3, ("CIRCUIT_BREAKER_RECOVERY_TIMEOUT",)),
         data="Nothing is sent.",
@@ -314,6 +360,7 @@ _NO_CIRCUIT: Final = Case(promises={}, why_not="It has no circuit breaker.")
 PROMISES: Final[Mapping[str, Mapping[Fault, Case]]] = {
     "postgres": {**_POSTGRES, Fault.OPEN: _NO_CIRCUIT},
     "valkey": {**_VALKEY, Fault.OPEN: _NO_CIRCUIT},
+    "postgres and valkey": _WITHOUT_BOTH,
     "key server": {**_KEY_SERVER, Fault.OPEN: _NO_CIRCUIT},
     "supabase": _SUPABASE,
     "letta": _LETTA,
