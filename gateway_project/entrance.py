@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.urls import Resolver404, resolve
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.views import APIView
@@ -95,7 +96,8 @@ def entrance(scope: Scope) -> Entrance:
     try:
         found = resolve(without_last_slash(scope["path"]))
     except Resolver404:
-        return Entrance(name="", most_bytes=most_bytes(None))
+        is_static = scope["path"].startswith(settings.STATIC_URL)
+        return Entrance(name="static" if is_static else "", most_bytes=most_bytes(None))
     schemes = _schemes(found.func)
     tokens = [one for one in schemes if issubclass(one, SupabaseAuthentication)]
     takes_sessions = len(schemes) > len(tokens)

@@ -70,6 +70,8 @@ def test_counts_each_kind_alone_and_the_admin_as_one(stranger: httpx.Client) -> 
     statuses(stranger, "/docs")
 
     assert statuses(stranger, "/metrics", 1) == [200]
+    assert statuses(stranger, "/nowhere", 3) == [404] * 3
+    assert statuses(stranger, "/static/nothing.css", 1) == [404]
     assert statuses(stranger, "/admin/login/", 3) == [200] * 3
     assert statuses(stranger, "/admin/accounts/user/", 1) == [429]
 
