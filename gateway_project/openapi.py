@@ -45,6 +45,26 @@ _KEY: Final[dict[str, Any]] = {
     "description": "Do this once, however often it is sent with the key. Not with streams.",
     "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
 }
+# What SDKs read beside the body of an error.
+_HEADERS: Final = {
+    "X-Request-Id": {
+        "description": "What the request is called in logs and in the audit trail.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "Retry-After": {
+        "description": "Seconds after which to repeat the request, where that is known.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "RateLimit-Policy": {
+        "description": 'Which limit counts, as in "llm";q=100;w=60: 100 at once, anew after 60 s.',
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": 'What is left of it, as in "llm";r=0;t=12: none, and more in 12 s.',
+        "schema": {"type": "string"},
+    },
+}
 _PROBLEM: Final = {"$ref": "#/components/responses/Problem"}
 _ERRORS: Final = {"4XX": _PROBLEM, "5XX": _PROBLEM}
 
@@ -60,6 +80,7 @@ def add_proxied_routes(
     components.setdefault("schemas", {}).update(Problem=_problem_schema(), Code=_code_schema())
     components.setdefault("responses", {})["Problem"] = {
         "description": "What went wrong, whose fault it is, and whether to repeat.",
+        "headers": _HEADERS,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
     for methods in result["paths"].values():

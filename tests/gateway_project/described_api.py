@@ -23,6 +23,7 @@ from schemathesis.core.result import Ok
 from schemathesis.openapi import from_path
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
 )
@@ -34,6 +35,7 @@ _CHECKS: Final = [
     status_code_conformance,
     content_type_conformance,
     response_schema_conformance,
+    response_headers_conformance,
 ]
 # What the server says itself to what it can't read as HTTP: no application has seen it.
 _NO_HTTP: Final = (400, b"Invalid HTTP request received.")
