@@ -52,6 +52,7 @@ class Model:
         if not asked.get("stream"):
             choice = {"message": {"role": "assistant", "content": "from afar"}}
             return JSONResponse({"choices": [choice], "usage": usage})
+        chunks: list[dict[str, Any]]
         chunks = [{"choices": [{"delta": {"content": word}}]} for word in ("from ", "afar")]
         if self.breaks_off:
             chunks[1:] = [{"error": {"message": "broken off", "code": "upstream_interrupted"}}]
