@@ -1,4 +1,4 @@
-"""Who is refused though they have proved who they are: named for the record, and not too often.
+"""Who is refused though they have proved who they are: named for the record, but not too often.
 
 Their requests are not let in, so no limit of theirs counts them. Each process counts by itself.
 """
@@ -40,15 +40,14 @@ def count(refusal: PolicyError) -> None:
     """Count a request that was refused so.
 
     Raises:
-        RateLimited: there were too many of this user.
+        RateLimited: there were too many of this user. It names nobody: what is named is kept.
     """
     if refusal.user_id is None or not settings.ENABLE_RATE_LIMITING:
         return
     decision = _buckets.take(str(refusal.user_id), _QUOTA, "-")
     if not decision.refusal:
         return
-    with named(refusal.user_id, refusal.api_key_id):
-        raise RateLimited(
-            f"{refusal.detail} This was answered too often: wait for the seconds in Retry-After.",
-            retry_after=decision.retry_after,
-        ) from refusal
+    raise RateLimited(
+        f"{refusal.detail} This was answered too often: wait for the seconds in Retry-After.",
+        retry_after=decision.retry_after,
+    ) from refusal
