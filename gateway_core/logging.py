@@ -33,11 +33,15 @@ _SENSITIVE: Final = re.compile(
 # By which secrets are known wherever they stand: first whether there may be any, which costs less,
 # then which. The gateway's own, LiteLLM's, signed tokens, and what a header presents.
 _MARKS: Final = ("gwk_", "gws_", "sk-", "eyJ", "earer ")
+# Strangers choose much of what is searched, so nothing is read twice: of a run of letters only the
+# first `eyJ` is looked at, with what stands before it, and none is given back.
 _SECRETS: Final = re.compile(
-    r"gw[ks]_[\w%-]{16,}|\bsk-[\w-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*"
-    r"|(?<=\b[Bb]earer )[\w.~+/=-]{16,}",
+    r"gw[ks]_[\w%-]{16,}+|\bsk-[\w-]{8,}+"
+    r"|(?<![\w-])(?>[\w-]*?\beyJ)[\w-]++\.[\w-]++\.[\w-]*+"
+    r"|(?<=\b[Bb]earer )[\w.~+/=-]{16,}+",
     re.ASCII,
 )
+_LONGEST: Final = 32 * 1024
 # Servers that write a line of their own for each request, with its whole path and query.
 _SERVERS: Final = ("uvicorn.access", "django.channels.server", "django.server")
 # Libraries that speak of every request or query at INFO.
@@ -66,6 +70,16 @@ def _redacted(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_redacted(item) for item in value]
     return value
+
+
+def shorten(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Cut the texts that are longer than 32,768 characters: what is read below costs by length."""
+    for name, value in event.items():
+        if type(value) is str and len(value) > _LONGEST:
+            event[name] = f"{value[:_LONGEST]}…"
+    return event
 
 
 def mask(_logger: Any, _method: str, line: Any) -> str:
@@ -124,9 +138,10 @@ def configure(options: dict[str, str]) -> None:
     ]
     if is_json:
         shared.insert(0, add_fixed)
-        shared.append(structlog.processors.format_exc_info)
+        shared += [structlog.processors.format_exc_info, shorten]
         renderer: Any = structlog.processors.JSONRenderer(serializer=_dumps)
     else:
+        shared.append(shorten)
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )

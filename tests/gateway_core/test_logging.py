@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,54 @@ except ValueError:
     assert secret not in lines
     assert lines.count(REDACTED) == 6
     assert "/models" in lines
+
+
+@pytest.mark.parametrize("before", ["-", "to-ken-", "-eyJ-eyJ-", "eyJ."])
+def test_masks_a_token_whatever_stands_before_it(before: str) -> None:
+    token = _FORMS["an access token"]
+
+    masked = mask(None, "", f"path=/{before}{token}/x")
+
+    assert token.rpartition(".")[2] not in masked
+    assert masked.endswith(f"{REDACTED}/x")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("-eyJ", "eyJ.", "-eyJ.a", "eyJa.-eyJ", "eyJa.a ", "-eyJ%"),
+        *("sk-", "-sk-a", "gwk_", "Bearer ", "bearer a", "-"),
+    ],
+)
+def test_reads_what_strangers_choose_in_time_by_its_length(part: str) -> None:
+    def seconds(characters: int) -> float:
+        line = part * (characters // len(part)) + "eyJ"
+        taken = []
+        for _ in range(3):
+            began = time.thread_time()
+            mask(None, "", line)
+            taken.append(time.thread_time() - began)
+        return min(taken)
+
+    # Four times the length, sixteen times the time if it were read again from each place.
+    assert seconds(80_000) < 8 * seconds(20_000) + 0.002
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_cuts_what_is_too_long(form: str) -> None:
+    program = """
+get_logger("a").info("said " + "x" * 100_000, path="y" * 100_000)
+logging.getLogger("b").warning("z" * 100_000)
+try:
+    raise ValueError("q" * 100_000)
+except ValueError:
+    sys.argv[1] == "json" and get_logger("a").exception("broke")
+"""
+    lines = _written(program, form=form)
+
+    assert len(lines) in {2, 3}
+    assert max(map(len, lines)) < 70_000
+    assert all("…" in line or "\\u2026" in line for line in lines)
 
 
 def test_masks_what_a_header_presents() -> None:
