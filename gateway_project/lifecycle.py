@@ -17,6 +17,7 @@ from gateway_core.logging import get_logger
 from gateway_core.memory import MEMORY
 from gateway_core.rates import LIMITER
 from gateway_core.tasks import cancel, finish, spawn
+from gateway_project.system import trips
 from gateway_project.upstreams import keep_up, upstreams
 from llm_proxy.usage import collector
 
@@ -32,6 +33,7 @@ _log = get_logger("gateway.start")
 _KEPT_UP: Final[dict[str, Work]] = {
     "cache-invalidation": cache.listen,
     "breakers": keep_up,
+    "trips": trips.keep_up,
     "rates": LIMITER.keep,
     "memory": MEMORY.keep,
 }

@@ -115,6 +115,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     OUTAGE.end()  # a test may have had it all to itself
     context.current.set(None)
     yield
+    _forget_trips()
     if nextitem is None:  # the test database is gone by now
         return
     marker = item.get_closest_marker("django_db")
@@ -122,6 +123,16 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         blocker = item.config.stash[blocking_manager_key]
         with blocker.unblock():
             _restore_shipped_rows()
+
+
+def _forget_trips() -> None:
+    """Forget which breakers were tripped: the rows are gone by now."""
+    from gateway_project.system import trips  # noqa: PLC0415 - needs the settings above
+    from gateway_project.upstreams import breakers  # noqa: PLC0415 - as above
+
+    trips._known.clear()
+    for breaker in breakers().values():
+        breaker.set_trip(None)
 
 
 def _fixtures(item: pytest.Item) -> list[str]:
@@ -176,7 +187,7 @@ def _closed_circuits() -> Iterator[None]:
         if breaker.circuit.state is not State.CLOSED:
             with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
                 client.delete(f"gateway:breaker:{breaker.name}")
-            breaker.circuit = Circuit()
+            breaker._shared = breaker.circuit = Circuit()
         breaker.forget()
     _SHARED._outage.end()  # a test may have had Valkey away
     LIMITER._outage.end()

@@ -18,7 +18,7 @@ from gateway_core.breaker.call import Call
 from gateway_core.breaker.machine import Circuit, Outcome, Probe, State
 from gateway_core.breaker.store import SharedStore
 from gateway_core.breaker.window import Window
-from gateway_core.errors import BreakerOpen, UpstreamUnreachable
+from gateway_core.errors import BreakerOpen, BreakerTripped, UpstreamUnreachable
 from gateway_core.logging import get_logger
 from gateway_core.tasks import spawn
 
@@ -45,6 +45,9 @@ class Breaker:
         policy: returns what holds now.
         clock: seconds, monotonic, for the window.
         wall_clock: Unix seconds, for what is shared.
+
+    Attributes:
+        circuit: as it holds now: the shared one or, while staff have it tripped, an open one.
     """
 
     def __init__(
@@ -63,6 +66,8 @@ class Breaker:
         self._clock = clock
         self._wall_clock = wall_clock
         self._asking = 0
+        self._shared = self.circuit
+        self._trip_reason: str | None = None
         self._window = Window(
             seconds=lambda: policy().window_seconds,
             callers=lambda: policy().callers,
@@ -128,15 +133,18 @@ class Breaker:
         for breaker in breakers:
             breaker._adopt(circuits[breaker.name])  # noqa: SLF001
 
-    async def trip(self, reason: str) -> None:
-        """Open it until it is reset."""
-        circuit, _ = await self._store.change(
-            self.name, lambda was: machine.opened(was, until=None, reason=reason)
-        )
-        self._adopt(circuit)
+    def set_trip(self, reason: str | None) -> None:
+        """Leave the upstream alone, in this process, until this is called with None.
+
+        Staff's trips are kept apart from what is shared here, which comes and goes with Valkey: the
+        caller keeps them, and tells each process.
+        """
+        if reason != self._trip_reason:
+            self._trip_reason = reason
+            self._adopt(self._shared)
 
     async def reset(self) -> None:
-        """Close it, and count anew."""
+        """Close what calls have opened, and count anew."""
         circuit, _ = await self._store.change(self.name, machine.closed)
         self._adopt(circuit)
         self.forget()
@@ -250,7 +258,10 @@ class Breaker:
         )
         self._adopt(circuit)
 
-    def _adopt(self, circuit: Circuit) -> None:
+    def _adopt(self, shared: Circuit) -> None:
+        self._shared = circuit = shared
+        if self._trip_reason is not None:
+            circuit = Circuit(state=State.OPEN, until=None, reason=self._trip_reason)
         if circuit.state is not self.circuit.state:
             _log.warning(
                 "circuit", upstream=self.name, state=circuit.state.value, reason=circuit.reason
@@ -259,7 +270,11 @@ class Breaker:
         self.circuit = circuit
 
     def _refusal(self, now: float) -> BreakerOpen:
-        left = (self.circuit.until or now) - now
+        if self.circuit.until is None:
+            return BreakerTripped()
+        left = self.circuit.until - now
+        if self.circuit.state is State.HALF_OPEN:  # probes are under way, and say more by then
+            left = min(left, self._policy().probe_seconds)
         return BreakerOpen(retry_after=max(1.0, left))
 
 

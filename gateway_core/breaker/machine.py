@@ -56,7 +56,7 @@ class Circuit:
     """A breaker's state, which is shared.
 
     Attributes:
-        until: open: when probes may begin, None for staff's own, which lasts until they reset it;
+        until: open: when probes may begin, None where staff have tripped it, which no store keeps;
             half-open: when everybody may try again who has had their probes.
         successes: half-open: probes that have succeeded.
         probes: half-open: those under way, and those of callers that nothing good has come of.
@@ -92,7 +92,7 @@ class Circuit:
         )
 
 
-def opened(circuit: Circuit, *, until: float | None, reason: str) -> Circuit:
+def opened(circuit: Circuit, *, until: float, reason: str) -> Circuit:
     """Open it."""
     return Circuit(state=State.OPEN, until=until, generation=circuit.generation + 1, reason=reason)
 

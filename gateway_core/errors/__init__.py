@@ -15,7 +15,7 @@
     │   └── RateLimited, TooManyConcurrent, BudgetExhausted, CountExhausted
     ├── UpstreamError      5xx  Letta, LiteLLM, AMS or Supabase is at fault
     │   └── UpstreamUnreachable, UpstreamTimeout, ProviderTimeout, UpstreamFailed,
-    │       ProviderFailed, BreakerOpen, UpstreamAnswerInvalid,
+    │       ProviderFailed, BreakerOpen, BreakerTripped, UpstreamAnswerInvalid,
     │       UpstreamCredentialRejected, UpstreamOverloaded, UpstreamInterrupted,
     │       ProviderInterrupted
     └── InternalError      5xx  the gateway itself is at fault
@@ -76,6 +76,7 @@ from gateway_core.errors.quota import (
 )
 from gateway_core.errors.upstream import (
     BreakerOpen,
+    BreakerTripped,
     ProviderFailed,
     ProviderInterrupted,
     ProviderTimeout,
@@ -95,6 +96,7 @@ __all__ = (
     "AgentSuspended",
     "BodyTooLarge",
     "BreakerOpen",
+    "BreakerTripped",
     "BudgetExhausted",
     "CallerError",
     "CallerGone",

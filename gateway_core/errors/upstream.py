@@ -31,6 +31,16 @@ class BreakerOpen(UpstreamError):
     detail = "The service behind the gateway is failing and left alone for a while."
 
 
+class BreakerTripped(BreakerOpen):
+    """Staff have it left alone until they say otherwise; nothing has been sent."""
+
+    retry_after = 60
+    detail = (
+        "The operators of the gateway have the service behind it left alone. Repeat the request "
+        "in some minutes."
+    )
+
+
 class UpstreamUnreachable(UpstreamError):
     """No connection: nothing has been sent."""
 

@@ -7,9 +7,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from django.db import transaction
+
 from gateway_core import background, valkey
 from gateway_core.audit.services import record_change
 from gateway_core.errors import PolicyError, ResourceNotFound
+from gateway_project.system import trips
+from gateway_project.system.models import BreakerTrip
 from gateway_project.upstreams import breakers, upstreams
 
 if TYPE_CHECKING:
@@ -23,7 +27,7 @@ class CircuitReport:
 
     Attributes:
         state: closed, open or half_open; shared by all processes.
-        until: when it is tried again; None while it is closed, or open until staff close it.
+        until: when it is tried again; None while it is closed, or open until staff reset it.
         calls, failure_rate, slow_rate: of this process, in the last while.
         in_use, waiting: users' calls of this process that are under way, and that wait for that.
     """
@@ -54,7 +58,7 @@ def circuit(name: str) -> CircuitReport:
 
 
 def trip(*, name: str, reason: str, by: User) -> CircuitReport:
-    """Leave an upstream alone until somebody closes its circuit.
+    """Leave an upstream alone until somebody resets its breaker.
 
     Raises:
         PolicyError: they are no superuser.
@@ -62,8 +66,10 @@ def trip(*, name: str, reason: str, by: User) -> CircuitReport:
     """
     _require_superuser(by)
     breaker = _named(name)
-    background.wait_for(partial(breaker.trip, reason), close=valkey.close)
-    _record("trip", name, by, reason=reason)
+    with transaction.atomic():
+        BreakerTrip.objects.update_or_create(breaker=name, defaults={"reason": reason})
+        _record("trip", name, by, reason=reason)
+        transaction.on_commit(partial(trips.tell, name, reason))
     return _report(breaker)
 
 
@@ -75,13 +81,16 @@ def reset(*, name: str, by: User) -> CircuitReport:
     """
     _require_superuser(by)
     breaker = _named(name)
+    # First, so that no transaction stays open while Valkey is waited for.
     background.wait_for(breaker.reset, close=valkey.close)
-    _record("reset", name, by)
+    with transaction.atomic():
+        BreakerTrip.objects.filter(breaker=name).delete()
+        _record("reset", name, by)
+        transaction.on_commit(partial(trips.tell, name, None))
     return _report(breaker)
 
 
 def _record(verb: str, name: str, by: User, **facts: str) -> None:
-    """Record what was done, once it is: no transaction stays open while Valkey is waited for."""
     record_change(actor=by, action=f"breaker.{verb}", resource=f"breaker:{name}", facts=facts)
 
 

@@ -15,6 +15,9 @@ from gateway_core.rates import LIMITER
 from gateway_project.lifecycle import Lifecycle
 from tests.gateway_project.asgi import ask
 
+# What goes on beside the requests asks the database, which has its name only then.
+pytestmark = pytest.mark.usefixtures("django_db_setup")
+
 
 async def _application(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})

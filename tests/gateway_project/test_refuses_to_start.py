@@ -9,6 +9,9 @@ import pytest
 
 from gateway_project.lifecycle import Lifecycle
 
+# What goes on beside the requests asks the database, which has its name only then.
+pytestmark = pytest.mark.usefixtures("django_db_setup")
+
 
 async def _application(_scope: Any, _receive: Any, _send: Any) -> None:
     raise AssertionError("nothing is served")

@@ -80,6 +80,17 @@ async def test_lets_no_more_probes_through_when_the_first_have_succeeded(
     assert breaker.circuit.state is State.CLOSED
 
 
+async def test_says_when_a_place_is_free_again_while_others_are_tried(
+    breaker: Breaker, clock: Clock
+) -> None:
+    await half_open(breaker, clock)
+    async with holding(breaker, "alice", "bob", "carol"):
+        with pytest.raises(BreakerOpen) as refusal:
+            async with breaker.watch("dave"):
+                pytest.fail("there is no place")
+    assert refusal.value.retry_after == POLICY.probe_seconds
+
+
 async def test_opens_again_when_a_probe_fails(breaker: Breaker, clock: Clock) -> None:
     await open_it(breaker)
     clock.now += POLICY.open_seconds

@@ -12,23 +12,45 @@ from gateway_core.breaker.machine import Circuit, State
 from gateway_core.breaker.store import SharedStore
 from gateway_core.errors import (
     BreakerOpen,
+    BreakerTripped,
 )
 from tests.gateway_core.breaker.circuits import (
     POLICY,
     call,
     open_it,
+    settle,
 )
 from tests.timing import Clock
 
 
 async def test_does_what_staff_say_until_they_say_otherwise(breaker: Breaker, clock: Clock) -> None:
-    await breaker.trip("maintenance")
+    breaker.set_trip("maintenance")
     clock.now += 1_000_000
-    with pytest.raises(BreakerOpen):
+    await Breaker.refresh([breaker])
+    with pytest.raises(BreakerTripped) as refused:
         async with breaker.watch():
             pytest.fail("nothing may go through")
-    await breaker.reset()
+    assert refused.value.retry_after == 60
+    with pytest.raises(BreakerTripped):
+        breaker.check()
+    breaker.set_trip(None)
     await call(breaker)
+    assert breaker.circuit.state is State.CLOSED
+
+
+async def test_goes_on_with_what_all_know_when_a_trip_is_over(
+    breaker: Breaker, clock: Clock
+) -> None:
+    await open_it(breaker)
+    breaker.set_trip("maintenance")
+    assert (breaker.circuit.until, breaker.circuit.reason) == (None, "maintenance")
+    clock.now += POLICY.open_seconds
+    with pytest.raises(BreakerTripped):
+        breaker.check()
+    breaker.set_trip(None)
+    for _ in range(POLICY.probes):
+        await call(breaker)
+    await settle()
     assert breaker.circuit.state is State.CLOSED
 
 
@@ -79,7 +101,7 @@ async def test_hears_of_all_circuits_with_one_question(
         for name in (shared, f"{shared}-untouched")
     ]
     await elsewhere.change(
-        shared, lambda was: machine.opened(was, until=None, reason="maintenance")
+        shared, lambda was: machine.opened(was, until=clock.now + 10, reason="away")
     )
     client: Any = valkey.client()
     asked: list[str] = []

@@ -1,28 +1,36 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from math import inf
+from pathlib import Path
 from statistics import median
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
+import redis
 from django.test import Client
 
 from accounts.models import User
 from accounts.supabase import client as supabase_client
-from gateway_core import access, valkey
+from gateway_core import access, cache, valkey
 from gateway_core.audit.models import AuditEvent
-from gateway_core.breaker import machine
+from gateway_core.breaker import Breaker, machine
 from gateway_core.breaker.store import SharedStore
 from gateway_core.context import RequestRecord
 from gateway_core.errors import BreakerOpen
+from gateway_project.system.models import BreakerTrip
+from gateway_project.upstreams import breakers
 from tests.conftest import Running, RunningSupabase
+from tests.second_gateway import second_gateway
+from tests.timing import wait_until
 
 BREAKER = "/api/v1/system/upstreams/{}/breaker"
+AGENTS = "/api/v1/letta/v1/agents/"
 CHAT = "/api/v1/llm/chat/completions"
 HI = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 SignIn = Callable[[str], httpx.Client]
@@ -72,7 +80,7 @@ def test_refuses_within_5_milliseconds_while_it_is_open(
     while len(medians) < 10 and min(medians, default=inf) >= 5:
         somebody = client_for(f"caller-{len(medians)}@example.com")
         records.clear()
-        answers = [somebody.get("/api/v1/letta/v1/agents/") for _ in range(50)]
+        answers = [somebody.get(AGENTS) for _ in range(50)]
         assert {answer.json()["code"] for answer in answers} == {"upstream_circuit_open"}
         assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
         assert all("ratelimit" in answer.headers for answer in answers)
@@ -81,20 +89,20 @@ def test_refuses_within_5_milliseconds_while_it_is_open(
     assert min(medians) < 5, medians
 
 
-def test_what_another_process_has_tripped_holds_here_within_a_second(
+def test_what_another_process_has_opened_holds_here_within_a_second(
     staff: httpx.Client, client_for: SignIn
 ) -> None:
-    async def trip_elsewhere() -> None:
+    async def open_elsewhere() -> None:
+        until = time.time() + 60
         await SharedStore().change(
-            "letta", lambda was: machine.opened(was, until=None, reason="elsewhere")
+            "letta", lambda was: machine.opened(was, until=until, reason="elsewhere")
         )
         await valkey.close()
 
     alice = client_for("alice@example.com")
-    alice.get("/api/v1/letta/v1/agents/").raise_for_status()
-    asyncio.run(trip_elsewhere())
-    answers = [alice.get("/api/v1/letta/v1/agents/").status_code for _ in _for_a_second()]
-    assert answers[-1] == 503
+    alice.get(AGENTS).raise_for_status()
+    asyncio.run(open_elsewhere())
+    wait_until(lambda: alice.get(AGENTS).status_code == 503)
     shown = staff.get("/api/v1/system/upstreams").json()
     letta = next(one for one in shown if one["name"] == "letta")
     assert {(one["name"], one["state"]) for one in letta["circuits"]} == {
@@ -103,11 +111,40 @@ def test_what_another_process_has_tripped_holds_here_within_a_second(
     }
 
 
-def _for_a_second() -> Any:
-    until = time.monotonic() + 1
-    while time.monotonic() < until:
-        yield
-        time.sleep(0.05)
+def test_what_another_process_has_tripped_and_reset_holds_here(client_for: SignIn) -> None:
+    alice = client_for("alice@example.com")
+    alice.get(AGENTS).raise_for_status()
+    row = BreakerTrip.objects.create(breaker="letta", reason="elsewhere")
+    cache.invalidate("breaker_trips", "letta")
+    wait_until(lambda: alice.get(AGENTS).status_code == 503)
+    row.delete()
+    cache.invalidate("breaker_trips", "letta")
+    wait_until(lambda: alice.get(AGENTS).status_code == 200)
+
+
+def test_stays_tripped_whatever_becomes_of_valkey_and_the_process(
+    staff: httpx.Client, client_for: SignIn, tmp_path: Path
+) -> None:
+    alice = client_for("alice@example.com")
+    alice.get(AGENTS).raise_for_status()
+    staff.post(BREAKER.format("letta"), json={"action": "trip"}).raise_for_status()
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        client.delete("gateway:breaker:letta")
+    asyncio.run(_refreshed("letta"))
+    refused = alice.get(AGENTS)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "60")
+    assert "operators" in refused.json()["detail"]
+
+    with (
+        second_gateway(tmp_path, settings={"REDIS_URL": ""}) as url,
+        httpx.Client(base_url=url, headers=alice.headers) as there,
+    ):
+        wait_until(lambda: there.get(AGENTS).status_code == 503)
+
+
+async def _refreshed(name: str) -> None:
+    await Breaker.refresh([breakers()[name]])
+    await valkey.close()
 
 
 def test_names_those_there_are_when_there_is_none_of_that_name(staff: httpx.Client) -> None:
