@@ -15,6 +15,7 @@ from gateway_core import context
 from gateway_core.errors import (
     FIRST_SERVER_ERROR,
     UpstreamAnswerInvalid,
+    UpstreamAnswerTooLong,
     UpstreamError,
     UpstreamInterrupted,
     UpstreamTimeout,
@@ -97,7 +98,7 @@ class RestClient:
             UpstreamUnreachable: there was no connection; nothing was sent.
             UpstreamTimeout: no answer in time.
             UpstreamInterrupted: the connection broke.
-            UpstreamAnswerInvalid: the answer is longer than the limit.
+            UpstreamAnswerTooLong: the answer is longer than the limit.
         """
         give_back_connection()
         watching = self.breaker.watch_sync(context.user_id()) if self.breaker else nullcontext()
@@ -134,7 +135,7 @@ class RestClient:
         for chunk in response.iter_content(_CHUNK_BYTES):
             body += chunk
             if len(body) > self.limit:
-                raise UpstreamAnswerInvalid
+                raise UpstreamAnswerTooLong
             if time.monotonic() > deadline:
                 raise UpstreamTimeout
         return bytes(body)

@@ -16,8 +16,8 @@
     ├── UpstreamError      5xx  Letta, LiteLLM, AMS or Supabase is at fault
     │   └── UpstreamUnreachable, UpstreamTimeout, ProviderTimeout, UpstreamFailed,
     │       ProviderFailed, BreakerOpen, BreakerTripped, UpstreamAnswerInvalid,
-    │       UpstreamCredentialRejected, UpstreamOverloaded, UpstreamInterrupted,
-    │       ProviderInterrupted
+    │       UpstreamAnswerTooLong, UpstreamCredentialRejected, UpstreamOverloaded,
+    │       UpstreamInterrupted, ProviderInterrupted
     └── InternalError      5xx  the gateway itself is at fault
         └── DatabaseUnavailable, KeysUnavailable, GatewayOverloaded, GatewayStopping
 
@@ -81,6 +81,7 @@ from gateway_core.errors.upstream import (
     ProviderInterrupted,
     ProviderTimeout,
     UpstreamAnswerInvalid,
+    UpstreamAnswerTooLong,
     UpstreamCredentialRejected,
     UpstreamError,
     UpstreamFailed,
@@ -135,6 +136,7 @@ __all__ = (
     "TokenRejected",
     "TooManyConcurrent",
     "UpstreamAnswerInvalid",
+    "UpstreamAnswerTooLong",
     "UpstreamCredentialRejected",
     "UpstreamError",
     "UpstreamFailed",

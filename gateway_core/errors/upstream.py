@@ -80,6 +80,12 @@ class UpstreamAnswerInvalid(UpstreamError):
     detail = "The service behind the gateway gave an answer that can't be understood."
 
 
+class UpstreamAnswerTooLong(UpstreamAnswerInvalid):
+    """It answered with more than the gateway takes; what users keep can bring that about."""
+
+    is_outage = False
+
+
 class UpstreamCredentialRejected(UpstreamError):
     """It refused the gateway's own credential. That is not the caller's 401."""
 

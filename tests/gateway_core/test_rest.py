@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gateway_core.errors import (
-    UpstreamAnswerInvalid,
+    UpstreamAnswerTooLong,
     UpstreamError,
     UpstreamInterrupted,
     UpstreamTimeout,
@@ -73,7 +73,7 @@ def floods(connection: socket.socket) -> None:
         (breaks_in_the_body, UpstreamInterrupted),
         (stalls_before_the_head, UpstreamTimeout),
         (stalls_in_the_body, UpstreamTimeout),
-        (floods, UpstreamAnswerInvalid),
+        (floods, UpstreamAnswerTooLong),
     ],
 )
 def test_says_what_happened_to_a_call_that_was_sent(
