@@ -40,12 +40,17 @@ class Machine:
     kept: int = 0
     others: list[Usage] = field(default_factory=list)
     now: float = 100.0
+    seconds: float = 0.0
+    given_back: int = 0
 
     def usages(self) -> list[Usage]:
         return [Usage("process", self.used + self.kept, 1000), *self.others]
 
     def give_back(self) -> None:
+        """Take seconds, as it does where many small objects are in use."""
         self.kept = 0
+        self.now += self.seconds
+        self.given_back += 1
 
     def watch(self) -> MemoryWatch:
         return MemoryWatch(usages=self.usages, give_back=self.give_back, clock=lambda: self.now)
@@ -112,6 +117,16 @@ def test_gives_back_what_was_freed_while_it_is_short(machine: Machine) -> None:
     machine.used, machine.kept = 500, 450
     watching.look()
     assert not watching.is_short
+
+
+def test_gives_back_a_small_part_of_the_time_however_long_it_takes(machine: Machine) -> None:
+    machine.used, machine.seconds = 1000, 0.5
+    watching, until = machine.watch(), machine.now + 60
+    while machine.now < until:
+        watching.look()
+        machine.now += 0.5
+    assert watching.is_short
+    assert 3 < machine.given_back * machine.seconds < 6
 
 
 def test_heeds_whatever_is_nearest_to_its_bound(machine: Machine) -> None:
