@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from django.utils.http import parse_etags
 
 from agents.making import Traits
+from gateway_core.crowded import MOST
 from gateway_core.errors import EtagMismatch
 from gateway_core.intake import raw_body, values_of
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # Of a file and what is around it: in Letta's bodies there may be 64 levels.
 _DEEPEST: Final = 80
+# Passages and messages may each have as many values as a whole body of Letta's.
+_MOST: Final = 2 * MOST
 
 
 def caller_of(request: Request) -> User:
@@ -29,10 +32,10 @@ def large_json(request: Request, max_bytes: int) -> Any:
     """Return the values of a body that may be larger than usual.
 
     Raises:
-        BodyTooLarge, RequestMalformed: it can't be read.
+        BodyTooLarge, RequestMalformed: it can't be read, or holds too much.
     """
     content, _media_type = raw_body(request, max_bytes)
-    return values_of(content, deepest=_DEEPEST)
+    return values_of(content, deepest=_DEEPEST, most=_MOST)
 
 
 def traits_of(wish: dict[str, Any]) -> Traits:

@@ -10,6 +10,7 @@ from django.conf import settings
 from rest_framework import serializers
 from rest_framework.parsers import BaseParser
 
+from gateway_core.crowded import MOST, refuse_crowded
 from gateway_core.errors import BodyTooLarge, FieldInvalid, RequestMalformed
 from gateway_core.spelling import meant
 
@@ -115,13 +116,17 @@ def raw_body(request: Request, max_bytes: int) -> tuple[bytes, str]:
     return _read(request._request, max_bytes), request.content_type  # noqa: SLF001 - what it wraps
 
 
-def values_of(content: bytes, *, deepest: int = _DEEPEST) -> Any:
+def values_of(content: bytes, *, deepest: int = _DEEPEST, most: int = MOST) -> Any:
     """Return the values of a JSON text that can be stored, and written again.
 
+    Args:
+        most: objects and lists in it, as ``refuse_crowded`` counts them.
+
     Raises:
-        RequestMalformed: it is none, or nested deeper.
+        RequestMalformed: it is none, holds more, or is nested deeper.
         FieldInvalid: it has a text that PostgreSQL can't hold, or a number that orjson can't write.
     """
+    refuse_crowded(content, most=most)
     try:
         orjson.loads(content)  # which refuses NaN and half a surrogate pair
         value = json.loads(content, object_pairs_hook=_object)

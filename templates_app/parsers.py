@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway_core.crowded import refuse_crowded
 from gateway_core.errors import RequestMalformed
 from templates_app.agent_file.loading import from_json
 from templates_app.agent_file.unreadable import Unreadable
@@ -13,8 +14,9 @@ def json_of(content: bytes) -> Any:
     """Return the values of a JSON body.
 
     Raises:
-        RequestMalformed: it can't be read.
+        RequestMalformed: it can't be read, or holds too much.
     """
+    refuse_crowded(content)
     try:
         return from_json(content.decode())
     except UnicodeDecodeError as exc:

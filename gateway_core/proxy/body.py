@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from gateway_core.crowded import refuse_crowded
 from gateway_core.errors import (
     BodyTooLarge,
     CallerGone,
@@ -16,7 +17,6 @@ from gateway_core.errors import (
     RequestTooSlow,
 )
 from gateway_core.headers import first, refuse_encoded
-from gateway_core.proxy.crowded import refuse_crowded
 from gateway_core.proxy.form import FormFilter, boundary_of
 from gateway_core.proxy.holding import hold
 from gateway_core.proxy.operations import BodyKind

@@ -85,6 +85,25 @@ def test_notices_what_got_lost_on_the_way(alice: Caller, lived: dict[str, Any]) 
     assert alice("POST", "/agents/import", json=body).status_code == 201
 
 
+def test_refuses_a_file_of_more_values_than_an_agent_has(alice: Caller) -> None:
+    body = b'{"file": [' + b"{}," * (5 * 2**20) + b"{}]}"
+    answer = alice("POST", "/agents/import", content=body, headers=_JSON)
+    assert (answer.status_code, answer.json()["code"]) == (400, "caller_request_malformed")
+
+
+def test_takes_a_file_of_as_many_values_as_an_agent_may_have(alice: Caller) -> None:
+    at = "2026-11-23T10:00:00+00:00"
+    content = [{"type": "text", "text": "Grass is green."}]
+    messages = [{"role": "user", "content": content, "created_at": at}] * 10_000
+    passages = [{"text": "The sky is blue.", "created_at": at}] * 33_000
+    agent = {"body": {}, "passages": passages, "messages": messages}
+    file = {"format": "gateway-agent", "format_version": 1, "agent": agent, "checksum": "0" * 64}
+
+    answer = alice("POST", "/agents/import", json={"file": file})
+
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "/file/checksum")
+
+
 def test_asks_for_the_secrets_that_are_in_no_file(alice: Caller, lived: dict[str, Any]) -> None:
     answer = alice("POST", "/agents/import", json={"file": export(alice, lived)})
 
@@ -102,6 +121,7 @@ def test_numbers_may_lose_their_point_on_the_way(alice: Caller, lived: dict[str,
     assert alice("POST", "/agents/import", json=body).status_code == 201
 
 
+_JSON = {"content-type": "application/json"}
 SECRETS = {"search_key": "exa-new"}
 ATTACKS: list[dict[str, Any]] = [
     {"body": {"llm_config": {"model_endpoint": "http://evil"}}},

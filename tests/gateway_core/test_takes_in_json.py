@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from rest_framework import serializers
 
 from gateway_core.errors import BodyTooLarge, FieldInvalid, RequestMalformed
-from gateway_core.intake import JSONParser, StrictSerializer
+from gateway_core.intake import JSONParser, StrictSerializer, values_of
 
 
 def parse(content: bytes) -> Any:
@@ -41,6 +42,14 @@ def test_reads_json() -> None:
 def test_refuses_what_is_no_json_or_nested_too_deeply(content: bytes) -> None:
     with pytest.raises(RequestMalformed):
         parse(content)
+
+
+def test_refuses_what_would_take_long_before_it_is_parsed() -> None:
+    content = b'{"file": [' + b"{}," * (16 * 2**20 // 3) + b"{}]}"
+    begun = time.thread_time()
+    with pytest.raises(RequestMalformed, match="objects and lists"):
+        values_of(content)
+    assert time.thread_time() - begun < 1  # to parse it takes some twelve seconds
 
 
 @pytest.mark.parametrize(

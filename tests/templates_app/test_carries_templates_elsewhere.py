@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from gateway_core import context
 from gateway_core.audit.models import AuditEvent
-from gateway_core.errors import FieldInvalid
+from gateway_core.errors import FieldInvalid, RequestMalformed
 from templates_app import bundles
 from templates_app.agent_file.unreadable import Unreadable
 from templates_app.models import Template, TemplateVersion
+from templates_app.parsers import json_of
 from templates_app.services import (
     Bundle,
     Place,
@@ -97,6 +99,24 @@ def test_imports_what_was_exported(as_bob: APIClient, bob: User, bundle: Bundle)
     assert exported(template) == bundle
     event = AuditEvent.objects.get(action="template.import")
     assert (event.user_id, event.facts["added"]) == (bob.pk, ["1.0.0", "1.1.0", "1.2.0"])
+
+
+def test_refuses_a_bundle_that_would_take_long_before_it_is_parsed(as_bob: APIClient) -> None:
+    body = b'{"versions": [' + b"{}," * (2**23 // 3 - 10) + b"{}]}"
+    begun = time.thread_time()
+    with pytest.raises(RequestMalformed, match="objects and lists"):
+        json_of(body)
+    assert time.thread_time() - begun < 1
+    answer = as_bob.post(IMPORT, body, content_type="application/json")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "caller_request_malformed")
+
+
+def test_takes_a_bundle_of_as_many_values_as_files_may_have() -> None:
+    file = json.dumps({"labels": [{"a": '"[{,'}] * 9_000})
+    bundle = {"versions": [{"file": file}] * 40}
+    body = json.dumps(bundle).encode()
+    assert 7 * 2**20 < len(body) < 2**23
+    assert json_of(body) == bundle
 
 
 def test_imports_nothing_twice(as_alice: APIClient, bundle: Bundle) -> None:
