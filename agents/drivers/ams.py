@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 BREAKER: Final = breaker("ams")
 
 _LONGEST: Final = 500
+_NOWHERE: Final = frozenset({"", ".", ".."})
 _GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
@@ -121,7 +122,13 @@ class AmsClient:
 
 
 def path(*steps: str) -> str:
-    """Return the path of these steps."""
+    """Return the path of these steps.
+
+    Raises:
+        ResourceNotFound: one would lead elsewhere; the way through ``.`` and ``..`` is not taken.
+    """
+    if not _NOWHERE.isdisjoint(steps):
+        raise ResourceNotFound
     return "".join(f"/{quote(step, safe='')}" for step in steps)
 
 

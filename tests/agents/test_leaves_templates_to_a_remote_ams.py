@@ -61,6 +61,21 @@ def test_others_templates_do_not_exist(alice: Caller, bob: Caller) -> None:
 
 @REMOTE
 @pytest.mark.parametrize(
+    "path", ["%2e%2e", "%2E", "%2e%2e/versions/%2e%2e", "{id}/versions/%2e%2e", "{id}/versions/%2E"]
+)
+def test_goes_no_other_way_than_that_of_templates(
+    alice: Caller, template: str, ams: Running, path: str
+) -> None:
+    ams.client.delete("/_sandbox/requests")
+
+    answer = alice("GET", f"/templates/{path.format(id=template)}")
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "caller_not_found")
+    assert ams.requests("templates|versions|/$") == []
+
+
+@REMOTE
+@pytest.mark.parametrize(
     ("method", "path"),
     [
         ("GET", ""),
