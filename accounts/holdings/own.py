@@ -34,8 +34,6 @@ _PROFILE: Final = (
 )
 _DENIAL: Final = ("session_id", "reason", "until", "note", "created_at")
 _JOB: Final = ("id", "kind", "state", "result", "error", "created_at", "started_at", "ended_at")
-# Of who did something about somebody else, that is nobody's business but theirs.
-_OF_ANOTHER: Final = {"user_id": None, "user_email": "", "client_ip": ""}
 
 
 def _summarise_account(user_id: UUID) -> dict[str, Any]:
@@ -99,8 +97,11 @@ def _export_audit(user_id: UUID) -> Iterator[Document]:
 
 
 def _told(event: AuditEvent, user_id: UUID) -> dict[str, Any]:
-    told = model_to_dict(event) | {"at": event.at, "id": event.pk}
-    return told if event.user_id == user_id else told | _OF_ANOTHER
+    if event.user_id == user_id:
+        return model_to_dict(event) | {"at": event.at, "id": event.pk}
+    # Who else it was, and how they came to it, is nobody's business but theirs.
+    what = model_to_dict(event, fields=("action", "resource", "status"))
+    return {"at": event.at, **what, "changes": event.facts.get("changes", [])}
 
 
 def register_own() -> None:

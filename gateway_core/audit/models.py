@@ -121,6 +121,7 @@ class AuditEvent(models.Model):
             models.Index(fields=["request_id"], name="audit_request"),
             models.Index(fields=["code", "-at"], name="audit_error_at", condition=~Q(code="")),
             models.Index(fields=["batch"], name="audit_batch"),
+            models.Index(fields=["resource"], name="audit_change_of", condition=Q(status=None)),
         )
 
     def __str__(self) -> str:

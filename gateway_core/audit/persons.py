@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import merge
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -66,8 +68,16 @@ def pseudonym_of(user_id: UUID) -> UUID:
 
 
 def events_of(user_id: UUID) -> Iterator[AuditEvent]:
-    """Yield what a user did and what others did about them, the oldest first."""
-    return _naming(user_id).order_by("id").iterator(chunk_size=_BATCH)
+    """Yield what a user did and the changes that others made to them, the oldest first.
+
+    Not what else names them: anybody can write anybody's id into a path or a request id, and what
+    they were doing there is theirs.
+    """
+    own = AuditEvent.objects.filter(user_id=user_id)
+    changes = AuditEvent.objects.filter(resource=f"user:{user_id}", status=None)
+    by_index = (own, changes.exclude(user_id=user_id))
+    found = (events.order_by("at").iterator(chunk_size=_BATCH) for events in by_index)
+    return merge(*found, key=attrgetter("at"))
 
 
 def count_events(user_id: UUID) -> int:

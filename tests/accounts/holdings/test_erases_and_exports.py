@@ -11,6 +11,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from accounts import services
 from accounts.holdings import holder as holding
@@ -18,9 +20,11 @@ from accounts.holdings.document import Document
 from accounts.holdings.holder import Holder, register
 from accounts.models import Denial, ExportPart, User
 from accounts.supabase.client import find_users
+from gateway_core.audit import persons, trail
 from gateway_core.audit.models import AuditEvent
 from gateway_core.audit.persons import pseudonym_of
 from gateway_core.audit.services import record_change
+from gateway_core.audit.shipper import ship
 from gateway_core.errors import UpstreamUnreachable
 from gateway_core.jobs.models import Job
 from gateway_core.jobs.services import work_once
@@ -343,11 +347,58 @@ def test_exports_what_others_did_about_the_caller_and_not_who_they_are(
     lines = zipfile.ZipFile(io.BytesIO(file)).read("audit/events.jsonl").decode()
 
     by_action = {event["action"]: event for event in map(json.loads, lines.splitlines())}
-    assert by_action["user.suspend"]["resource"] == f"user:{user_id}"
-    assert by_action["user.suspend"]["user_id"] is None
+    told: dict[str, Any] = {
+        "action": "user.suspend",
+        "resource": f"user:{user_id}",
+        "status": None,
+        "changes": [],
+    }
+    assert by_action["user.suspend"] == told | {"at": by_action["user.suspend"]["at"]}
     assert by_action["user.export"]["user_id"] == str(user_id)
     assert "root@example.com" not in lines
     assert str(staff.pk) not in lines
+
+
+def test_exports_nothing_of_others_who_write_the_callers_id(
+    client_for: SignIn, stores: dict[str, Any]
+) -> None:
+    del stores
+    alice, bob = client_for("alice@example.com"), client_for("bob@example.com")
+    user_id, other_id = me(alice), me(bob)
+    bob.get(f"/api/v1/letta/users/{user_id}", headers={"x-request-id": f"bob-{user_id}"})
+    record_change(
+        actor=User.objects.get(pk=other_id),
+        action="agent.create",
+        resource="agent:1",
+        facts={"name": f"like {user_id}"},
+    )
+    spool = trail.start()
+    spool.hand_over()
+    ship(spool)
+
+    assert AuditEvent.objects.filter(resource=f"user:{user_id}", user_id=other_id).exists()
+    events = list(persons.events_of(user_id))
+    assert {event.user_id for event in events} == {user_id}
+
+
+@pytest.mark.django_db
+def test_finds_what_is_exported_by_index() -> None:
+    with CaptureQueriesContext(connection) as queries:
+        list(persons.events_of(uuid4()))
+    plans = [plan_of(query["sql"]) for query in queries]
+
+    own, changes = ("Index Cond: (user_id = ", "Index Cond: (resource = ")
+    assert [own in plans[0], changes in plans[1]] == [True, True]
+    assert not [plan for plan in plans if "Seq Scan" in plan or "audit_at" in plan]
+
+
+def plan_of(query: str) -> str:
+    """Return what PostgreSQL does with a cursor's query when tables are long."""
+    select = query[query.index("SELECT") :]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {select}")
+        return "\n".join(line for (line,) in cursor.fetchall())
 
 
 def test_tells_what_is_held_and_lets_preferences_be_changed(
