@@ -6,6 +6,7 @@ and the denial until the last token is over: a token that is still good would ma
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -125,7 +126,11 @@ def work(progress: Progress) -> None:
         if holder.name in receipts:
             continue
         progress.note(store=holder.name)
-        erased = dict(holder.erase(user_id))
+        erased: Counter[str] = Counter()
+        for counts in holder.erasing(user_id):
+            for what, count in counts.items():
+                erased[what] += count
+            progress.note()
         receipts[holder.name] = {"erased": erased, "at": timezone.now().isoformat()}
         progress.note(done=len(receipts), receipts=receipts)
     pseudonym = str(pseudonym_of(user_id))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from uuid import UUID
 
     from accounts.holdings.document import Document
@@ -31,6 +31,8 @@ class Holder:
         count: returns how many of what ``erase`` would erase, as far as a look at it tells.
         erase: erases it and returns how many of what; nothing there is nothing erased. Safe to
             repeat after any failure. Raises UpstreamError when its upstream is away.
+        erase_by_parts: instead of ``erase`` where that takes minutes; yields how many more of what
+            it has erased, every few seconds.
     """
 
     name: str
@@ -38,6 +40,14 @@ class Holder:
     export: Callable[[UUID], Iterable[Document]] = _no_documents
     count: Callable[[UUID], Mapping[str, int]] = _nothing
     erase: Callable[[UUID], Mapping[str, int]] = _nothing
+    erase_by_parts: Callable[[UUID], Iterator[Mapping[str, int]]] | None = None
+
+    def erasing(self, user_id: UUID) -> Iterator[Mapping[str, int]]:
+        """Erase, in parts or at once; yield how many more of what each time."""
+        if self.erase_by_parts is None:
+            yield self.erase(user_id)
+        else:
+            yield from self.erase_by_parts(user_id)
 
 
 _holders: dict[str, Holder] = {}

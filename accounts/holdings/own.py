@@ -34,6 +34,7 @@ _PROFILE: Final = (
 )
 _DENIAL: Final = ("session_id", "reason", "until", "note", "created_at")
 _JOB: Final = ("id", "kind", "state", "result", "error", "created_at", "started_at", "ended_at")
+_RENAMED: Final = "events under a pseudonym"
 
 
 def _summarise_account(user_id: UUID) -> dict[str, Any]:
@@ -110,8 +111,10 @@ def register_own() -> None:
         Holder(
             name="audit",
             export=_export_audit,
-            count=lambda user_id: {"events under a pseudonym": persons.count_events(user_id)},
-            erase=lambda user_id: {"events under a pseudonym": persons.rename(user_id)},
+            count=lambda user_id: {_RENAMED: persons.count_events(user_id)},
+            erase_by_parts=lambda user_id: (
+                {_RENAMED: count} for count in persons.rename_by_parts(user_id)
+            ),
         )
     )
     register(

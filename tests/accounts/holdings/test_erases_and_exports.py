@@ -418,3 +418,29 @@ def test_tells_what_is_held_and_lets_preferences_be_changed(
         refused = alice.patch("/api/v1/me", json={"preferences": {}, name: "x@y.z"})
         assert (refused.status_code, refused.json()["error"]["param"]) == (422, f"/{name}")
     assert alice.get("/api/v1/me").json()["preferences"] == {"theme": "dark"}
+
+
+def test_keeps_its_lease_while_a_long_trail_is_searched(
+    client_for: SignIn, stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del stores
+    monkeypatch.setattr(persons, "_RANGE", 2)
+    alice = client_for("alice@example.com")
+    user = User.objects.get(pk=me(alice))
+    for number in range(5):
+        record_change(actor=user, action="test", resource=f"thing:{number}")
+    job_id = alice.delete("/api/v1/me").raise_for_status().json()["id"]
+    leases = []
+    rename = persons._rename
+
+    def slow(user_id: UUID, ids: list[UUID]) -> None:
+        leases.append(Job.objects.get(pk=job_id).lease_until)
+        rename(user_id, ids)
+
+    monkeypatch.setattr(persons, "_rename", slow)
+    assert work_once()
+
+    assert len(set(leases)) == len(leases) >= 3
+    receipt = Job.objects.get(pk=job_id).result["receipts"]["audit"]
+    assert receipt["erased"]["events under a pseudonym"] >= 6
+    assert not AuditEvent.objects.filter(user_id=user.pk, resource__startswith="thing:").exists()
