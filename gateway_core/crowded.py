@@ -24,24 +24,25 @@ def refuse_crowded(body: bytes, *, most: int = MOST) -> None:
     Raises:
         RequestMalformed: it holds more.
     """
-    if not _is_crowded(body, body, most):
+    if not (_has_many_texts(body, most) or _is_crowded(body, most)):
         return
     # Within texts they are counted so far, too, as code has many.
     unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
-    if _is_crowded(unescaped, b"".join(unescaped.split(b'"')[::2]), most):
+    # Texts first: it takes an object for each to tell what is outside of them.
+    if _has_many_texts(unescaped, most) or _is_crowded(b"".join(unescaped.split(b'"')[::2]), most):
         raise RequestMalformed(
             f"The body holds more than {most} objects and lists, {2 * most} texts, or {5 * most} "
             "values. Send less at a time."
         )
 
 
-def _is_crowded(text: bytes, outside: bytes, most: int) -> bool:
-    """Say so of a text, and what of it is outside of quotes."""
-    return (
-        outside.count(b"[") + outside.count(b"{") > most
-        # Two for each text; of an object's members the names are texts, too.
-        or text.count(b'"') > 4 * most
-        # One less than the values of a list: room for the 300,000 tokens that embeddings take at
-        # once.
-        or outside.count(b",") > 5 * most
-    )
+def _has_many_texts(text: bytes, most: int) -> bool:
+    # Two quotes for each; of an object's members the names are texts, too.
+    return text.count(b'"') > 4 * most
+
+
+def _is_crowded(outside: bytes, most: int) -> bool:
+    """Say so of what is outside of quotes."""
+    # One comma less than the values of a list: room for the 300,000 tokens that embeddings take at
+    # once.
+    return outside.count(b"[") + outside.count(b"{") > most or outside.count(b",") > 5 * most

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gateway_core.crowded import MOST, refuse_crowded
 from gateway_core.errors import RequestMalformed
+from tests.memory import most_bytes
 
 _FEW = 3
 _ALPHABET = st.sampled_from('ab[{"\\]},:/')
@@ -51,6 +52,16 @@ def commas(value: object) -> int:
 def test_refuses_what_would_take_long_to_parse(body: bytes) -> None:
     with pytest.raises(RequestMalformed, match=f"more than {MOST} objects and lists"):
         refuse_crowded(body)
+
+
+def test_takes_little_memory_to_find_out() -> None:
+    body = b'"ab' * (16 * 2**20 // 3)
+
+    def refuse() -> None:
+        with pytest.raises(RequestMalformed):
+            refuse_crowded(body)
+
+    assert most_bytes(refuse) < 3 * len(body)
 
 
 @pytest.mark.parametrize(
