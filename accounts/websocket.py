@@ -55,7 +55,7 @@ def authenticated(
             token = _token(scope)
             principal = await identify_token(token, is_ours=False)
         except GatewayError as error:
-            await _turn_away(error, scope, receive, send)
+            await turn_away(error, scope, receive, send)
             return
         chosen = _chosen(scope)
         connection = _Connection(principal, token, chosen, receive, send, clock)
@@ -196,7 +196,8 @@ def _chosen(scope: Scope) -> str | None:
     return SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", []) else None
 
 
-async def _turn_away(error: GatewayError, scope: Scope, receive: Receive, send: Send) -> None:
+async def turn_away(error: GatewayError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Close a connection that has not begun, in a way that browsers can read."""
     message = await receive()
     if message["type"] != "websocket.connect":
         return

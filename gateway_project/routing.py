@@ -33,7 +33,7 @@ def route(control_plane: Application) -> Application:
     router = ProtocolTypeRouter(
         {
             "http": for_browsers(with_cors(over_tls(cast("Application", URLRouter(http))))),
-            "websocket": authenticated(cast("Application", URLRouter(websocket))),
+            "websocket": over_tls(authenticated(cast("Application", URLRouter(websocket)))),
         }
     )
     return cast("Application", router)

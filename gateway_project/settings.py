@@ -310,8 +310,7 @@ LOGGING = {
 }
 RATELIMIT_USE_CACHE = "limits"
 
-# -- browsers; TLS ends at the load balancer, which says so in X-Forwarded-Proto
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# -- browsers; TLS ends at the load balancer, one of TRUSTED_PROXIES, which says so to the server
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
 SESSION_COOKIE_AGE = 12 * 3600
 SECURE_HSTS_SECONDS = integer("SECURE_HSTS_SECONDS", 31_536_000 if IS_PRODUCTION else 0)

@@ -2,6 +2,7 @@
 
 People who ask for a page are sent to its address with TLS. Programs are refused: a redirect would
 lose the body of a POST, and nobody would notice that each request shows its token on the way.
+WebSockets are closed before anybody looks at what they carry.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
+from accounts.websocket import turn_away
 from gateway_core.access import recorded
 from gateway_core.errors import TlsMissing
 from gateway_core.headers import first
@@ -30,11 +32,11 @@ _refuse: Final = refusing(TlsMissing())
 
 
 def has_tls(scope: Scope) -> bool:
-    """Say whether the client has used TLS, by the rule of Django's ``SECURE_PROXY_SSL_HEADER``."""
-    said = first(scope["headers"], b"x-forwarded-proto")
-    if said is None:
-        return bool(scope.get("scheme") == "https")
-    return said.partition(b",")[0].strip() == b"https"
+    """Say whether the client has used TLS.
+
+    The server has the last word: it believes ``X-Forwarded-Proto`` of ``TRUSTED_PROXIES`` alone.
+    """
+    return scope.get("scheme") in {"https", "wss"}
 
 
 def over_tls(application: Application) -> Application:
@@ -42,19 +44,27 @@ def over_tls(application: Application) -> Application:
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         asked = settings.SECURE_SSL_REDIRECT and not has_tls(scope)
-        way = _instead(scope) if asked and not _IS_INSIDE(scope["path"]) else application
+        way = _instead(scope, application) if asked else application
         await way(scope, receive, send)
 
     return handle
 
 
-def _instead(scope: Scope) -> Application:
+def _instead(scope: Scope, application: Application) -> Application:
+    if scope["type"] == "websocket":
+        return _close
+    if _IS_INSIDE(scope["path"]):
+        return application
     is_page = scope["method"] in {"GET", "HEAD"} and not scope["path"].startswith(_API)
     host = (first(scope["headers"], b"host") or b"").decode("latin-1")
     domain, _port = split_domain_port(host)
     # Whom nobody knows by that name is sent nowhere by it.
     is_known = bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
     return recorded(_redirect) if is_page and is_known else _refuse
+
+
+async def _close(scope: Scope, receive: Receive, send: Send) -> None:
+    await turn_away(TlsMissing(), scope, receive, send)
 
 
 async def _redirect(scope: Scope, _receive: Receive, send: Send) -> None:

@@ -8,10 +8,17 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from django.test import RequestFactory
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from gateway_core.audit import trail
 from gateway_core.audit.models import AuditEvent
 from gateway_core.audit.shipper import ship
+from gateway_project.tls import over_tls
+from tests.conftest import RunningSupabase
+from tests.gateway_project.asgi import ask
 
 _SAFE = {"X-Forwarded-Proto": "https"}
 _ORIGIN = "https://app.example.com"
@@ -57,6 +64,50 @@ def test_serves_what_the_load_balancer_has_taken_by_tls(
 
     assert alice.get(path, headers=_SAFE).status_code == 200
     assert alice.get(path, headers={"X-Forwarded-Proto": "http"}).status_code == 400
+
+
+@pytest.mark.parametrize("said", ["https", "https, http", "http, https", "wss"])
+async def test_believes_nobody_whom_the_server_does_not(said: str) -> None:
+    """Of others than ``TRUSTED_PROXIES`` the server hands the header on, and heeds it not."""
+    headers = {"x-forwarded-proto": said}
+
+    answer = await ask(
+        over_tls(_never), "/api/v1/me", headers=headers, scheme="http", query_string=b""
+    )
+
+    assert answer.status == 400
+    assert not RequestFactory().get("/", headers={"X-Forwarded-Proto": said}).is_secure()
+
+
+async def _never(*_: object) -> None:
+    raise AssertionError
+
+
+@pytest.mark.parametrize("token", ["good", "bad", ""])
+@pytest.mark.parametrize("path", ["/api/v1/chat", "/metrics"])
+async def test_closes_a_websocket_in_plain_before_it_looks_at_the_token(
+    gateway: str, supabase: RunningSupabase, token: str, path: str
+) -> None:
+    given = supabase.token("alice@example.com") if token == "good" else token
+
+    assert await _closed(gateway + path, given) == (4400, "caller_tls_missing")
+
+
+async def test_takes_a_websocket_that_the_load_balancer_has_taken_by_tls(
+    gateway: str, supabase: RunningSupabase
+) -> None:
+    token = supabase.token("alice@example.com")
+
+    assert await _closed(f"{gateway}/x", token, **_SAFE) == (4404, "caller_not_found")
+
+
+async def _closed(url: str, token: str, **headers: str) -> tuple[int | None, str | None]:
+    offered = [Subprotocol("gateway.v1"), *([Subprotocol(f"bearer.{token}")] if token else [])]
+    where = url.replace("http", "ws", 1)
+    async with connect(where, subprotocols=offered, additional_headers=headers) as connection:
+        with pytest.raises(ConnectionClosed):
+            await connection.recv()
+        return connection.close_code, connection.close_reason
 
 
 @pytest.mark.parametrize("path", ["/admin/login/", "/docs", "/nothing"])
