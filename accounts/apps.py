@@ -17,4 +17,5 @@ class AccountsConfig(AppConfig):
 
         register_own()
         jobs.register(erasure.KIND, erasure.work)
+        jobs.register(erasure.LATE_KIND, erasure.work_late)
         jobs.register(export.KIND, export.work)

@@ -2,12 +2,14 @@
 
 The job goes on after any failure where it stopped. What stays is the audit trail under a pseudonym,
 and the denial until the last token is over: a token that is still good would make another user.
+Events that come to the trail later, out of a spool, are put under the pseudonym later.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -19,7 +21,7 @@ from accounts.models import User
 from accounts.sessions.models import DenialReason
 from accounts.sessions.services import deny_user, last_token_ends
 from accounts.supabase import client
-from gateway_core.audit.persons import pseudonym_of
+from gateway_core.audit.persons import pseudonym_of, rename_by_parts
 from gateway_core.audit.services import record_change
 from gateway_core.errors import PolicyError, ResourceNotFound
 from gateway_core.jobs import services as jobs
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from gateway_core.jobs.services import Progress
 
 KIND: Final = "erasure"
+LATE_KIND: Final = "erasure of late events"
+# By then the events of a request that has ended are in the trail, unless a process was away.
+_LATE: Final = timedelta(minutes=10)
 _RECEIPTS: Final = "receipts"
 
 
@@ -133,11 +138,26 @@ def work(progress: Progress) -> None:
             progress.note()
         receipts[holder.name] = {"erased": erased, "at": timezone.now().isoformat()}
         progress.note(done=len(receipts), receipts=receipts)
+    _conclude(user_id, receipts)
+
+
+def work_late(progress: Progress) -> None:
+    """Put the pseudonym into what has come to the trail since a user was erased from it."""
+    user_id = UUID(progress.job.subject)
+    for _ in rename_by_parts(user_id):
+        progress.note()
+    Job.objects.filter(pk=progress.job.pk).update(subject=str(pseudonym_of(user_id)))
+
+
+def _conclude(user_id: UUID, receipts: Mapping[str, Any]) -> None:
     pseudonym = str(pseudonym_of(user_id))
-    record_change(
-        actor=None, action="user.erased", resource=f"user:{pseudonym}", facts={_RECEIPTS: receipts}
-    )
-    Job.objects.filter(subject=str(user_id)).update(subject=pseudonym)
+    resource, facts = f"user:{pseudonym}", {_RECEIPTS: receipts}
+    with transaction.atomic():
+        record_change(actor=None, action="user.erased", resource=resource, facts=facts)
+        Job.objects.filter(subject=str(user_id)).update(subject=pseudonym)
+        # Of this request itself, of those that were under way, and of the last tokens.
+        for at in (timezone.now(), last_token_ends()):
+            jobs.ask_for(LATE_KIND, subject=str(user_id), not_before=at + _LATE)
 
 
 def _is_at_supabase(user_id: UUID) -> bool:

@@ -16,6 +16,7 @@ from gateway_core.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
     from uuid import UUID
 
 _log = get_logger("gateway.jobs")
@@ -77,11 +78,17 @@ def register(kind: str, work: Callable[[Progress], None]) -> None:
     _workers[kind] = work
 
 
-def ask_for(kind: str, *, subject: str, wish: dict[str, Any] | None = None) -> Job:
-    """Write a job down; inside of a transaction, it begins after the commit."""
+def ask_for(
+    kind: str,
+    *,
+    subject: str,
+    wish: dict[str, Any] | None = None,
+    not_before: datetime | None = None,
+) -> Job:
+    """Write a job down; it begins then, or at once, and after the commit inside a transaction."""
     now = timezone.now()
     return Job.objects.create(
-        kind=kind, subject=subject, wish=wish or {}, not_before=now, created_at=now
+        kind=kind, subject=subject, wish=wish or {}, not_before=not_before or now, created_at=now
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accounts import services
 from accounts.holdings import holder as holding
@@ -21,10 +22,12 @@ from accounts.holdings.holder import Holder, register
 from accounts.models import Denial, ExportPart, User
 from accounts.supabase.client import find_users
 from gateway_core.audit import persons, trail
+from gateway_core.audit.events import line_of
 from gateway_core.audit.models import AuditEvent
 from gateway_core.audit.persons import pseudonym_of
 from gateway_core.audit.services import record_change
 from gateway_core.audit.shipper import ship
+from gateway_core.context import RequestRecord
 from gateway_core.errors import UpstreamUnreachable
 from gateway_core.jobs.models import Job
 from gateway_core.jobs.services import work_once
@@ -135,7 +138,45 @@ def test_leaves_only_a_pseudonym_in_the_trail(client_for: SignIn, stores: dict[s
     assert str(user_id) not in rows
     assert "alice@example.com" not in rows
     assert str(pseudonym_of(user_id)) in rows
+    assert not Job.objects.filter(subject=str(user_id), not_before__lt=timezone.now()).exists()
+
+
+def test_leaves_only_a_pseudonym_of_what_comes_to_the_trail_after_the_receipt(
+    client_for: SignIn, stores: dict[str, Any]
+) -> None:
+    del stores
+    alice = client_for("alice@example.com")
+    user_id = me(alice)
+    alice.delete("/api/v1/me").raise_for_status()
+    assert work_once()
+    assert not work_once()
+    for _ in ("soon", "when the last token is over"):
+        AuditEvent.objects.store([line_of(late_record(user_id))])
+        assert AuditEvent.objects.filter(user_id=user_id).exists()
+        job = Job.objects.filter(subject=str(user_id)).earliest("not_before")
+        assert job.not_before > timezone.now()
+        Job.objects.filter(pk=job.pk).update(not_before=job.created_at)
+        assert work_once()
+        job.refresh_from_db()
+        assert job.state == Job.State.DONE
+        rows = json.dumps(list(AuditEvent.objects.values()), default=str)
+        assert str(user_id) not in rows
+        assert "203.0.113.9" not in rows
     assert not Job.objects.filter(subject=str(user_id)).exists()
+
+
+def late_record(user_id: UUID) -> RequestRecord:
+    """Return the record of a request that ends after its user was erased."""
+    return RequestRecord(
+        request_id=f"req_{uuid4().hex}",
+        trace_id=uuid4().hex,
+        method="DELETE",
+        path="/api/v1/me",
+        client_ip="203.0.113.9",
+        started=0.0,
+        user_id=str(user_id),
+        status=202,
+    )
 
 
 def test_goes_on_where_a_store_was_away(client_for: SignIn, stores: dict[str, Any]) -> None:
