@@ -13,6 +13,7 @@ from gateway_core.errors import Code
 from gateway_core.idempotency.keys import HEADER, LONGEST_KEY
 from gateway_core.problem import MEDIA_TYPE
 from gateway_core.proxy.operations import BodyKind
+from gateway_project.openapi_errors import errors_of
 from gateway_project.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -65,8 +66,6 @@ _HEADERS: Final = {
         "schema": {"type": "string"},
     },
 }
-_PROBLEM: Final = {"$ref": "#/components/responses/Problem"}
-_ERRORS: Final = {"4XX": _PROBLEM, "5XX": _PROBLEM}
 
 
 def add_proxied_routes(
@@ -83,9 +82,10 @@ def add_proxied_routes(
         "headers": _HEADERS,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    for methods in result["paths"].values():
+    for path, methods in result["paths"].items():
         for method, operation in methods.items():
-            operation["responses"] = {**operation["responses"], **_ERRORS}
+            errors = errors_of(path, method, operation, is_proxied=False)
+            operation["responses"] = {**operation["responses"], **errors}
             if method == "post":
                 operation["parameters"] = [*operation.get("parameters", ()), _KEY]
     components.setdefault("securitySchemes", {}).update(_SCHEMES)
@@ -100,7 +100,10 @@ def _described(mount: Mount) -> Iterator[tuple[str, str, dict[str, Any]]]:
     prefix = min(mount.route.prefixes, key=len)
     for operation in mount.route.catalogue.operations:
         if not getattr(operation, "why_not", ""):
-            yield prefix + operation.path, operation.method.lower(), _describe(mount, operation)
+            path, method = prefix + operation.path, operation.method.lower()
+            described = _describe(mount, operation)
+            described["responses"] |= errors_of(path, method, described, is_proxied=True)
+            yield path, method, described
 
 
 def _describe(mount: Mount, operation: Operation) -> dict[str, Any]:
@@ -111,7 +114,7 @@ def _describe(mount: Mount, operation: Operation) -> dict[str, Any]:
         "summary": operation.summary or operation.name.replace("_", " ").capitalize(),
         "tags": [mount.route.name],
         "security": list(mount.security),
-        "responses": {**_answers(operation), **_ERRORS},
+        "responses": _answers(operation),
     }
     parameters = [*_path_parameters(operation), *_query_parameters(operation)]
     if mount.route.once and operation.method == "POST" and operation.body is not BodyKind.FORM:

@@ -63,8 +63,27 @@ def test_says_in_one_schema_how_errors_look(document: dict[str, Any]) -> None:
     assert schemas["Problem"]["properties"]["code"] == {"$ref": "#/components/schemas/Code"}
     assert schemas["Code"]["enum"] == [code.value for code in Code]
     for operation in _operations(document):
-        for status in ("4XX", "5XX"):
+        assert "4XX" not in operation["responses"], "name those that there are"
+        for status in ("400", "429", "5XX"):
             assert operation["responses"][status] == {"$ref": "#/components/responses/Problem"}
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "errors"),
+    [
+        ("/api/v1/system/health", "get", {400, 429}),
+        ("/api/v1/me", "get", {400, 401, 403, 429}),
+        ("/api/v1/agents/{id}", "get", {400, 401, 403, 404, 423, 429}),
+        ("/api/v1/agents/{id}", "delete", {400, 401, 403, 404, 409, 412, 422, 423, 429}),
+        ("/api/v1/llm/models", "get", {400, 401, 403, 404, 408, 409, 413, 422, 429}),
+    ],
+)
+def test_names_the_errors_of_each_operation(
+    document: dict[str, Any], path: str, method: str, errors: set[int]
+) -> None:
+    named = document["paths"][path][method]["responses"]
+
+    assert {int(one) for one in named if one.startswith("4") and one.isdigit()} == errors
 
 
 def test_wants_a_credential_for_everything_that_is_proxied(document: dict[str, Any]) -> None:
