@@ -10,7 +10,6 @@ from django.db import OperationalError
 from http_sfv.list import List
 
 from gateway_core import valkey
-from gateway_core.breaker import machine
 from gateway_core.rates import Quota
 from tests.gateway_core.proxy.loopback import STREAM_HEAD, Call, chunk, reply
 
@@ -145,8 +144,7 @@ async def test_counts_what_an_open_circuit_refuses(
 ) -> None:
     key = allow(per_hour=60, burst=3, at_once=1)
     upstream.answer = reply(body={})
-    breaker = knobs.hooks["limited"].breaker
-    breaker.circuit = machine.opened(breaker.circuit, until=None, reason="a test")
+    knobs.hooks["limited"].breaker.set_trip("a test")
     answers = [await gateway.client.get(ONE) for _ in range(5)]
     assert [answer.json()["code"] for answer in answers] == [
         *["upstream_circuit_open"] * 3,
