@@ -16,13 +16,13 @@ async def may_repeat(exchange: Exchange, error: UpstreamError) -> bool:
     """Say whether to send a request again: it never got there, or the route has mended the cause.
 
     A form can't be: it has streamed through. What a server drops together with an idle connection,
-    the HTTP client repeats itself where the method allows that. When too much has been repeated,
-    the cause is mended all the same, for the next request.
+    the HTTP client repeats itself where the method allows that. A mended cause takes nothing of the
+    retry budget: the upstream has done nothing yet, and when it has lost all keys at once, each
+    user's next call goes on all the same.
     """
     if exchange.started or exchange.operation.body is BodyKind.FORM:
         return False
-    if not isinstance(error, UpstreamUnreachable) or exchange.upstream_status:
-        mend = exchange.route.mend
-        if mend is None or not await mend(exchange):
-            return False
-    return exchange.upstream.retries.spend()
+    if isinstance(error, UpstreamUnreachable) and not exchange.upstream_status:
+        return exchange.upstream.retries.spend()
+    mend = exchange.route.mend
+    return mend is not None and await mend(exchange)
