@@ -261,8 +261,9 @@ def running_world(
             valkey_url=valkey_url,
             staff_password=password,
         )
-        # A circuit takes many attempts to open, and each is an agent once it is tried again.
-        world.query("UPDATE accounts_plan SET max_agents = NULL")
+        # It takes many calls to see a circuit open or somebody forgotten: agents are made of them
+        # once they are tried again, and a budget would be spent.
+        world.query("UPDATE accounts_plan SET max_agents = NULL, budget = NULL")
         yield world
         world.client.close()
 
