@@ -87,17 +87,10 @@ def count_events(user_id: UUID) -> int:
     return sum(_naming(user_id, events).count() for events in _ranges())
 
 
-def rename(user_id: UUID) -> int:
-    """Put a user's pseudonym wherever the trail names them; return the number of events.
+def rename_by_parts(user_id: UUID) -> Iterator[int]:
+    """Put a user's pseudonym wherever the trail names them; yield now and then in how many events.
 
     What the events said is forgotten, with the salts of its hashes. A batch says what they say now.
-    """
-    return sum(rename_by_parts(user_id))
-
-
-def rename_by_parts(user_id: UUID) -> Iterator[int]:
-    """Do what ``rename`` does, and yield now and then how many more events it has come to.
-
     The whole trail is searched, which may take minutes.
     """
     for events in _ranges():

@@ -15,7 +15,7 @@ from gateway_core.audit import stored
 from gateway_core.audit.events import new_id
 from gateway_core.audit.keys import Signer
 from gateway_core.audit.models import AuditBatch, AuditEvent
-from gateway_core.audit.persons import rename
+from gateway_core.audit.persons import rename_by_parts
 from gateway_core.audit.sealing import seal_changes
 from gateway_core.audit.services import record_change
 from tests.gateway_core.audit.trails import ALICE, BOB, event, execute, faults, head, store, verify
@@ -348,5 +348,5 @@ def erased_trail() -> None:
     store(2, user_id=BOB)
     record_change(actor=None, action="thing.change", resource=f"user:{ALICE}")
     seal_changes()
-    rename(UUID(ALICE))
+    sum(rename_by_parts(UUID(ALICE)))
     assert AuditBatch.objects.count() == 4
