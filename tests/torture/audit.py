@@ -14,7 +14,6 @@ import random
 import secrets
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -83,10 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run it and return the exit status."""
     options = _parser().parse_args(arguments)
     outcome = Outcome()
-    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
-        Path(folder).chmod(0o755)
-        with ground(Path(folder)) as world:
-            _run(world, options, outcome)
+    with ground() as world:
+        _run(world, options, outcome)
     sys.stdout.write(f"{outcome.table()}\n")
     return 1 if outcome.failures else 0
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -94,11 +95,13 @@ class Ground:
 
 
 @contextmanager
-def ground(data: Path) -> Iterator[Ground]:
-    """Start engines and stand-ins, with an empty database; stop everything afterwards."""
-    store = Store(data)
-    (data / "logs").mkdir()
+def ground() -> Iterator[Ground]:
+    """Start engines and stand-ins, with an empty database; leave nothing of it afterwards."""
     with ExitStack() as stack:
+        data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torture-")))
+        data.chmod(0o755)
+        store = Store(data)
+        (data / "logs").mkdir()
         postgres = Postgres(data, store, bound=True, hasty=True)
         valkey = Valkey(data, store, bound=True)
         for engine in (postgres, valkey):

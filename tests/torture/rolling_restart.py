@@ -17,9 +17,7 @@ import argparse
 import asyncio
 import signal
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway_core.tasks import spawn
@@ -84,15 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=1, help="of each replica")
     options = parser.parse_args(arguments)
     outcome = Outcome()
-    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
-        Path(folder).chmod(0o755)
-        with ground(Path(folder)) as world:
-            replicas = [Replica(world, number, options.workers) for number in range(_REPLICAS)]
-            try:
-                asyncio.run(_run(world, replicas, options, outcome))
-            finally:
-                for replica in replicas:
-                    replica.kill()
+    with ground() as world:
+        replicas = [Replica(world, number, options.workers) for number in range(_REPLICAS)]
+        try:
+            asyncio.run(_run(world, replicas, options, outcome))
+        finally:
+            for replica in replicas:
+                replica.kill()
     sys.stdout.write(f"{outcome.table()}\n")
     return 1 if outcome.failures else 0
 

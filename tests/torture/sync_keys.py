@@ -12,10 +12,8 @@ from __future__ import annotations
 import argparse
 import resource
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -51,10 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--most", type=float, default=120, help="own seconds that a run may take")
     options = parser.parse_args(arguments)
     outcome = Outcome()
-    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
-        Path(folder).chmod(0o755)
-        with ground(Path(folder)) as world:
-            _run(world, options, outcome)
+    with ground() as world:
+        _run(world, options, outcome)
     sys.stdout.write(f"{outcome.table()}\n")
     return 1 if outcome.failures else 0
 

@@ -57,8 +57,7 @@ async def test_lets_exactly_the_configured_probes_through_a_crowd(
 async def test_lets_no_more_probes_through_when_the_first_have_succeeded(
     breaker: Breaker, clock: Clock
 ) -> None:
-    await open_it(breaker)
-    clock.now += POLICY.open_seconds
+    await half_open(breaker, clock)
     probes = 0
     go_on = asyncio.Event()
 
